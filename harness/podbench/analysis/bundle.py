@@ -1,0 +1,121 @@
+"""What analysis hands to whoever shows it: one immutable bundle. Its public part is `summary`.
+
+The report draws from this and computes nothing. All series are plain tuples, so the bundle can be
+written down, compared and built by hand in tests.
+"""
+
+import msgspec
+
+from podbench.model.summary import Summary
+
+
+class TailCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm's distribution up to the last quantile the data support (n*(1-q) >= 10), all pairs together."""
+
+    arm: str
+    metric: str
+    """`rtt_kernel_ns`, `rtt_app_ns`, `rtt_idle_ns`, `rtt_loaded_ns`."""
+    q: tuple[float, ...]
+    value_ns: tuple[float, ...]
+
+
+class BlockPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm's statistic in one block: what the intervals rest on. `order` is the visit's place in its block."""
+
+    block: int
+    order: int
+    arm: str
+    metric: str
+    value: float
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """When an arm was measured, on the run's clock (seconds since its first visit)."""
+
+    block: int
+    arm: str
+    start_s: float
+    end_s: float
+
+
+class TimePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One second of the run: what the host did beside what the probes saw."""
+
+    time_s: float
+    node: str
+    cpu_busy_ratio: float | None = None
+    cpu_steal_ratio: float | None = None
+    cpu_softirq_ratio: float | None = None
+    rtt_kernel_p99_ns: float | None = None
+    rtt_app_p99_ns: float | None = None
+
+
+class LossEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of consecutive lost probes in one session."""
+
+    arm: str
+    src: str
+    dst: str
+    block: int
+    time_s: float
+    length: int
+    direction: str
+
+
+class LoadedPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Latency beside a transfer: the same pairs' p50/p99 at rest and under load."""
+
+    arm: str
+    rest_p50_ns: float | None
+    rest_p99_ns: float | None
+    loaded_p50_ns: float | None
+    loaded_p99_ns: float | None
+    n: int
+
+
+class ArmProofDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest proof of each directed pair of an arm, with the evidence as readable pairs of words."""
+
+    arm: str
+    src: str
+    dst: str
+    verdict: str
+    method: str
+    observed: str | None
+    route_origin: str | None
+    evidence: dict[str, str | int | float | None] = {}
+
+
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of the run that could not be read; everything else is still shown."""
+
+    file: str
+    reason: str
+
+
+class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was planned and what was done."""
+
+    blocks_planned: int
+    blocks_done: int
+    visits: int
+    rounds: int
+    measuring_s: float
+    arms_in_block: tuple[str, ...]
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a report shows."""
+
+    summary: Summary
+    plan: PlanFacts
+    tails: tuple[TailCurve, ...] = ()
+    block_points: tuple[BlockPoint, ...] = ()
+    visits: tuple[Visit, ...] = ()
+    timeline: tuple[TimePoint, ...] = ()
+    episodes: tuple[LossEpisode, ...] = ()
+    loaded: tuple[LoadedPoint, ...] = ()
+    proofs: tuple[ArmProofDetail, ...] = ()
+    damages: tuple[Damage, ...] = ()
+    faults_injected: tuple[str, ...] = ()
+    """Known faults the user asked for (`loss n1>n2 1 %`, `link rate 200 Mbit/s`), named in the report."""

@@ -1,0 +1,1 @@
+"""CNI drivers: one file each, unknown to each other."""

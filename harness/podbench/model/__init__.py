@@ -1,0 +1,1 @@
+"""Records, ids, units and errors: the bottom layer. Standard library and msgspec only."""

@@ -1,0 +1,69 @@
+"""Where agents run: nodes, the pods on them, and what a lab is asked to be."""
+
+from typing import NewType
+
+import msgspec
+
+from podbench.model.arms import Mode
+
+AgentId = NewType("AgentId", str)
+"""Name of one agent on the control channel: `n1-vxlan` (a pod) or `n1-host` (the node itself)."""
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """One agent pod. Its `agent` answers on the control channel; `pid` is its process as the host sees it."""
+
+    name: str
+    node: str
+    mode: Mode
+    address: str
+    agent: AgentId
+    mtu: int
+    pid: int | None = None
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One node: `address` is on the underlay, `agent` the host-network agent, `pods` one per mode."""
+
+    name: str
+    address: str
+    agent: AgentId
+    mtu_underlay: int
+    pods: tuple[Pod, ...] = ()
+    pid: int | None = None
+    zone: str | None = None
+    region: str | None = None
+    provider: str | None = None
+
+    def pod(self, mode: Mode) -> Pod:
+        """The pod of a mode.
+
+        Raises:
+            KeyError: No pod of that mode runs here.
+        """
+        for pod in self.pods:
+            if pod.mode == mode:
+                return pod
+        raise KeyError(f"{self.name} has no pod of mode {mode}")
+
+
+class Loss(msgspec.Struct, frozen=True):
+    """Injected one-way loss: packets from node `src` to node `dst` are dropped at random with `ratio`."""
+
+    src: str
+    dst: str
+    ratio: float
+
+
+class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lab is asked to be. The faults are off by default and named in the report when on."""
+
+    nodes: int = 3
+    layout: str = "calico"
+    equal_mtu: bool = False
+    rate_bps: int | None = None
+    """Underlay link rate per node (HTB, Ethernet framing of 24 octets a packet accounted); null: unshaped."""
+    losses: tuple[Loss, ...] = ()
+    cpu_noise: int = 0
+    """Number of bounded CPU burners beside the lab."""
+    underlay_mtu: int = 1500

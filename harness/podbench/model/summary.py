@@ -1,0 +1,285 @@
+"""`summary.json`, format 1: one definition for writing, reading, documentation and JSON schema.
+
+Every quantity carries its unit in its name. Null means not measured or not applicable; never zero.
+`metric` is the dotted path of a figure in `Pair` everywhere (`rtt_kernel_ns.p99`, `goodput_bps.tcp.p50`).
+"""
+
+from typing import Literal
+
+import msgspec
+
+FORMAT = 1
+
+Interval = tuple[float, float]
+"""Lower and upper bound."""
+
+
+class Cni(msgspec.Struct, frozen=True, kw_only=True):
+    """The CNI measured; `detected_from` lists the facts it was told by."""
+
+    name: str
+    version: str | None = None
+    requested: str
+    detected_from: tuple[str, ...] = ()
+
+
+class StealRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of CPU time stolen by the hypervisor, over the host ticks."""
+
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+
+class NodeSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One node."""
+
+    name: str
+    zone: str | None = None
+    region: str | None = None
+    provider: str | None = None
+    residency: str | None = None
+    kernel: str | None = None
+    cpu_model: str | None = None
+    mtu_pod: int | None = None
+    mtu_underlay: int | None = None
+    kube_proxy_mode: str | None = None
+    steal_ratio: StealRatio | None = None
+
+
+class ProofSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An arm's proof."""
+
+    verdict: str
+    method: str
+    observed: str | None
+    route_origin: str | None
+    pairs_matched: int
+    pairs_total: int
+
+
+class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm: measured, or why not."""
+
+    arm: str
+    mode: str
+    path: str
+    implementation: str | None
+    pod_mtu: int | None
+    status: Literal["measured", "not measured"]
+    reason: str | None = None
+    proof: ProofSummary | None = None
+
+
+class VarianceShare(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an arm's variance comes from; the three shares add up to 1."""
+
+    within_session: float
+    between_blocks: float
+    between_pairs: float
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of one arm over all pairs."""
+
+    arm: str
+    metric: str
+    value: float | None
+    unit: str
+    ci95: Interval | None
+    n: int
+    n_effective: float | None
+    blocks: int
+    mean: float | None = None
+    sd: float | None = None
+    variance_share: VarianceShare | None = None
+
+
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A latency distribution. A quantile q is null where n*(1-q) < 10; `coarse` where n_effective*(1-q) < 10."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    min: float | None
+    max: float | None
+    mean: float | None
+    sd: float | None
+    n: int
+    n_effective: float | None
+    ci95: dict[str, Interval | None] = {}
+    coarse: tuple[str, ...] = ()
+
+
+class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Probes that did not come back, by direction."""
+
+    sent: int
+    lost_forward: int
+    lost_backward: int
+    lost_unknown: int
+    ratio: float | None
+    ci95: Interval | None
+    episodes: int
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """Receiver-side rate over iperf3 intervals that are not `omitted`."""
+
+    p50: float | None
+    min: float | None
+    max: float | None
+    n: int
+    ci95: Interval | None
+
+
+class Goodput(msgspec.Struct, frozen=True, kw_only=True):
+    """TCP with 1 stream, TCP with 8 streams, UDP of the largest unfragmented size; null: not measured."""
+
+    tcp: Rate | None = None
+    tcp_8: Rate | None = None
+    udp: Rate | None = None
+
+
+class PairProofSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of one directed pair."""
+
+    verdict: str
+    method: str
+    observed: str | None
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """One directed pair in one arm: `src` initiates."""
+
+    src: str
+    dst: str
+    arm: str
+    family: str
+    proof: PairProofSummary | None = None
+    rtt_kernel_ns: Quantiles | None = None
+    rtt_app_ns: Quantiles | None = None
+    rtt_idle_ns: Quantiles | None = None
+    """Kernel RTT of the idle regime (20 Hz); the two above are the warm one (1 kHz)."""
+    pdv_p99_ns: float | None = None
+    ipdv_p50_ns: float | None = None
+    rfc3550_jitter_ns: float | None = None
+    loss: LossSummary | None = None
+    goodput_bps: Goodput | None = None
+    small_packets_pps: Rate | None = None
+    rtt_loaded_ns: Quantiles | None = None
+    retransmit_ratio: float | None = None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """Two arms on one metric: `ratio` = other/base, `difference` = other - base."""
+
+    metric: str
+    base: str
+    other: str
+    path: str
+    ratio: float | None
+    ci95: Interval | None
+    difference: float | None
+    unit: str
+    blocks: int
+    verdict: str
+    """`different`, `equivalent`, `small`, `inconclusive` or `not measured`."""
+    margin: float
+    smallest_detectable_ratio: float | None = None
+    reason: str | None = None
+    disagreement: bool = False
+    """True where the t interval and its robust twin (Hodges-Lehmann) do not agree."""
+
+
+class OverlayTax(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mode adds to the host path on the same node pairs in the same rounds."""
+
+    mode: str
+    metric: str
+    pod: float | None
+    host: float | None
+    difference: float | None
+    ci95: Interval | None
+    unit: str
+    verdict: str
+
+
+class AaCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The same mode measured twice: `passed` when no comparison is `different` after Holm's correction."""
+
+    passed: bool | None
+    comparisons: int
+    false_alarms: int
+
+
+class Blame(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that stands out, and the evidence."""
+
+    kind: Literal["node", "pair", "host_cpu", "reflector"]
+    subject: str
+    metric: str
+    effect_ratio: float
+    z: float
+    evidence: str
+
+
+class Encapsulation(msgspec.Struct, frozen=True, kw_only=True):
+    """Goodput predicted from header sizes (docs/statistics.md) beside the measured."""
+
+    mode: str
+    overhead_bytes: int
+    pod_mtu: int | None
+    predicted_goodput_share: float | None
+    measured_goodput_share: float | None
+    share_of: str | None
+    """`shaped rate` or `host path`."""
+
+
+class CpuPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU spent per unit of traffic, less the idle baseline of the same block."""
+
+    mode: str
+    cores_per_gbps: float | None
+    cores_per_mpps: float | None
+    busiest_core_ratio: float | None
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """A doubt about the run, as data."""
+
+    code: str
+    message: str
+    advice: str | None = None
+    evidence: str | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of summary.json."""
+
+    format: int = FORMAT
+    run_id: str
+    name: str | None = None
+    labels: dict[str, str] = {}
+    started: str
+    ended: str | None
+    status: Literal["complete", "partial", "invalid"]
+    target: Literal["lab", "kubernetes"]
+    cni: Cni
+    versions: dict[str, str | None] = {}
+    spec: dict[str, object] = {}
+    seed: int
+    nodes: tuple[NodeSummary, ...] = ()
+    method: str
+    arms: tuple[ArmSummary, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    overlay_tax: tuple[OverlayTax, ...] = ()
+    noise_floor: dict[str, float] = {}
+    aa_check: AaCheck | None = None
+    blame: tuple[Blame, ...] = ()
+    encapsulation: tuple[Encapsulation, ...] = ()
+    cpu_price: tuple[CpuPrice, ...] = ()
+    warnings: tuple[Doubt, ...] = ()

@@ -1,0 +1,1 @@
+"""One `bench run`: specification, plan, session, journal."""

@@ -1,0 +1,162 @@
+"""Parquet schemas of the samples: one fixed schema per probe, with meaning and unit as metadata.
+
+`docs/data.md` is checked against these by a test. Missing is null.
+"""
+
+import pyarrow as pa
+
+DATA_FORMAT = 1
+
+
+def _field(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, kind, nullable=True, metadata={"description": meaning})
+
+
+def _schema(fields: list[pa.Field]) -> pa.Schema:
+    return pa.schema(fields, metadata={"podbench_format": str(DATA_FORMAT)})
+
+
+_PLACE = [
+    _field("run_id", pa.string(), "the run"),
+    _field("block", pa.int32(), "block number, from 1"),
+    _field("round", pa.int32(), "round number within the visit, from 1"),
+    _field("arm", pa.string(), "<mode>/<path>, the A/A repeat ends in #2"),
+    _field("mode", pa.string(), "encapsulation asked for"),
+    _field("path", pa.string(), "pod, host or service"),
+]
+
+LATENCY = _schema(
+    [
+        *_PLACE,
+        _field("family", pa.string(), "ipv4 or ipv6"),
+        _field("src", pa.string(), "node that initiates"),
+        _field("dst", pa.string(), "node that reflects"),
+        _field("session_id", pa.int32(), "STAMP session identifier (SSID, RFC 8972 section 3)"),
+        _field("src_port", pa.int32(), "UDP source port"),
+        _field("seq", pa.int64(), "STAMP sequence number on the wire in that session"),
+        _field("phase", pa.string(), "idle (20 Hz), warm (1 kHz) or loaded (beside a transfer)"),
+        _field("intended_mono_ns", pa.int64(), "intended send time, sender's CLOCK_MONOTONIC, ns"),
+        _field("sent_wall_ns", pa.int64(), "send call, sender's CLOCK_REALTIME, ns"),
+        _field(
+            "rtt_kernel_ns", pa.int64(), "T4-T1 less reflector residence, four kernel stamps, ns"
+        ),
+        _field("rtt_app_ns", pa.int64(), "send call to receive return, ns"),
+        _field("reflector_ns", pa.int64(), "reflector residence T3-T2, ns"),
+        _field("host_ns", pa.int64(), "own host: app less kernel less residence, ns"),
+        _field("late_ns", pa.int64(), "actual less intended send time, ns"),
+        _field("ttl", pa.int16(), "TTL the reflector saw"),
+        _field(
+            "status", pa.string(), "ok, lost_forward, lost_backward, lost_unknown, late, corrupted"
+        ),
+        _field("duplicates", pa.uint8(), "copies of the reply beyond the first"),
+        _field("duplicates_forward", pa.uint8(), "of these, made on the way there"),
+        _field("duplicates_backward", pa.uint8(), "of these, made on the way back"),
+        _field("reordered", pa.bool_(), "arrived after a later probe (RFC 4737)"),
+        _field(
+            "reorder_extent",
+            pa.int32(),
+            "positions back to the earliest later arrival; null if in order",
+        ),
+        _field("stamp_source", pa.string(), "weakest of the four stamps: kernel, sched, user, nic"),
+        _field("valid", pa.bool_(), "false where the instrument itself is in doubt"),
+        _field("invalid_reason", pa.string(), "why not valid"),
+    ]
+)
+
+THROUGHPUT = _schema(
+    [
+        *_PLACE,
+        _field("src", pa.string(), "node that sends"),
+        _field("dst", pa.string(), "node that receives"),
+        _field("protocol", pa.string(), "tcp or udp"),
+        _field("streams", pa.int16(), "parallel streams of the transfer"),
+        _field("stream", pa.int16(), "this stream's number, from 1"),
+        _field("packet_bytes", pa.int32(), "UDP payload, octets; TCP: maximum segment size"),
+        _field("direction", pa.string(), "sender or receiver: whose counters this row holds"),
+        _field("interval_start_s", pa.float64(), "since the start of the transfer, s"),
+        _field("interval_s", pa.float64(), "length of the interval, s"),
+        _field("bits_per_second", pa.float64(), "payload rate in the interval, bit/s"),
+        _field("retransmits", pa.int64(), "TCP segments sent again in the interval (sender)"),
+        _field("rtt_us", pa.int64(), "TCP smoothed RTT at the end of the interval (sender), µs"),
+        _field("snd_cwnd_bytes", pa.int64(), "TCP congestion window (sender), octets"),
+        _field("lost_packets", pa.int64(), "UDP datagrams lost, receiver's own count"),
+        _field("packets", pa.int64(), "UDP datagrams in the interval"),
+        _field("jitter_ms", pa.float64(), "iperf3's RFC 1889 filter, receiver, ms"),
+        _field(
+            "cpu_local_ratio", pa.float64(), "sender process, share of one core, whole transfer"
+        ),
+        _field(
+            "cpu_remote_ratio", pa.float64(), "receiver process, share of one core, whole transfer"
+        ),
+        _field("omitted", pa.bool_(), "warm-up: not in any figure"),
+        _field("status", pa.string(), "ok or failed: a failed transfer is one row with its reason"),
+        _field("reason", pa.string(), "why it failed"),
+    ]
+)
+
+_CPU = ["user", "system", "irq", "softirq", "steal", "iowait", "idle"]
+
+HOST = _schema(
+    [
+        _field("run_id", pa.string(), "the run"),
+        _field("block", pa.int32(), "block that was measured; null between blocks"),
+        _field("node", pa.string(), "node, or `machine` where all nodes share one"),
+        _field("mono_ns", pa.int64(), "CLOCK_MONOTONIC, ns"),
+        _field("wall_ns", pa.int64(), "CLOCK_REALTIME, ns"),
+        _field("interval_ns", pa.int64(), "time since the previous tick, ns"),
+        _field("cores", pa.int32(), "CPUs online"),
+        *[
+            _field(
+                f"cpu_{n}_ratio",
+                pa.float64(),
+                f"share of all CPUs' time in {n} since the previous tick",
+            )
+            for n in _CPU
+        ],
+        _field(
+            "cpu_busiest_ratio",
+            pa.float64(),
+            "busy share of the busiest CPU since the previous tick",
+        ),
+        _field(
+            "cpu_busiest_softirq_ratio", pa.float64(), "softirq share of the CPU with most of it"
+        ),
+        _field(
+            "softnet_processed", pa.int64(), "packets processed by softnet since the previous tick"
+        ),
+        _field(
+            "softnet_dropped", pa.int64(), "packets dropped at the backlog since the previous tick"
+        ),
+        _field(
+            "softnet_squeezed",
+            pa.int64(),
+            "times net_rx_action ran out of budget since the previous tick",
+        ),
+        _field(
+            "cfs_throttled_ns",
+            pa.int64(),
+            "own cgroup throttled since the previous tick, ns; null: no quota known",
+        ),
+        _field(
+            "runqueue_wait_ns",
+            pa.int64(),
+            "the probes' processes waiting to run since the previous tick, ns",
+        ),
+        _field(
+            "psi_cpu_some_ns",
+            pa.int64(),
+            "CPU pressure `some` since the previous tick, ns; null: psi off",
+        ),
+        _field(
+            "udp_rcvbuf_errors",
+            pa.int64(),
+            "Udp RcvbufErrors since the previous tick, agent's network namespace",
+        ),
+        _field("udp_in_csum_errors", pa.int64(), "Udp InCsumErrors since the previous tick"),
+        _field("tcp_retransmits", pa.int64(), "Tcp RetransSegs since the previous tick"),
+        _field("ip_frag_creates", pa.int64(), "Ip FragCreates since the previous tick"),
+        _field("conntrack_count", pa.int64(), "nf_conntrack entries now; null: not loaded"),
+    ]
+)
+
+BY_PROBE = {"latency": LATENCY, "throughput": THROUGHPUT, "host": HOST}

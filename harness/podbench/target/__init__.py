@@ -1,0 +1,1 @@
+"""Where agents run: the lab's namespaces or a Kubernetes cluster."""

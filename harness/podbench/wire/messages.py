@@ -1,0 +1,170 @@
+"""Commands to agents and their answers, defined once; encoded as MessagePack by msgspec.
+
+One command goes to one agent and gets exactly one answer. An answer may carry column tables
+(wire/columns.py); the transport cuts large ones into numbered batches and puts them together again.
+Nothing here knows how messages travel: that is `transport`.
+"""
+
+import msgspec
+
+from podbench.model.nodes import AgentId
+
+MESSAGE_FORMAT = 1
+"""Rises when a message changes its meaning; agents of another number are refused at the start."""
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Retained by the broker; the last will sets `online` to false."""
+
+    agent: AgentId
+    online: bool
+    format: int = MESSAGE_FORMAT
+    version: str = ""
+    pid: int | None = None
+    capabilities: dict[str, str | None] = {}
+    """`stamp_source` (kernel, sched, user), `iperf3` (its version) and the like; null: tried and absent."""
+
+
+class LatencySession(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of STAMP sessions from one agent to one reflector: one SSID per source port.
+
+    `session_id` is the first SSID; source port i uses `session_id + i`. The probes rotate over the ports.
+    """
+
+    session_id: int
+    peer_address: str
+    peer_port: int
+    source_ports: int = 8
+    rate_pps: float = 1000.0
+    duration_s: float = 1.0
+    udp_payload_bytes: int = 64
+    """STAMP base packet 44 octets plus the Follow-Up Telemetry TLV of 20; larger is Extra Padding."""
+    schedule: str = "periodic"
+    spin: bool = False
+    dscp: int = 0
+    timeout_s: float = 2.0
+    """A reply after this is `late` and counts as lost. The drain ends with the last reply, at most here."""
+
+
+class Reflect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Admit these SSIDs on the reflector and start their logs anew."""
+
+    session_ids: tuple[int, ...]
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Run these sessions at the same time; the answer's tables are `latency/<session_id>`."""
+
+    sessions: tuple[LatencySession, ...]
+
+
+class CollectReflections(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Hand over the reflector's log of these SSIDs (table `reflections`), then forget them."""
+
+    session_ids: tuple[int, ...]
+
+
+class ServeTransfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Start a one-off iperf3 server on a free port; answered once it listens."""
+
+    bind_address: str
+    lifetime_s: float
+
+
+class Transfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Run one iperf3 client to a server; this agent is the sender."""
+
+    peer_address: str
+    peer_port: int
+    bind_address: str
+    protocol: str
+    """`tcp` or `udp`."""
+    streams: int = 1
+    duration_s: int = 1
+    interval_s: float = 0.1
+    omit_s: int = 0
+    """Passed as iperf3's -O: whole seconds."""
+    packet_bytes: int | None = None
+    """UDP payload octets (-l); null for TCP."""
+    rate_bps: int | None = None
+    """UDP target rate, null = unlimited."""
+    congestion: str | None = "cubic"
+
+
+class CollectTransfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Hand over the JSON of the server on this port, ending it if it still runs."""
+
+    port: int
+
+
+class StartCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Sample the host's counters every `period_s` until told to stop."""
+
+    node: str
+    period_s: float = 0.1
+
+
+class CollectCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Hand over the counter samples so far (table `host`) and go on, or stop."""
+
+    stop: bool = False
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End this agent."""
+
+
+Command = (
+    Reflect
+    | Measure
+    | CollectReflections
+    | ServeTransfer
+    | Transfer
+    | CollectTransfer
+    | StartCounters
+    | CollectCounters
+    | Stop
+)
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The command was carried out. `facts` are small results: `port`, `stamp_source`, `cpu_us_per_probe`."""
+
+    facts: dict[str, str | int | float | bool | None] = {}
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A program ran to its end or was ended: `output` is its own JSON, kept raw."""
+
+    program: str
+    version: str
+    exit_status: int
+    output: str
+    error: str | None = None
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The command could not be carried out. `reason` is for a person and goes into the record."""
+
+    reason: str
+    retryable: bool = False
+
+
+Answer = Done | Ran | Failed
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One command on its way. Ids rise by one per orchestrator."""
+
+    id: int
+    command: Command
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """One numbered part of an answer. `tables` are packed columns; `last` closes the answer."""
+
+    id: int
+    number: int
+    last: bool
+    answer: Answer | None = None
+    tables: dict[str, bytes] = {}

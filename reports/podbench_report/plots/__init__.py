@@ -1,0 +1,1 @@
+"""Plots, one file each: inline SVG by matplotlib."""
