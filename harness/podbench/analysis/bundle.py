@@ -10,7 +10,7 @@ from podbench.model.summary import Summary
 
 
 class TailCurve(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm's distribution up to the last quantile the data support (n*(1-q) >= 10), all pairs together."""
+    """One arm's distribution, all pairs, to the last quantile supported (n*(1-q) >= 10)."""
 
     arm: str
     metric: str
@@ -20,7 +20,10 @@ class TailCurve(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm's statistic in one block: what the intervals rest on. `order` is the visit's place in its block."""
+    """One arm's statistic in one block: what the intervals rest on.
+
+    `order` is the visit's place in its block.
+    """
 
     block: int
     order: int
@@ -74,7 +77,7 @@ class LoadedPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmProofDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest proof of each directed pair of an arm, with the evidence as readable pairs of words."""
+    """The latest proof of one directed pair of an arm, with its evidence in words."""
 
     arm: str
     src: str
@@ -118,4 +121,5 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     proofs: tuple[ArmProofDetail, ...] = ()
     damages: tuple[Damage, ...] = ()
     faults_injected: tuple[str, ...] = ()
-    """Known faults the user asked for (`loss n1>n2 1 %`, `link rate 200 Mbit/s`), named in the report."""
+    """Known faults the user asked for (`loss n1>n2 1 %`, `link rate 200 Mbit/s`), named in the
+    report."""

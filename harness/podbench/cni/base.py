@@ -1,8 +1,9 @@
 """What a CNI driver is, and the world it works on.
 
-A driver knows its CNI: which modes exist, what a pool of each looks like on the wire, who programs the
-route, and how to tell from facts which mode packets really take. A `World` (implemented by each target)
-knows how to make a pool exist and how to read facts. Drivers import no target and no transport.
+A driver knows its CNI: which modes exist, what a pool of each looks like on the wire, who programs
+the route, and how to tell from facts which mode packets really take. A `World` (each target
+implements it) knows how to make a pool exist and how to read facts. Drivers import no target and
+no transport.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,13 +36,17 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     route_protocol: int
     """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static."""
     device: str | None = None
-    """The tunnel device's name on the node (`vxlan.calico`, `tunl0`, `flannel.1`); null where packets are routed."""
+    """The tunnel device's name on the node (`vxlan.calico`, `tunl0`, `flannel.1`); null where
+    packets are routed."""
     vni: int | None = None
     udp_port: int | None = None
 
 
 class Laid(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a pool. `implementation` names how (`kernel device`, `eBPF at tc`, `routed`)."""
+    """What became of a pool.
+
+    `implementation` names how (`kernel device`, `eBPF at tc`, `routed`).
+    """
 
     pool: Pool
     implementation: str | None
@@ -50,7 +55,8 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ProbeWindow = Callable[[Pod, Pod, int], Awaitable[int]]
-"""Sends n probes from one pod to another with nothing else on the wire; returns how many were answered."""
+"""Sends n probes from one pod to another with nothing else on the wire; returns how many were
+answered."""
 
 
 class World(Protocol):
@@ -61,7 +67,10 @@ class World(Protocol):
         """The nodes, with the pods laid so far."""
 
     async def apply(self, pool: Pool) -> Laid:
-        """Makes the pool and one pod of it on every node exist. Refusal is an answer, not an exception."""
+        """Makes the pool and one pod of it on every node exist.
+
+        Refusal is an answer, not an exception.
+        """
 
     async def remove(self, pool: Pool) -> None:
         """Takes the pool away again; idempotent."""
@@ -70,10 +79,16 @@ class World(Protocol):
         """Reads one node."""
 
     async def lookup(self, node: str, address: str) -> Route:
-        """Asks the node's kernel which way a packet to this address goes; `type` `unreachable` is an answer."""
+        """Asks the node's kernel which way a packet to this address goes.
+
+        `type` `unreachable` is an answer.
+        """
 
     async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
-        """Counters of the pool's tunnel on a node: its device's, or per peer; empty where it has no tunnel."""
+        """Counters of the pool's tunnel on a node.
+
+        Its device's, or per peer; empty where it has no tunnel.
+        """
 
 
 class Driver(Protocol):
@@ -85,7 +100,10 @@ class Driver(Protocol):
 
     @property
     def side_by_side(self) -> bool:
-        """True where all modes can exist at once (method `pools`); else one after the other (`switch`)."""
+        """True where all modes can exist at once (method `pools`).
+
+        Else one after the other (`switch`).
+        """
 
     def modes(self) -> tuple[Mode, ...]:
         """The modes it has, in the order reports show them: most encapsulation first."""
@@ -97,7 +115,10 @@ class Driver(Protocol):
         """Makes these modes' arms exist."""
 
     async def verify(self, world: World, mode: Mode, probe: ProbeWindow | None) -> ArmProof:
-        """Proves which mode packets take, per directed pair; without `probe` by route lookup only."""
+        """Proves which mode packets take, per directed pair.
+
+        Without `probe` by route lookup only.
+        """
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away."""

@@ -57,8 +57,9 @@ def parse_arm(name: str) -> Arm:
 
 
 OVERHEAD_BYTES: dict[Mode, int] = {
-    # Added to the inner IPv4 packet on an IPv4 underlay: RFC 7348 section 5 (IP 20 + UDP 8 + VXLAN 8
-    # + inner Ethernet 14), RFC 2003 section 3.1 (one IP header), nothing where packets are routed.
+    # Added to the inner IPv4 packet on an IPv4 underlay: RFC 7348 section 5 (IP 20 + UDP 8
+    # + VXLAN 8 + inner Ethernet 14), RFC 2003 section 3.1 (one IP header),
+    # nothing where packets are routed.
     Mode.VXLAN: 50,
     Mode.IPIP: 20,
     Mode.BGP: 0,

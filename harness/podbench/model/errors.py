@@ -5,13 +5,13 @@ line returns (docs/contract: 1 failed, 2 usage, configuration or missing prerequ
 
     PodbenchError                 exit 1
     ├── ConfigError               exit 2   an option, a file or a value the user gave
-    ├── PrerequisiteError         exit 2   something this machine or cluster lacks; says how to get it
+    ├── PrerequisiteError         exit 2   something this machine or cluster lacks
     ├── LabError                  exit 1   namespaces, links, routes
     ├── TransportError            exit 1   the broker, a lost agent, a late answer
     ├── ProtocolError             exit 1
     │   ├── LocalProtocolError             we were about to send something illegal
     │   └── RemoteProtocolError            the peer sent something illegal
-    ├── ProbeError                exit 1   a measurement could not be taken (usually becomes a record)
+    ├── ProbeError                exit 1   a measurement could not be taken
     ├── StoreError                exit 1   disk full, damaged file
     └── ReportError               exit 1
 """

@@ -8,7 +8,10 @@ from podbench.model.arms import Mode
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """One network device (rtnetlink RTM_GETLINK). `kind` is IFLA_INFO_KIND, null for physical devices."""
+    """One network device (rtnetlink RTM_GETLINK).
+
+    `kind` is IFLA_INFO_KIND, null for physical devices.
+    """
 
     name: str
     kind: str | None
@@ -24,7 +27,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One route or the kernel's answer to a lookup (RTM_GETROUTE). `protocol` is rtm_protocol: 12 = BIRD, 80 = Felix."""
+    """One route or the kernel's answer to a lookup (RTM_GETROUTE).
+
+    `protocol` is rtm_protocol: 12 = BIRD, 80 = Felix.
+    """
 
     dst: str
     device: str | None
@@ -45,7 +51,10 @@ class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BgpSession(msgspec.Struct, frozen=True, kw_only=True):
-    """State of one BGP session as the routing daemon tells it; `state` `Established` is RFC 4271's."""
+    """State of one BGP session as the routing daemon tells it.
+
+    `state` `Established` is RFC 4271's.
+    """
 
     peer: str
     state: str
@@ -67,7 +76,10 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TunnelCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Packets through a tunnel on one node. `peer` null: the whole device; else that peer only (eBPF)."""
+    """Packets through a tunnel on one node.
+
+    `peer` null: the whole device; else that peer only (eBPF).
+    """
 
     node: str
     device: str

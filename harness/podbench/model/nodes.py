@@ -11,7 +11,10 @@ AgentId = NewType("AgentId", str)
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """One agent pod. Its `agent` answers on the control channel; `pid` is its process as the host sees it."""
+    """One agent pod.
+
+    Its `agent` answers on the control channel; `pid` is its process as the host sees it.
+    """
 
     name: str
     node: str
@@ -23,7 +26,10 @@ class Pod(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """One node: `address` is on the underlay, `agent` the host-network agent, `pods` one per mode."""
+    """One node.
+
+    `address` is on the underlay, `agent` the host-network agent, `pods` one per mode.
+    """
 
     name: str
     address: str
@@ -48,7 +54,10 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """Injected one-way loss: packets from node `src` to node `dst` are dropped at random with `ratio`."""
+    """Injected one-way loss.
+
+    Packets from node `src` to node `dst` are dropped at random with `ratio`.
+    """
 
     src: str
     dst: str
@@ -56,13 +65,17 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lab is asked to be. The faults are off by default and named in the report when on."""
+    """What the lab is asked to be.
+
+    The faults are off by default and named in the report when on.
+    """
 
     nodes: int = 3
     layout: str = "calico"
     equal_mtu: bool = False
     rate_bps: int | None = None
-    """Underlay link rate per node (HTB, Ethernet framing of 24 octets a packet accounted); null: unshaped."""
+    """Underlay link rate per node (HTB, Ethernet framing of 24 octets a packet accounted); null:
+    unshaped."""
     losses: tuple[Loss, ...] = ()
     cpu_noise: int = 0
     """Number of bounded CPU burners beside the lab."""

@@ -1,7 +1,8 @@
 """`summary.json`, format 1: one definition for writing, reading, documentation and JSON schema.
 
 Every quantity carries its unit in its name. Null means not measured or not applicable; never zero.
-`metric` is the dotted path of a figure in `Pair` everywhere (`rtt_kernel_ns.p99`, `goodput_bps.tcp.p50`).
+`metric` is the dotted path of a figure in `Pair` everywhere (`rtt_kernel_ns.p99`,
+`goodput_bps.tcp.p50`).
 """
 
 from typing import Literal
@@ -96,7 +97,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A latency distribution. A quantile q is null where n*(1-q) < 10; `coarse` where n_effective*(1-q) < 10."""
+    """A latency distribution.
+
+    A quantile q is null where n*(1-q) < 10; `coarse` where n_effective*(1-q) < 10.
+    """
 
     p50: float | None
     p90: float | None
@@ -135,7 +139,10 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Goodput(msgspec.Struct, frozen=True, kw_only=True):
-    """TCP with 1 stream, TCP with 8 streams, UDP of the largest unfragmented size; null: not measured."""
+    """TCP with 1 stream, TCP with 8 streams, UDP of the largest unfragmented size.
+
+    Null: not measured.
+    """
 
     tcp: Rate | None = None
     tcp_8: Rate | None = None
@@ -207,7 +214,10 @@ class OverlayTax(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AaCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """The same mode measured twice: `passed` when no comparison is `different` after Holm's correction."""
+    """The same mode measured twice.
+
+    `passed` when no comparison is `different` after Holm's correction.
+    """
 
     passed: bool | None
     comparisons: int

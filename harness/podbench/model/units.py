@@ -1,6 +1,7 @@
 """Human units, parsed once at the edge (command line and YAML) and rendered once (report).
 
-Inside, quantities are plain numbers whose names carry the unit: `_ns`, `_s`, `_bps`, `_bytes`, `_ratio`.
+Inside, quantities are plain numbers whose names carry the unit: `_ns`, `_s`, `_bps`, `_bytes`,
+`_ratio`.
 """
 
 import re

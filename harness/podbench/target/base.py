@@ -1,7 +1,8 @@
 """What the session needs of a target; `target.lab` and later `target.kubernetes` implement it.
 
-The order is: `up` gives a world without agents; the CNI driver lays the arms in it; `deploy` starts one
-agent per pod and node and gives the fleet. Leaving either context manager takes away what it made.
+The order is: `up` gives a world without agents; the CNI driver lays the arms in it; `deploy` starts
+one agent per pod and node and gives the fleet. Leaving either context manager takes away what it
+made.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -35,4 +36,7 @@ class LaidTarget(Protocol):
         """What CNI drivers work on."""
 
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
-        """Starts one agent per node and per pod laid so far; the nodes come back with their pods."""
+        """Starts one agent per node and per pod laid so far.
+
+        The nodes come back with their pods.
+        """

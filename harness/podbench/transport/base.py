@@ -1,7 +1,7 @@
 """What the session needs of a transport, and what an agent needs of it.
 
-`transport.mqtt` implements both over a real broker; `transport.memory` in one process, for tests and
-dry runs. Nothing but commands, answers and agent status passes here.
+`transport.mqtt` implements both over a real broker; `transport.memory` in one process, for tests
+and dry runs. Nothing but commands, answers and agent status passes here.
 """
 
 from collections.abc import Awaitable, Callable, Collection

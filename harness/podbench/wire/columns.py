@@ -1,7 +1,8 @@
-"""Tables of columns on the wire: MessagePack maps of column -> little-endian array bytes, compressed.
+"""Tables of columns on the wire: compressed MessagePack maps of column -> array bytes.
 
-In memory a table is a dict of equally long one-dimensional NumPy arrays; a column with missing values
-is a masked array. Missing travels as a packed bit mask beside the values, never as a sentinel.
+In memory a table is a dict of equally long one-dimensional NumPy arrays; a column with missing
+values is a masked array. Missing travels as a packed bit mask beside the values, never a
+sentinel.
 """
 
 import zlib
@@ -16,7 +17,7 @@ Column = npt.NDArray[np.generic] | np.ma.MaskedArray[tuple[int], np.dtype[np.gen
 Table = dict[str, Column]
 
 COMPRESSION_LEVEL = 1
-"""Level 1: stamps compress about as well as at 6 and cost a third of the time in the quiet window."""
+"""Level 1: stamps compress about as well as at 6 for a third of the time."""
 
 
 class _Packed(msgspec.Struct, frozen=True):

@@ -22,13 +22,15 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     pid: int | None = None
     capabilities: dict[str, str | None] = {}
-    """`stamp_source` (kernel, sched, user), `iperf3` (its version) and the like; null: tried and absent."""
+    """`stamp_source` (kernel, sched, user), `iperf3` (its version) and the like; null: tried and
+    absent."""
 
 
 class LatencySession(msgspec.Struct, frozen=True, kw_only=True):
     """One group of STAMP sessions from one agent to one reflector: one SSID per source port.
 
-    `session_id` is the first SSID; source port i uses `session_id + i`. The probes rotate over the ports.
+    `session_id` is the first SSID; source port i uses `session_id + i`. The probes rotate over the
+    ports.
     """
 
     session_id: int
@@ -38,12 +40,14 @@ class LatencySession(msgspec.Struct, frozen=True, kw_only=True):
     rate_pps: float = 1000.0
     duration_s: float = 1.0
     udp_payload_bytes: int = 64
-    """STAMP base packet 44 octets plus the Follow-Up Telemetry TLV of 20; larger is Extra Padding."""
+    """STAMP base packet 44 octets plus the Follow-Up Telemetry TLV of 20; larger is Extra Padding.
+    """
     schedule: str = "periodic"
     spin: bool = False
     dscp: int = 0
     timeout_s: float = 2.0
-    """A reply after this is `late` and counts as lost. The drain ends with the last reply, at most here."""
+    """A reply after this is `late` and counts as lost. The drain ends with the last reply, at most
+    here."""
 
 
 class Reflect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -128,7 +132,10 @@ Command = (
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The command was carried out. `facts` are small results: `port`, `stamp_source`, `cpu_us_per_probe`."""
+    """The command was carried out.
+
+    `facts` are small results: `port`, `stamp_source`, `cpu_us_per_probe`.
+    """
 
     facts: dict[str, str | int | float | bool | None] = {}
 
