@@ -9,7 +9,9 @@ constraints=scripts/constraints.txt
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 # program:package. Without one of the first, no run; without one of the second, some tests are skipped.
+# shellcheck disable=SC2034 # read by the scripts that source this
 run_programs="ip:iproute2 nft:nftables iperf3:iperf3 bird:bird2 mosquitto:mosquitto"
+# shellcheck disable=SC2034
 test_programs="ping:iputils-ping tcpdump:tcpdump tshark:tshark chromium:chromium"
 
 say() { printf 'podbench: %s\n' "$*" >&2; }
@@ -35,7 +37,7 @@ is_python() {
 # Prints the interpreter .venv is made from, or nothing. PODBENCH_PYTHON overrules the search.
 # An interpreter inside somebody's home comes last: another user could not run a .venv made from it.
 find_python() {
-    local name path last=
+    local name path last=''
     if [ -n "${PODBENCH_PYTHON:-}" ]; then
         is_python "$PODBENCH_PYTHON" || fail "PODBENCH_PYTHON=$PODBENCH_PYTHON is not a Python >= 3.11"
         command -v "$PODBENCH_PYTHON"
@@ -87,7 +89,7 @@ lists_are_missing() { ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; 
 
 # Prints the one line that installs packages. Args: packages
 apt_line() {
-    local sudo=
+    local sudo=''
     ! command -v sudo >/dev/null || sudo='sudo '
     ! lists_are_missing || printf '%sapt-get update && ' "$sudo"
     printf '%sapt-get install --no-install-recommends -y %s\n' "$sudo" "${*}"
@@ -169,7 +171,7 @@ venv_key() {
 
 # True if .venv holds the packages of this set (harness or test), complete and of these pins. Args: set
 venv_is_current() {
-    local stamp=
+    local stamp=''
     [ -x "$venv/bin/python" ] && [ -r "$venv/.podbench-$1" ] || return 1
     read -r stamp <"$venv/.podbench-$1" || return 1
     [ "$stamp" = "$(venv_key)" ]
@@ -187,7 +189,7 @@ make_venv() {
 # Installs from the pins into .venv. Args: extras
 pip_install() {
     # shellcheck disable=SC2211 # an argument list, not a glob
-    local pip=("$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check
+    local pip=("$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check
         --progress-bar off -c "$constraints")
     # The build backend comes from the same pins as the rest, so no isolated build that would fetch another.
     (cd -- "$root" && PIP_USER=0 "${pip[@]}" hatchling editables >&2 &&
@@ -234,11 +236,11 @@ ensure_venv() {
 
 # The whole set-up. Args: set (harness or test), extras, program:package ...
 setup() {
-    local python= need=
+    local python='' need=''
     if ! venv_is_current "$1"; then
         python=$(find_python)
         need=$(python_packages "$python")
-        # shellcheck disable=SC2086 # package names have no spaces
+        # shellcheck disable=SC2046,SC2086 # package names have no spaces
         ensure_packages $(missing_packages "${@:3}") $need
         [ -n "$python" ] || python=$(find_python)
         [ -n "$python" ] || fail "no Python >= 3.11 here: install one and set PODBENCH_PYTHON to it"
