@@ -189,6 +189,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None
     ci95: Interval | None
     difference: float | None
+    difference_ci95: Interval | None = None
+    """The interval of `ratio` in units of the difference; null: only the ratio's is known."""
     unit: str
     blocks: int
     verdict: str
