@@ -7,6 +7,7 @@ Nothing here knows how messages travel: that is `transport`.
 
 import msgspec
 
+from podbench.model.errors import RemoteProtocolError
 from podbench.model.nodes import AgentId
 
 MESSAGE_FORMAT = 1
@@ -73,6 +74,9 @@ class ServeTransfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     bind_address: str
     lifetime_s: float
+    """The server is ended after this, whatever it is doing."""
+    interval_s: float = 0.1
+    """The receiver's own reporting interval: iperf3 does not take over the client's."""
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -106,6 +110,9 @@ class StartCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     node: str
     period_s: float = 0.1
+    pids: tuple[int, ...] = ()
+    """More processes whose run-queue wait (their children's included) counts as the probes', by the
+    numbers this agent's /proc shows; its own children always count."""
 
 
 class CollectCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -165,13 +172,89 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     command: Command
+    format: int = MESSAGE_FORMAT
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be read of a request of any format: enough to refuse it."""
+
+    id: int
+    format: int = 0
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """One numbered part of an answer. `tables` are packed columns; `last` closes the answer."""
+    """One numbered part of an answer, from 0; `last` closes it and carries `answer`.
+
+    `tables` are packed columns; a large one is cut, its pieces in successive parts under one name
+    (wire/batches.py).
+    """
 
     id: int
     number: int
     last: bool
     answer: Answer | None = None
     tables: dict[str, bytes] = {}
+
+
+Message = Request | Response | AgentStatus
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(Request)
+_envelopes = msgspec.msgpack.Decoder(Envelope)
+_responses = msgspec.msgpack.Decoder(Response)
+_statuses = msgspec.msgpack.Decoder(AgentStatus)
+
+
+def encode(message: Message) -> bytes:
+    """The message as MessagePack."""
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> Request:
+    """Reads a request.
+
+    Raises:
+        RemoteProtocolError: Not a request, or of another message format.
+    """
+    try:
+        envelope = _envelopes.decode(data)
+        if envelope.format == MESSAGE_FORMAT:
+            return _requests.decode(data)
+    except msgspec.DecodeError as error:
+        raise RemoteProtocolError(f"not a request: {error}") from error
+    raise RemoteProtocolError(
+        f"the orchestrator speaks message format {envelope.format}, this agent {MESSAGE_FORMAT}",
+        advice="run agents and bench of the same version",
+    )
+
+
+def request_id(data: bytes) -> int | None:
+    """The id of a request of any format, so that it can be refused; None without one."""
+    try:
+        return _envelopes.decode(data).id
+    except msgspec.DecodeError:
+        return None
+
+
+def decode_response(data: bytes) -> Response:
+    """Reads one part of an answer.
+
+    Raises:
+        RemoteProtocolError: Not a response.
+    """
+    try:
+        return _responses.decode(data)
+    except msgspec.DecodeError as error:
+        raise RemoteProtocolError(f"not a response: {error}") from error
+
+
+def decode_status(data: bytes) -> AgentStatus:
+    """Reads an agent's status; another message format is told by its `format`.
+
+    Raises:
+        RemoteProtocolError: Not a status.
+    """
+    try:
+        return _statuses.decode(data)
+    except msgspec.DecodeError as error:
+        raise RemoteProtocolError(f"not an agent's status: {error}") from error

@@ -1,0 +1,45 @@
+"""What the orchestrator waits for: commands on their way, and which agents it can talk to."""
+
+import asyncio
+
+from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
+from podbench.model.nodes import AgentId
+from podbench.transport.base import Reply
+from podbench.wire import batches, messages
+
+
+class Ask:
+    """One command on its way and what has come back so far."""
+
+    def __init__(self, agent: AgentId, command: str) -> None:
+        self.agent = agent
+        self.command = command
+        self.assembly = batches.Assembly()
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def add(self, part: messages.Response) -> None:
+        """Takes one part of the answer; the last one makes the reply."""
+        try:
+            if self.assembly.add(part) and not self.reply.done():
+                self.reply.set_result(Reply(*self.assembly.whole()))
+        except RemoteProtocolError as error:
+            self.fail(RemoteProtocolError(f"{self.agent}, answering {self.command}: {error}"))
+
+    def fail(self, error: PodbenchError) -> None:
+        """Ends the wait with an error; too late is harmless."""
+        if not self.reply.done():
+            self.reply.set_exception(error)
+
+
+def check_format(status: messages.AgentStatus) -> None:
+    """Refuses an agent whose messages mean something else.
+
+    Raises:
+        TransportError: Its message format is not ours.
+    """
+    if status.format != messages.MESSAGE_FORMAT:
+        raise TransportError(
+            f"agent {status.agent} (podbench {status.version or 'of unknown version'}) speaks "
+            f"message format {status.format}, this podbench {messages.MESSAGE_FORMAT}",
+            advice="run agents and bench of the same version",
+        )

@@ -1,0 +1,288 @@
+"""The control channel over MQTT: `MqttFleet` for the orchestrator, `serve_agent` for agents.
+
+Both keep one connection (`mqtt_link`) and begin again when the broker goes away. A command is
+answered once: agents drop a repeated request, an answer is published until acknowledged.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
+from podbench.model.nodes import AgentId
+from podbench.transport.asks import Ask, check_format
+from podbench.transport.base import Handler, Reply
+from podbench.transport.endpoint import Endpoint, parse_broker
+from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
+from podbench.wire import batches, messages, topics
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_REQUESTS = 4096
+
+
+class MqttFleet:
+    """The orchestrator's side: every agent of one run on one broker (`transport.base.Fleet`).
+
+    An async context manager; entering it raises TransportError when the broker cannot be reached.
+    """
+
+    def __init__(self, broker: str, *, run_id: str) -> None:
+        self._endpoint = parse_broker(broker)
+        self._run_id = run_id
+        self._agents: dict[AgentId, messages.AgentStatus] = {}
+        self._stale: set[AgentId] = set()
+        self._asks: dict[int, Ask] = {}
+        # Ids go on where another orchestrator of the same run left off: agents drop repeated ones.
+        self._ids: Iterator[int] = itertools.count(time.time_ns() // 1_000_000)
+        self._news = asyncio.Event()
+        self._link = Link(
+            self._endpoint,
+            f"{topics.ROOT}-{run_id}-orchestrator-{os.getpid()}-{time.monotonic_ns():x}",
+            (topics.all_statuses(run_id), topics.all_answers(run_id)),
+            self._receive,
+        )
+        self._link.when_down = self._lost_broker
+        self._running: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._running = asyncio.create_task(self._link.run())
+        try:
+            await asyncio.wait_for(self._link.up.wait(), REACH_S)
+        except TimeoutError:
+            await self._close()
+            raise TransportError(
+                f"the broker at {self._endpoint} cannot be reached: {self._link.trouble}",
+                advice="check that it runs and that its address is right",
+            ) from None
+        except asyncio.CancelledError:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+
+    @property
+    def agents(self) -> dict[AgentId, messages.AgentStatus]:
+        """The agents known so far, by id; one that died stays, with `online` false."""
+        return {
+            agent: msgspec.structs.replace(status, online=False) if agent in self._stale else status
+            for agent, status in self._agents.items()
+        }
+
+    async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
+        """Returns once all are online.
+
+        Raises:
+            TransportError: Some are not, in time, or speak another message format; names them.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while missing := self._not_ready(agents):
+                    await self._news.wait()
+        except TimeoutError:
+            raise TransportError(
+                f"agents not online after {timeout_s:g} s: {', '.join(missing)}",
+                advice="look at their logs; they connect to the broker by themselves",
+            ) from None
+
+    def _not_ready(self, agents: Collection[AgentId]) -> list[AgentId]:
+        known = self.agents
+        for agent in agents:
+            if agent in known:
+                check_format(known[agent])
+        return [agent for agent in agents if agent not in known or not known[agent].online]
+
+    async def ask(self, agent: AgentId, command: messages.Command, timeout_s: float) -> Reply:
+        """Sends one command and returns the whole answer.
+
+        Raises:
+            TransportError: The agent is gone or did not answer in time; names it and the command.
+            RemoteProtocolError: Its answer cannot be read.
+        """
+        name = type(command).__name__
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._until_announced(agent)
+                return await self._exchange(agent, command)
+        except TimeoutError:
+            known = agent in self._agents and agent not in self._stale
+            why = "did not answer" if known else "has not announced itself, so could not be asked"
+            raise TransportError(f"{agent} {why} {name} within {timeout_s:g} s") from None
+        except TransportError as error:
+            raise TransportError(f"{name} to {agent}: {error}", advice=error.advice) from error
+
+    async def _until_announced(self, agent: AgentId) -> None:
+        while agent not in self._agents or agent in self._stale or not self._link.up.is_set():
+            await self._news.wait()
+        status = self._agents[agent]
+        check_format(status)
+        if not status.online:
+            raise TransportError("the agent is offline")
+
+    async def _exchange(self, agent: AgentId, command: messages.Command) -> Reply:
+        request = messages.Request(id=next(self._ids), command=command)
+        ask = Ask(agent, type(command).__name__)
+        self._asks[request.id] = ask
+        try:
+            await self._link.publish(topics.command(self._run_id, agent), messages.encode(request))
+            return await ask.reply
+        finally:
+            del self._asks[request.id]
+            if ask.reply.done() and not ask.reply.cancelled():
+                ask.reply.exception()  # else asyncio complains of an error that nobody looked at
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        try:
+            place = topics.parse(topic)
+            if place.kind == "status":
+                self._note_status(messages.decode_status(payload))
+            elif place.kind == "answer":
+                part = messages.decode_response(payload)
+                if part.id in self._asks and self._asks[part.id].agent == place.agent:
+                    self._asks[part.id].add(part)
+        except RemoteProtocolError as error:
+            logger.warning("message refused", extra={"topic": topic, "why": str(error)})
+
+    def _note_status(self, status: messages.AgentStatus) -> None:
+        before = self._agents.get(status.agent)
+        self._agents[status.agent] = status
+        self._stale.discard(status.agent)
+        if not status.online:
+            self._fail_asks("the agent went away", status.agent)
+        elif before is not None and before.online and before.pid != status.pid:
+            self._fail_asks("the agent was started anew", status.agent)
+        self._tell()
+
+    def _lost_broker(self) -> None:
+        self._stale.update(self._agents)
+        self._fail_asks(f"the broker at {self._endpoint} went away")
+        self._tell()
+
+    def _fail_asks(self, why: str, agent: AgentId | None = None) -> None:
+        for ask in self._asks.values():
+            if agent is None or ask.agent == agent:
+                ask.fail(TransportError(why))
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class _AgentSide:
+    """Takes requests, runs the handler for each at the same time, delivers every answer."""
+
+    def __init__(
+        self, endpoint: Endpoint, run_id: str, status: messages.AgentStatus, handler: Handler
+    ) -> None:
+        self._handler = handler
+        self._answers = topics.answer(run_id, status.agent)
+        self._status_topic = topics.status(run_id, status.agent)
+        self._offline = messages.encode(msgspec.structs.replace(status, online=False))
+        self._seen: OrderedDict[int, None] = OrderedDict()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.link = Link(
+            endpoint,
+            f"{topics.ROOT}-{run_id}-{status.agent}",
+            (topics.command(run_id, status.agent),),
+            self._receive,
+            Greeting(self._status_topic, messages.encode(status), self._offline),
+        )
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        del topic  # only our own command topic is subscribed
+        request_id = messages.request_id(payload)
+        if request_id is None or request_id in self._seen:
+            return
+        self._seen[request_id] = None
+        if len(self._seen) > REMEMBERED_REQUESTS:
+            self._seen.popitem(last=False)
+        task = asyncio.create_task(self._answer(request_id, payload))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(self, request_id: int, payload: bytes) -> None:
+        for part in await self._parts(request_id, payload):
+            await self._deliver(messages.encode(part))
+
+    async def _parts(self, request_id: int, payload: bytes) -> list[messages.Response]:
+        try:
+            request = messages.decode_request(payload)
+            reply = await self._handler(request.command)
+            return batches.cut(request_id, reply.answer, reply.tables)
+        except PodbenchError as error:
+            reason = str(error)
+        except Exception as error:  # the process's edge: a bug is an answer, no crash
+            logger.exception("command failed", extra={"request": request_id})
+            reason = f"the agent failed: {type(error).__name__}: {error}"
+        return batches.cut(request_id, messages.Failed(reason=reason), {})
+
+    async def _deliver(self, payload: bytes) -> None:
+        while True:
+            await self.link.up.wait()
+            try:
+                return await self.link.publish(self._answers, payload)
+            except TransportError:
+                await asyncio.sleep(PAUSE_MIN_S)
+
+    async def say_goodbye(self) -> None:
+        """Tells everybody that this agent ended on purpose."""
+        with contextlib.suppress(TransportError):
+            await self.link.publish(
+                self._status_topic, self._offline, retain=True, expiry_s=STATUS_EXPIRY_S
+            )
+
+
+async def serve_agent(
+    broker: str,
+    *,
+    run_id: str,
+    status: messages.AgentStatus,
+    handler: Handler,
+    stop: asyncio.Event,
+    grace_s: float = 1.0,
+) -> None:
+    """Serves one agent's commands until `stop` is set; waits for the broker as long as it takes.
+
+    Commands still running then have `grace_s` to finish. Each command gets exactly one answer: what
+    a handler raises becomes `Failed`.
+
+    Raises:
+        ConfigError: The broker's address cannot be used.
+    """
+    side = _AgentSide(parse_broker(broker), run_id, status, handler)
+    running = asyncio.create_task(side.link.run())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if side.tasks:
+            await asyncio.wait(set(side.tasks), timeout=grace_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(side.say_goodbye(), grace_s / 2)
+    finally:
+        for task in (stopped, running, *side.tasks):
+            task.cancel()
+        await asyncio.gather(stopped, running, *side.tasks, return_exceptions=True)
+    if not running.cancelled() and (error := running.exception()) is not None:
+        raise error

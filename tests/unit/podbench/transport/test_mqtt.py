@@ -1,0 +1,252 @@
+"""The control channel over a real broker on a Unix socket."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from podbench.model.errors import ProbeError, TransportError
+from podbench.model.nodes import AgentId
+from podbench.transport import mqtt
+from podbench.transport.base import Handler, Reply
+from podbench.transport.broker import private_broker
+from podbench.wire import batches, messages
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
+    reason="mosquitto is not installed",
+)
+
+N1 = AgentId("n1-vxlan")
+RUN = "r1"
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A directory whose path fits a Unix socket; pytest's own may not."""
+    with tempfile.TemporaryDirectory(prefix="pb-") as name:
+        yield Path(name)
+
+
+class Agent:
+    """One served agent inside this process."""
+
+    def __init__(self, socket: Path, handler: Handler, **status: object) -> None:
+        fields: dict[str, object] = {"agent": N1, "online": True, "pid": 1, **status}
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(
+            mqtt.serve_agent(
+                f"unix://{socket}",
+                run_id=RUN,
+                status=messages.AgentStatus(**fields),  # type: ignore[arg-type] # test's short hand
+                handler=handler,
+                stop=self.stop,
+            )
+        )
+
+    async def end(self) -> None:
+        """Ends it as SIGTERM would."""
+        self.stop.set()
+        await self.task
+
+
+async def done(command: messages.Command) -> Reply:
+    """Answers everything with its name."""
+    return Reply(messages.Done(facts={"command": type(command).__name__}), {})
+
+
+def test_answer_and_tables_come_back(short_dir: Path) -> None:
+    """A command reaches the agent and its answer's tables return whole, however large."""
+    noise = np.random.default_rng(1).integers(0, 2**62, 200_000)
+
+    async def handler(command: messages.Command) -> Reply:
+        assert isinstance(command, messages.CollectCounters)
+        return Reply(messages.Done(facts={"stop": command.stop}), {"host": {"mono_ns": noise}})
+
+    async def scene() -> Reply:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                await fleet.wait_ready([N1], 5)
+                reply = await fleet.ask(N1, messages.CollectCounters(stop=True), 10)
+            await agent.end()
+            return reply
+
+    reply = asyncio.run(scene())
+
+    assert noise.nbytes > 4 * batches.PART_BYTES
+    assert reply.answer == messages.Done(facts={"stop": True})
+    np.testing.assert_array_equal(reply.tables["host"]["mono_ns"], noise)
+
+
+def test_commands_to_one_agent_overlap(short_dir: Path) -> None:
+    """A second command is answered while the first still runs."""
+    release = asyncio.Event()
+
+    async def handler(command: messages.Command) -> Reply:
+        if isinstance(command, messages.Reflect):
+            release.set()
+        else:
+            await release.wait()
+        return await done(command)
+
+    async def scene() -> list[Reply]:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                replies = await asyncio.gather(
+                    fleet.ask(N1, messages.CollectCounters(), 5),
+                    fleet.ask(N1, messages.Reflect(session_ids=(1,)), 5),
+                )
+            await agent.end()
+            return list(replies)
+
+    names = [reply.answer.facts["command"] for reply in asyncio.run(scene())]  # type: ignore[union-attr]
+
+    assert names == ["CollectCounters", "Reflect"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ProbeError("port 8620 is taken"), "port 8620 is taken"),
+        (ValueError("oops"), "the agent failed: ValueError: oops"),
+    ],
+)
+def test_what_a_handler_raises_is_an_answer(short_dir: Path, error: Exception, reason: str) -> None:
+    """A failing handler gives a Failed answer with the reason, and the agent lives on."""
+
+    async def handler(command: messages.Command) -> Reply:
+        if isinstance(command, messages.Reflect):
+            raise error
+        return await done(command)
+
+    async def scene() -> tuple[Reply, Reply]:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                failed = await fleet.ask(N1, messages.Reflect(session_ids=()), 5)
+                after = await fleet.ask(N1, messages.CollectCounters(), 5)
+            await agent.end()
+            return failed, after
+
+    failed, after = asyncio.run(scene())
+
+    assert failed.answer == messages.Failed(reason=reason)
+    assert isinstance(after.answer, messages.Done)
+
+
+def test_agent_going_away_fails_what_was_asked(short_dir: Path) -> None:
+    """A pending ask ends at once, naming agent and command, when the agent says goodbye."""
+
+    async def handler(command: messages.Command) -> Reply:
+        await asyncio.sleep(60)
+        return await done(command)
+
+    async def scene() -> None:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
+                await fleet.wait_ready([N1], 5)
+                await asyncio.gather(agent.end())
+                with pytest.raises(TransportError, match=r"CollectCounters to n1-vxlan.*went away"):
+                    await asked
+                assert not fleet.agents[N1].online
+                with pytest.raises(TransportError, match="offline"):
+                    await fleet.ask(N1, messages.CollectCounters(), 50)
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_silent_agent_times_out_by_name(short_dir: Path) -> None:
+    """An answer that does not come in time is an error that names agent and command."""
+
+    async def handler(command: messages.Command) -> Reply:
+        await asyncio.sleep(60)
+        return await done(command)
+
+    async def scene() -> None:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                await fleet.wait_ready([N1], 5)
+                with pytest.raises(TransportError, match="n1-vxlan did not answer CollectCounters"):
+                    await fleet.ask(N1, messages.CollectCounters(), 0.2)
+                with pytest.raises(TransportError, match="n9 has not announced itself"):
+                    await fleet.ask(AgentId("n9"), messages.CollectCounters(), 0.1)
+                with pytest.raises(TransportError, match=r"not online after 0\.1 s: n9"):
+                    await fleet.wait_ready([N1, AgentId("n9")], 0.1)
+            await agent.end()
+
+    asyncio.run(scene())
+
+
+def test_other_message_format_is_refused(short_dir: Path) -> None:
+    """Agents of another format number are refused by name before anything is asked of them."""
+
+    async def scene() -> None:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, done, format=99, version="9.9")
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                with pytest.raises(TransportError, match=r"n1-vxlan \(podbench 9.9\).*format 99"):
+                    await fleet.wait_ready([N1], 5)
+                with pytest.raises(TransportError, match="format 99"):
+                    await fleet.ask(N1, messages.Stop(), 5)
+            await agent.end()
+
+    asyncio.run(scene())
+
+
+def test_both_sides_survive_the_broker(short_dir: Path) -> None:
+    """When the broker is ended and started again, pending asks fail and later ones are answered."""
+
+    async def handler(command: messages.Command) -> Reply:
+        if isinstance(command, messages.Reflect):
+            await asyncio.sleep(60)
+        return await done(command)
+
+    async def scene() -> Reply:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            fleet = mqtt.MqttFleet(f"unix://{socket}", run_id=RUN)
+            await fleet.__aenter__()
+            await fleet.wait_ready([N1], 5)
+            asked = asyncio.create_task(fleet.ask(N1, messages.Reflect(session_ids=()), 50))
+            await asyncio.sleep(0)
+        with pytest.raises(TransportError, match="Reflect to n1-vxlan"):
+            await asked
+        async with private_broker(short_dir):
+            reply = await fleet.ask(N1, messages.CollectCounters(), 20)
+            await agent.end()
+            await fleet.__aexit__(None, None, None)
+        return reply
+
+    assert asyncio.run(scene()).answer == messages.Done(facts={"command": "CollectCounters"})
+
+
+def test_unreachable_broker_is_an_error(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is not there is told by its address."""
+    monkeypatch.setattr(mqtt, "REACH_S", 0.3)
+
+    async def scene() -> None:
+        async with mqtt.MqttFleet(f"unix://{short_dir}/none.sock", run_id=RUN):
+            pass
+
+    with pytest.raises(TransportError, match=r"none\.sock cannot be reached"):
+        asyncio.run(scene())
+
+
+def test_agent_ends_though_no_broker_ever_came(short_dir: Path) -> None:
+    """An agent that never reached its broker still ends when told to."""
+
+    async def scene() -> None:
+        agent = Agent(short_dir / "none.sock", done)
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(agent.end(), 5)
+
+    asyncio.run(scene())
