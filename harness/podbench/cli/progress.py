@@ -1,0 +1,101 @@
+"""Progress on the screen: a live line on a terminal, one plain line per round elsewhere.
+
+Everything goes to stderr, so that stdout stays free for `--json`.
+"""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from podbench.model.units import show_duration
+from podbench.run import plan
+
+
+class Screen:
+    """Implements run.progress.Progress for people."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._total = 0
+        self._done = 0
+        self._blocks = 0
+        self._began_s = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._estimate_s = 0.0
+
+    def say(self, text: str) -> None:
+        """One line for a person."""
+        if not self._quiet:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def planned(self, drawn: plan.Plan) -> None:
+        """Opens the live line, or says what is planned."""
+        self._total, self._blocks = drawn.rounds, drawn.blocks
+        self._estimate_s = drawn.total_s
+        self._began_s = time.monotonic()
+        self.say(
+            f"{drawn.blocks} blocks x {len(drawn.modes) + 1} visits, {drawn.rounds} rounds,"
+            f" about {show_duration(drawn.total_s)} of measuring, seed {drawn.seed}"
+        )
+        if self._console.is_terminal and not self._quiet:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[left]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting", total=self._total, left="")
+            self._bar.start()
+
+    def visit_proven(self, visit: plan.Visit, verdict: str, matched: int, total: int) -> None:
+        """Says a verdict that is not what was asked for."""
+        if verdict != "match":
+            self.say(
+                f"block {visit.block} {visit.arm.name}: {verdict}, {matched} of {total} pairs match"
+            )
+
+    def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:
+        """Shows what measures now."""
+        text = self._where(visit, planned)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=text, left=f"{self._left()} left")
+
+    def round_done(self, visit: plan.Visit, planned: plan.Round, failures: int) -> None:
+        """Counts a round, or says it in a line of its own."""
+        self._done += 1
+        trouble = f", {failures} not measured" if failures else ""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done)
+            if failures:
+                self.say(self._where(visit, planned) + trouble)
+        else:
+            self.say(
+                f"{self._where(visit, planned)} done ({self._done}/{self._total}),"
+                f" {self._left()} left{trouble}"
+            )
+
+    def close(self) -> None:
+        """Takes the live line away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _where(self, visit: plan.Visit, planned: plan.Round) -> str:
+        one = len(planned.pairs) == 1
+        pairs = (
+            f"{planned.pairs[0][0]}>{planned.pairs[0][1]}" if one else f"{len(planned.pairs)} pairs"
+        )
+        return (
+            f"block {visit.block}/{self._blocks} {visit.arm.name}"
+            f" round {planned.number}/{len(visit.rounds)} {pairs} {planned.phase}"
+        )
+
+    def _left(self) -> str:
+        if not self._done:
+            return show_duration(self._estimate_s)
+        each_s = (time.monotonic() - self._began_s) / self._done
+        return show_duration(each_s * (self._total - self._done))

@@ -1,0 +1,25 @@
+"""`bench resume RUN`: goes on after the last whole round."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The run directory.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Go on with a run that was interrupted, after its last whole round."""
+    from rich.console import Console
+
+    from podbench.cli import campaign
+    from podbench.run import prerequisites, record
+    from podbench.store import rundir as store
+
+    where = store.open_existing(run)
+    begun = where.read_json(where.run_json, record.RunRecord)
+    prerequisites.require(prerequisites.needed(begun.spec))
+    sys.exit(campaign.see_through(where, Console(stderr=True), quiet=quiet, as_json=json))

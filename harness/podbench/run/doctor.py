@@ -1,0 +1,347 @@
+"""What this machine can and cannot do for a run on the lab: one small function per thing.
+
+A check tells what it found, what that is needed for, and how to get it. `examine` asks all of them;
+`exit_code` draws them together. What only shows inside a private namespace is tried by `doctor_lab`,
+what the instrument itself is worth by `instrument`. Nothing is printed and nothing is changed here.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from podbench.transport import children
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+
+OLDEST_IPERF3 = (3, 12)
+"""The oldest one podbench was tried with: Debian 12's."""
+THREAD_CRASHES = ((3, 16), (3, 17))
+"""iperf3 got one thread per stream in 3.16; crashes of that were mended in 3.18."""
+SLOW_CLOCKS = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
+"""Reading one of these leaves the vDSO and takes a microsecond or more; the others take some 50 ns."""
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""What a probe asks for (docs/limitations.md): stamps are charged to the same buffer as replies."""
+DISK_BYTES = 500 * 1024 * 1024
+"""A run of three minutes writes some 20 MB; this leaves room for long ones."""
+MEMORY_BYTES = 1024 * 1024 * 1024
+"""Twelve agents (three nodes, three modes and the node itself) at up to 80 MB."""
+MUCH_STEAL_RATIO = 0.02
+
+
+class Need(StrEnum):
+    """What a failed check means for `bench run` on the lab."""
+
+    RUN = "run"
+    """Nothing can be measured."""
+    PART = "part"
+    """A run works, something in it is `not measured`."""
+    ADVICE = "advice"
+    """A run works; its figures are worse, or one option cannot be used."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at. `ok` is null where it could not be told."""
+
+    name: str
+    ok: bool | None
+    found: str
+    needed_for: str
+    need: Need
+    advice: str | None = None
+    package: str | None = None
+    """The Debian package that mends it, if one does."""
+
+
+Examine = Callable[[], Sequence[Check]]
+
+
+def machine() -> str:
+    """One line that names this machine: kernel, CPUs, who asks."""
+    who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{platform.system()} {platform.release()}, {platform.machine()}, {cores} CPUs, {who}"
+
+
+def host_checks() -> list[Check]:
+    """Everything that can be told without making anything."""
+    return [
+        python(),
+        iperf3(),
+        bird(),
+        mosquitto(),
+        program("ip", "iproute2", "looking around in the lab; trying IPIP without root"),
+        cores(),
+        throttling(),
+        steal(),
+        clock_source(),
+        receive_buffer(),
+        memory(),
+        disk(Path.cwd()),
+    ]
+
+
+def exit_code(checks: Iterable[Check]) -> int:
+    """0: all three modes can be measured; 3: a run works, not all is measured; 2: no run."""
+    needed = [c for c in checks if c.need != Need.ADVICE]
+    if any(c.need == Need.RUN and c.ok is False for c in needed):
+        return 2
+    return 0 if all(c.ok for c in needed) else 3
+
+
+def apt_line(checks: Iterable[Check]) -> str | None:
+    """The one line that installs every package a failed check names; null when none does."""
+    packages = sorted({c.package for c in checks if c.package and not c.ok})
+    if not packages:
+        return None
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}apt-get install --no-install-recommends -y {' '.join(packages)}"
+
+
+def python() -> Check:
+    """This interpreter."""
+    return Check(
+        name="Python",
+        ok=sys.version_info >= (3, 11),
+        found=f"{platform.python_version()} at {sys.executable}",
+        needed_for="podbench itself (3.11 or newer)",
+        need=Need.RUN,
+        advice="set PODBENCH_PYTHON to a newer one and call scripts/bench again",
+    )
+
+
+def iperf3() -> Check:
+    """The iperf3 program and its version. Whether its JSON works is tried in the lab."""
+    text = _version_text("iperf3", "--version")
+    version = parse_version(text)
+    ok: bool | None = text is not None
+    found = text or "not installed"
+    if version is not None and version < OLDEST_IPERF3:
+        ok, found = None, f"{text}: older than 3.12, never tried"
+    elif version is not None and version in THREAD_CRASHES:
+        ok, found = False, f"{text}: crashes with several streams, mended in 3.18"
+    return Check(
+        name="iperf3",
+        ok=ok,
+        found=found,
+        needed_for="throughput",
+        need=Need.RUN,
+        package="iperf3",
+    )
+
+
+def bird() -> Check:
+    """The BIRD routing daemon; Calico's own is of major version 1 or 2, the lab speaks to 2."""
+    text = _version_text("bird", "--version")
+    version = parse_version(text)
+    ok: bool | None = version is not None and version[0] >= 2
+    found = text or "not installed"
+    if version is not None and version[0] > 2:
+        ok, found = None, f"{text}: newer than 2, never tried"
+    return Check(
+        name="BIRD",
+        ok=ok,
+        found=found,
+        needed_for="BGP routes (version 2)",
+        need=Need.RUN,
+        package="bird2",
+    )
+
+
+def mosquitto() -> Check:
+    """The MQTT broker; listening on a Unix socket came with 2.0."""
+    text = _version_text("mosquitto", "-h")
+    version = parse_version(text)
+    return Check(
+        name="mosquitto",
+        ok=version is not None and version >= (2, 0),
+        found=text or "not installed",
+        needed_for="the control channel (version 2.0 or newer)",
+        need=Need.RUN,
+        package="mosquitto",
+    )
+
+
+def program(name: str, package: str, needed_for: str) -> Check:
+    """A program of which any version does."""
+    path = _find(name)
+    return Check(
+        name=name,
+        ok=path is not None,
+        found=path or "not installed",
+        needed_for=needed_for,
+        need=Need.ADVICE,
+        package=package,
+    )
+
+
+def cores() -> Check:
+    """CPUs this process may use."""
+    count = len(os.sched_getaffinity(0))
+    return Check(
+        name="CPUs",
+        ok=count >= 2,
+        found=str(count),
+        needed_for="sender and reflector that do not wait for each other",
+        need=Need.ADVICE,
+        advice="with one CPU the two ends of a probe take turns: expect a high rtt_app_ns",
+    )
+
+
+def throttling() -> Check:
+    """Whether this process's own control group may be stopped for using too much CPU."""
+    limits = [limit for folder in _own_cgroups() if (limit := _quota_cores(folder)) is not None]
+    count = len(os.sched_getaffinity(0))
+    quota = min(limits, default=None)
+    found = "no quota" if quota is None else f"quota of {quota:g} CPUs, {count} seen"
+    return Check(
+        name="CPU quota",
+        ok=quota is None or quota >= count,
+        found=found,
+        needed_for="latency that is the network's: a throttled probe looks like jitter",
+        need=Need.ADVICE,
+        advice="run it outside the container, or without a CPU limit",
+    )
+
+
+def steal() -> Check:
+    """Share of CPU time the hypervisor gave to others since boot."""
+    ratio = steal_ratio(_read(PROC / "stat") or "")
+    return Check(
+        name="CPU steal",
+        ok=None if ratio is None else ratio < MUCH_STEAL_RATIO,
+        found="not told by this kernel" if ratio is None else f"{ratio:.2%} since boot",
+        needed_for="latency that is the network's",
+        need=Need.ADVICE,
+        advice="use a machine that is not overcommitted; the report shows steal beside the latency",
+    )
+
+
+def clock_source() -> Check:
+    """What the kernel reads the time from."""
+    name = _read(CLOCKSOURCE)
+    return Check(
+        name="clock source",
+        ok=None if name is None else name not in SLOW_CLOCKS,
+        found=name or "not told by this kernel",
+        needed_for="send times good to 0.1 µs",
+        need=Need.ADVICE,
+        advice="boot with a faster one (tsc, kvm-clock, arch_sys_counter), if the machine has it",
+    )
+
+
+def receive_buffer() -> Check:
+    """How much socket buffer a probe can have. Root of the machine may pass the limit."""
+    text = _read(PROC / "sys/net/core/rmem_max")
+    limit = int(text) if text else None
+    return Check(
+        name="socket buffer",
+        ok=None if limit is None else limit >= RECEIVE_BUFFER_BYTES or os.geteuid() == 0,
+        found="not told" if limit is None else f"net.core.rmem_max is {limit}",
+        needed_for="probes at high rates without drops of our own making",
+        need=Need.ADVICE,
+        advice=f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
+    )
+
+
+def memory() -> Check:
+    """Memory that can still be had."""
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", _read(PROC / "meminfo") or "", re.MULTILINE)
+    available = int(match.group(1)) * 1024 if match else None
+    return Check(
+        name="memory",
+        ok=None if available is None else available >= MEMORY_BYTES,
+        found="not told" if available is None else f"{available / 2**30:.1f} GiB available",
+        needed_for="twelve agents and the analysis",
+        need=Need.ADVICE,
+        advice="fewer nodes (--nodes 2) take less",
+    )
+
+
+def disk(folder: Path) -> Check:
+    """Room for a run directory below a folder."""
+    free = shutil.disk_usage(folder).free
+    return Check(
+        name="disk",
+        ok=free >= DISK_BYTES,
+        found=f"{free / 2**30:.1f} GiB free in {folder}",
+        needed_for="the samples",
+        need=Need.ADVICE,
+        advice="point --out at another disk",
+    )
+
+
+def parse_version(text: str | None) -> tuple[int, int] | None:
+    """Major and minor number of the first version in a line; null where there is none."""
+    match = re.search(r"(\d+)\.(\d+)", text or "")
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def steal_ratio(stat: str) -> float | None:
+    """Steal's share of all CPU time in the text of /proc/stat (proc_stat(5)); null where absent."""
+    match = re.search(r"^cpu +(.+)$", stat, re.MULTILINE)
+    if match is None:
+        return None
+    # guest and guest_nice (from the ninth on) are already in user and nice
+    ticks = [int(field) for field in match.group(1).split()[:8]]
+    return ticks[7] / sum(ticks) if len(ticks) == 8 and sum(ticks) else None
+
+
+def _own_cgroups() -> list[Path]:
+    """Folders of this process's control group and those above it, both hierarchies."""
+    found: list[Path] = []
+    for line in (_read(PROC / "self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for base in [CGROUPS, CGROUPS / "unified"] if not controllers else [CGROUPS / "cpu"]:
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            leaf = base / path.lstrip("/")
+            found += [leaf, *(p for p in leaf.parents if p == base or base in p.parents)]
+    return found
+
+
+def _quota_cores(folder: Path) -> float | None:
+    """CPUs a control group may use; null: no limit. Source: cgroup-v2.rst, sched-bwc.rst."""
+    words = (_read(folder / "cpu.max") or "").split()
+    if len(words) != 2:
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        words = [quota, period] if quota and period else []
+    if not words or words[0] in {"max", "-1"}:
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _find(name: str) -> str | None:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *children.SYSTEM_PATHS])
+    return shutil.which(name, path=path)
+
+
+def _version_text(name: str, option: str) -> str | None:
+    """The first line a program says about itself; null where it is not installed or does not start."""
+    path = _find(name)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, option], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0].strip() if lines else None

@@ -1,0 +1,68 @@
+"""The proof of a visit: by packets before its rounds, by route after them; kept as evidence."""
+
+import time
+
+import msgspec
+
+from podbench.cni.base import Driver, World
+from podbench.model.arms import Mode
+from podbench.model.facts import ArmProof, NodeFacts
+from podbench.model.nodes import Pod
+from podbench.run import latency, plan
+from podbench.run.crew import Crew
+from podbench.store.rundir import RunDir
+
+PROOF_PPS = 2000.0
+"""Fast enough that a window is a tenth of a second, slow enough that nothing queues."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """One visit's evidence file; `after` is the proof by route lookup once the rounds are done."""
+
+    block: int
+    arm: str
+    mode: Mode
+    wall_ns: int
+    before: ArmProof
+    after: ArmProof | None = None
+    nodes: tuple[NodeFacts, ...] = ()
+
+
+async def gather(
+    driver: Driver, world: World, crew: Crew, visit: plan.Visit, rundir: RunDir
+) -> Evidence:
+    """Proves the mode by packets of our own and reads every node; writes the evidence file.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+
+    async def probe(src: Pod, dst: Pod, probes: int) -> int:
+        return await latency.answered(crew, src, dst, probes, PROOF_PPS)
+
+    proof = await driver.verify(world, visit.mode, probe)
+    nodes = [await world.facts(node.name) for node in world.nodes]
+    found = Evidence(
+        block=visit.block,
+        arm=visit.arm.name,
+        mode=visit.mode,
+        wall_ns=time.time_ns(),
+        before=proof,
+        nodes=tuple(nodes),
+    )
+    rundir.write_json(rundir.evidence(visit.block, visit.arm), found)
+    return found
+
+
+async def confirm(driver: Driver, world: World, visit: plan.Visit, rundir: RunDir) -> Evidence:
+    """Looks the routes up once more after the visit's rounds and adds that to the file.
+
+    Raises:
+        StoreError: The file cannot be read or written.
+    """
+    where = rundir.evidence(visit.block, visit.arm)
+    before = rundir.read_json(where, Evidence)
+    after = await driver.verify(world, visit.mode, None)
+    both = msgspec.structs.replace(before, after=after)
+    rundir.write_json(where, both)
+    return both

@@ -1,0 +1,206 @@
+"""From a run directory to results: reads what is there, has it analysed, writes summary.json.
+
+Whatever is damaged or missing is named and the rest is used, so this works on a whole run, on an
+interrupted one and on one whose disk filled up. Above: cli. Below: store and analysis.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from podbench.analysis import summarise
+from podbench.analysis.bundle import Bundle, Damage, PlanFacts
+from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, VisitSpan
+from podbench.cni import detect
+from podbench.model.arms import Path as ArmPath
+from podbench.model.errors import StoreError
+from podbench.model.summary import Cni, NodeSummary
+from podbench.model.units import show_bps
+from podbench.run import evidence, plan, record
+from podbench.run.journal import Entry, Journal
+from podbench.store import samples
+from podbench.store.rundir import RunDir
+
+
+def conclude(rundir: RunDir) -> Bundle:
+    """Analyses a run directory and writes its summary.json.
+
+    Raises:
+        StoreError: run.json or plan.json cannot be read, or summary.json not written.
+    """
+    begun = rundir.read_json(rundir.run_json, record.RunRecord)
+    bundle = summarise.analyse(gather(rundir, begun))
+    rundir.write_json(rundir.summary_json, bundle.summary)
+    if begun.status == "measured":
+        done = msgspec.structs.replace(begun, status="complete")
+        rundir.write_json(rundir.run_json, done)
+    return bundle
+
+
+def flags(bundle: Bundle) -> list[str]:
+    """Why a finished run deserves exit code 3; empty when it does not."""
+    summary = bundle.summary
+    found = [
+        f"{arm.arm} not measured: {arm.reason}"
+        for arm in summary.arms
+        if arm.status == "not measured" and arm.path == ArmPath.POD
+    ]
+    if summary.aa_check is not None and summary.aa_check.passed is False:
+        found.append("the same mode measured twice came out different (A/A check)")
+    found += [w.message for w in summary.warnings if w.code == "samples_invalid"]
+    if summary.status == "invalid":
+        found.append("the campaign is void")
+    return found
+
+
+def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
+    """Reads everything analysis needs; what is damaged comes back named in `damages`."""
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    entries = Journal(rundir.journal).entries()
+    damages: list[Damage] = []
+    tables = {}
+    for probe, root in (
+        ("latency", rundir.path / "samples" / "latency"),
+        ("throughput", rundir.path / "samples" / "throughput"),
+        ("host", rundir.path / "host"),
+    ):
+        tables[probe], damaged = samples.read(root, probe)
+        damages += [_damage(rundir, path, reason) for path, reason in damaged]
+    proofs = _proofs(rundir, drawn, damages)
+    return Inputs(
+        run_id=begun.run_id,
+        name=begun.name,
+        labels=begun.labels,
+        started=begun.started,
+        ended=begun.ended,
+        interrupted=begun.status not in {"measured", "complete"},
+        target=_target(begun.target),
+        cni=Cni(
+            name=begun.spec.cni,
+            version=None,
+            requested=begun.spec.cni_requested,
+            detected_from=("the lab lays this layout itself",),
+        ),
+        versions=begun.versions,
+        spec=msgspec.to_builtins(begun.spec),
+        seed=begun.seed,
+        nodes=tuple(_node(node) for node in begun.nodes),
+        method=begun.spec.method,
+        arms=_arms(begun, drawn),
+        proofs=proofs,
+        shaped_rate_bps=begun.spec.lab.rate_bps,
+        plan=_plan_facts(drawn, entries),
+        visits=_visits(entries),
+        faults_injected=_faults(begun),
+        damages=tuple(damages),
+        latency=tables["latency"],
+        throughput=tables["throughput"],
+        host=tables["host"],
+    )
+
+
+def _target(name: str) -> Literal["lab", "kubernetes"]:
+    return "kubernetes" if name == "kubernetes" else "lab"
+
+
+def _damage(rundir: RunDir, path: Path, reason: str) -> Damage:
+    return Damage(file=str(path.relative_to(rundir.path)), reason=reason)
+
+
+def _proofs(rundir: RunDir, drawn: plan.Plan, damages: list[Damage]) -> tuple[BlockProof, ...]:
+    found = []
+    for visit in drawn.visits:
+        where = rundir.evidence(visit.block, visit.arm)
+        if not where.exists():
+            continue
+        try:
+            read = rundir.read_json(where, evidence.Evidence)
+        except StoreError as error:
+            damages.append(_damage(rundir, where, str(error)))
+            continue
+        found.append(BlockProof(block=read.block, proof=read.before))
+        if read.after is not None and read.after.verdict != read.before.verdict:
+            found.append(BlockProof(block=read.block, proof=read.after))
+    return tuple(found)
+
+
+def _node(node: record.NodeRecord) -> NodeSummary:
+    return NodeSummary(
+        name=node.name,
+        zone=node.zone,
+        region=node.region,
+        provider=node.provider,
+        kernel=node.kernel,
+        cpu_model=node.cpu_model,
+        mtu_underlay=node.mtu_underlay,
+    )
+
+
+def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
+    laid = {arm.mode: arm for arm in begun.arms}
+    driver = detect.driver(begun.spec.cni)
+    found = []
+    for visit in drawn.visits:
+        if visit.block != 1:
+            continue
+        what = laid.get(visit.mode)
+        pool = driver.pool(
+            visit.mode,
+            underlay_mtu=begun.spec.lab.underlay_mtu,
+            equal_mtu=begun.spec.lab.equal_mtu,
+        )
+        found += [
+            ArmLaid(
+                arm=visit.arm.on(path).name,
+                implementation=what.implementation if what else None,
+                pod_mtu=pool.pod_mtu if path is ArmPath.POD else None,
+                reason=what.reason if what else "the run ended before it was laid",
+            )
+            for path in (ArmPath.POD, ArmPath.HOST)
+        ]
+    return tuple(sorted(found, key=lambda arm: arm.arm))
+
+
+def _plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
+    done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
+    wanted: dict[int, set[tuple[int, str, int]]] = {}
+    for visit in drawn.visits:
+        keys = {(visit.block, visit.arm.name, r.number) for r in visit.rounds}
+        wanted.setdefault(visit.block, set()).update(keys)
+    spans = [
+        (e.end_mono_ns - e.start_mono_ns) / 1e9
+        for e in entries
+        if e.end_mono_ns is not None and e.start_mono_ns is not None
+    ]
+    return PlanFacts(
+        blocks_planned=drawn.blocks,
+        blocks_done=sum(keys <= done for keys in wanted.values()),
+        visits=len(drawn.visits),
+        rounds=drawn.rounds,
+        measuring_s=sum(spans),
+        arms_in_block=tuple(v.arm.name for v in drawn.visits if v.block == 1),
+    )
+
+
+def _visits(entries: list[Entry]) -> tuple[VisitSpan, ...]:
+    spans: dict[tuple[int, str], tuple[int, int]] = {}
+    for e in entries:
+        if e.block is None or e.arm is None or e.start_mono_ns is None or e.end_mono_ns is None:
+            continue
+        low, high = spans.get((e.block, e.arm), (e.start_mono_ns, e.end_mono_ns))
+        spans[e.block, e.arm] = (min(low, e.start_mono_ns), max(high, e.end_mono_ns))
+    return tuple(
+        VisitSpan(block=block, arm=arm, start_mono_ns=low, end_mono_ns=high)
+        for (block, arm), (low, high) in sorted(spans.items(), key=lambda item: item[1])
+    )
+
+
+def _faults(begun: record.RunRecord) -> tuple[str, ...]:
+    lab = begun.spec.lab
+    found = [f"loss {x.src} > {x.dst} {x.ratio:.3%}" for x in lab.losses]
+    if lab.rate_bps is not None:
+        found.append(f"link rate {show_bps(lab.rate_bps)}")
+    if lab.cpu_noise:
+        found.append(f"CPU noise: {lab.cpu_noise} burner{'s' if lab.cpu_noise > 1 else ''}")
+    return tuple(found)

@@ -1,0 +1,147 @@
+"""The session: nodes up, arms laid, agents deployed, every round measured and kept.
+
+This file is the spine; each step is a module of its own. It knows no CNI, no namespace and no MQTT.
+Above: cli/run.py. What it writes is all that analysis needs.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from podbench.cni import base as cni
+from podbench.cni import detect
+from podbench.model.arms import Mode
+from podbench.model.errors import PrerequisiteError
+from podbench.model.nodes import Node
+from podbench.run import counters, evidence, plan, record, rounds
+from podbench.run.crew import Crew
+from podbench.run.journal import Journal
+from podbench.run.progress import Progress
+from podbench.store.rundir import RunDir
+from podbench.target.base import LaidTarget, Target
+
+
+class Session:
+    """One run under way: its directory, journal, record and progress."""
+
+    def __init__(self, rundir: RunDir, started: record.RunRecord, progress: Progress) -> None:
+        self.rundir = rundir
+        self.journal = Journal(rundir.journal)
+        self.record = started
+        self.progress = progress
+        self.driver = detect.driver(started.spec.cni)
+
+    async def run(self, target: Target) -> None:
+        """Measures everything that the journal does not list yet.
+
+        Raises:
+            PodbenchError: It cannot go on; what was measured is kept.
+        """
+        async with target.up() as laid:
+            self.plan = self._plan(target, laid)
+            for stage in self._stages():
+                modes = await self._lay(laid.world, stage)
+                async with laid.deploy() as (nodes, fleet):
+                    self._note_nodes(nodes)
+                    crew = Crew(nodes, fleet)
+                    async with counters.running(crew, nodes[0]) as ticks:
+                        for visit in stage:
+                            if visit.mode in modes:
+                                await self._visit(laid.world, crew, ticks, visit)
+                await self._unlay(laid.world, modes)
+
+    async def _visit(
+        self, world: cni.World, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
+    ) -> None:
+        missing = self._missing(visit)
+        if not missing:
+            return
+        found = await evidence.gather(self.driver, world, crew, visit, self.rundir)
+        proof = found.before
+        self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
+        for planned in missing:
+            self.progress.round_begins(visit, planned)
+            got = await rounds.measure(crew, visit, planned, self.plan.probes)
+            place = (visit, planned)
+            rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
+            self.progress.round_done(visit, planned, len(got.failures))
+        await ticks.keep(self.rundir, self.record.run_id, visit)
+        await evidence.confirm(self.driver, world, visit, self.rundir)
+
+    def _missing(self, visit: plan.Visit) -> list[plan.Round]:
+        done = self.journal.rounds_done()
+        return [r for r in visit.rounds if (visit.block, visit.arm, r.number) not in done]
+
+    def _plan(self, target: Target, laid: LaidTarget) -> plan.Plan:
+        if self.rundir.plan_json.exists():
+            drawn = self.rundir.read_json(self.rundir.plan_json, plan.Plan)
+        else:
+            names = [node.name for node in laid.world.nodes]
+            drawn = plan.draw(self.record.spec, names, exclusive=target.exclusive)
+            self.rundir.write_json(self.rundir.plan_json, drawn)
+        self.progress.planned(drawn)
+        return drawn
+
+    def _stages(self) -> Iterable[Sequence[plan.Visit]]:
+        """Visits whose modes exist at the same time: all of them, or one after the other."""
+        if self.record.spec.method == "pools":
+            yield self.plan.visits
+        else:
+            yield from ([visit] for visit in self.plan.visits if self._missing(visit))
+
+    async def _lay(self, world: cni.World, stage: Sequence[plan.Visit]) -> list[Mode]:
+        wanted = [m for m in self.plan.modes if any(v.mode == m for v in stage)]
+        laid = await self.driver.lay(world, wanted)
+        arms = {arm.mode: arm for arm in self.record.arms}
+        for mode, what in laid.items():
+            arms[mode] = record.ArmRecord(
+                mode=mode,
+                implementation=what.implementation,
+                pod_mtu=what.pool.pod_mtu,
+                reason=what.reason,
+            )
+            if what.reason is not None:
+                self.progress.say(f"{mode}: not measured: {what.reason}")
+        self._save(arms=tuple(arms[m] for m in self.plan.modes if m in arms))
+        exist = [mode for mode, what in laid.items() if what.reason is None]
+        if not exist and self.record.spec.method == "pools":
+            raise PrerequisiteError(
+                "none of the modes can be laid here: "
+                + "; ".join(f"{mode}: {what.reason}" for mode, what in laid.items()),
+                advice="`bench doctor` says what is missing and how to get it",
+            )
+        return exist
+
+    async def _unlay(self, world: cni.World, modes: Sequence[Mode]) -> None:
+        for mode in modes:
+            await self.driver.remove(world, mode)
+
+    def _note_nodes(self, nodes: Sequence[Node]) -> None:
+        model = record.cpu_model()
+        kernel = self.record.versions.get("kernel")
+        self._save(
+            nodes=tuple(
+                record.NodeRecord(
+                    name=node.name,
+                    address=node.address,
+                    mtu_underlay=node.mtu_underlay,
+                    pid=node.pid,
+                    kernel=kernel,
+                    cpu_model=model,
+                    zone=node.zone,
+                    region=node.region,
+                    provider=node.provider,
+                    pods=tuple(
+                        record.PodRecord(
+                            name=pod.name, mode=pod.mode, address=pod.address, pid=pod.pid
+                        )
+                        for pod in node.pods
+                    ),
+                )
+                for node in nodes
+            )
+        )
+
+    def _save(self, **changes: object) -> None:
+        self.record = msgspec.structs.replace(self.record, **changes)
+        self.rundir.write_json(self.rundir.run_json, self.record)

@@ -1,0 +1,166 @@
+"""One run's directory: where each file lives, and how it is written so that it is whole or absent.
+
+Every file is written beside its place, synced and renamed. A full disk or a lost permission becomes
+a `StoreError` that names the file; what was written before stays whole.
+"""
+
+import contextlib
+import errno
+import gzip
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from podbench.model.arms import Arm
+from podbench.model.errors import ConfigError, StoreError
+
+T = TypeVar("T")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file so that a reader sees all of it or none, even after a crash.
+
+    Raises:
+        StoreError: The disk is full or the place cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise store_error(path, error) from error
+
+
+def store_error(path: Path, error: OSError) -> StoreError:
+    """Says in one sentence why a file could not be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreError(
+            f"{path}: no space left; everything before it is whole and kept",
+            advice="free some space, then `bench resume RUN` goes on after the last whole round",
+        )
+    return StoreError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+class RunDir:
+    """A run directory that exists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def run_json(self) -> Path:
+        """Specification, resolved defaults, versions, seed, status."""
+        return self.path / "run.json"
+
+    @property
+    def plan_json(self) -> Path:
+        """Blocks, visits and rounds as planned."""
+        return self.path / "plan.json"
+
+    @property
+    def journal(self) -> Path:
+        """What was done, line by line."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def summary_json(self) -> Path:
+        """Results (docs/data.md)."""
+        return self.path / "summary.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def samples(self, probe: str, block: int, arm: Arm, number: int) -> Path:
+        """The Parquet file of one probe in one round."""
+        folder = self.path / "samples" / probe / f"block-{block:03d}" / arm.slug
+        return folder / f"round-{number:02d}.parquet"
+
+    def host(self, block: int, arm: Arm) -> Path:
+        """The Parquet file of the host's counters during one visit."""
+        return self.path / "host" / f"block-{block:03d}" / f"{arm.slug}.parquet"
+
+    def evidence(self, block: int, arm: Arm) -> Path:
+        """Facts and proof of one visit."""
+        return self.path / "evidence" / f"block-{block:03d}" / f"{arm.slug}.json"
+
+    def raw(self, block: int, arm: Arm, name: str) -> Path:
+        """A program's own output, compressed as it stands (`iperf3`'s JSON of both ends)."""
+        return self.path / "raw" / f"block-{block:03d}" / arm.slug / f"{name}.json.gz"
+
+    def write_json(self, path: Path, record: object) -> None:
+        """Writes one record, indented for people.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        write_whole(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+    def write_raw(self, path: Path, text: str) -> None:
+        """Keeps a program's output.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        write_whole(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))
+
+    def read_json(self, path: Path, kind: type[T]) -> T:
+        """Reads one record.
+
+        Raises:
+            StoreError: It is missing or damaged; names the file.
+        """
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: missing") from error
+        except (OSError, msgspec.DecodeError) as error:
+            raise StoreError(f"{path}: damaged or of another format: {error}") from error
+
+
+def create(path: Path, option: str = "--out") -> RunDir:
+    """Makes a new run directory.
+
+    Raises:
+        ConfigError: It exists with something in it, or cannot be made or written; names the option.
+    """
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(
+                f"{option}: {path} exists already",
+                advice="name a new directory, or `bench resume` that run",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{option}: {path} cannot be written: {error.strerror or error}",
+            advice=f"name a directory you may write to with {option} DIR",
+        ) from error
+    return RunDir(path)
+
+
+def open_existing(path: Path) -> RunDir:
+    """Opens the directory of a run that was begun.
+
+    Raises:
+        ConfigError: There is no run there.
+    """
+    run = RunDir(path)
+    if not run.run_json.is_file():
+        raise ConfigError(
+            f"{path} is not a run directory: it has no run.json",
+            advice="name the directory that `bench run` printed, by default under runs/",
+        )
+    return run
