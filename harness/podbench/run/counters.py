@@ -38,7 +38,8 @@ class Ticks:
 @contextlib.asynccontextmanager
 async def running(crew: Crew, node: Node) -> AsyncIterator[Ticks]:
     """Samples the counters of a node's host agent while the block runs."""
-    await crew.ask(node.agent, messages.StartCounters(node=MACHINE, period_s=PERIOD_S))
+    pids = tuple(s.pid for s in crew.fleet.agents.values() if s.pid is not None)
+    await crew.ask(node.agent, messages.StartCounters(node=MACHINE, period_s=PERIOD_S, pids=pids))
     try:
         yield Ticks(crew, node.agent)
     finally:

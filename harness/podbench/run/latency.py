@@ -12,6 +12,7 @@ from podbench.model.errors import PodbenchError
 from podbench.model.nodes import AgentId, Pod
 from podbench.run.crew import SOURCE_PORTS, Crew, Outcome
 from podbench.run.journal import Failure, Span
+from podbench.transport.base import Reply
 from podbench.wire import fates, messages
 from podbench.wire.columns import Table
 
@@ -49,11 +50,11 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
     """Measures a stretch; rows, spans and failures are added to `outcome`."""
     try:
         sessions = [_session(crew, stretch, src, dst) for src, dst in stretch.pairs]
-        await _each(crew, _by_reflector(sessions), messages.Reflect)
+        await _each(crew, sessions, messages.Reflect)
         start_ns = time.monotonic_ns()
         logs = await _send(crew, sessions, stretch)
         end_ns = time.monotonic_ns()
-        reflections = await _collect(crew, sessions)
+        reflections = await _each(crew, sessions, messages.CollectReflections)
     except PodbenchError as error:
         outcome.failures += [_failure(stretch, pair, str(error)) for pair in stretch.pairs]
         return
@@ -63,7 +64,7 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
             reason = f"{session.sender} gave no log of its session"
             outcome.failures.append(_failure(stretch, (session.src, session.dst), reason))
             continue
-        rows = fates.resolve(log, reflections.get(session.reflector))
+        rows = _resolve(log, reflections.get(session.reflector))
         place = {
             "family": "ipv4",
             "src": session.src,
@@ -89,10 +90,10 @@ async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float)
         duration_s=probes / rate_pps,
     )
     session = _session(crew, stretch, src.node, dst.node)
-    await _each(crew, _by_reflector([session]), messages.Reflect)
+    await _each(crew, [session], messages.Reflect)
     logs = await _send(crew, [session], stretch)
-    reflections = await _collect(crew, [session])
-    rows = fates.resolve(logs[session.order.session_id], reflections.get(session.reflector))
+    reflections = await _each(crew, [session], messages.CollectReflections)
+    rows = _resolve(logs[session.order.session_id], reflections.get(session.reflector))
     return int((rows["status"] == "ok").sum())
 
 
@@ -119,17 +120,23 @@ def _by_reflector(sessions: Iterable[_Session]) -> dict[AgentId, tuple[int, ...]
 
 async def _each(
     crew: Crew,
-    ids: dict[AgentId, tuple[int, ...]],
+    sessions: list[_Session],
     command: type[messages.Reflect] | type[messages.CollectReflections],
-) -> dict[AgentId, Table]:
+) -> dict[AgentId, Reply]:
+    ids = _by_reflector(sessions)
     replies = await asyncio.gather(
         *(crew.ask(agent, command(session_ids=ssids)) for agent, ssids in ids.items())
     )
-    return {
-        agent: reply.tables["reflections"]
-        for agent, reply in zip(ids, replies, strict=True)
-        if "reflections" in reply.tables
-    }
+    return dict(zip(ids, replies, strict=True))
+
+
+def _resolve(log: Table, reflections: Reply | None) -> Table:
+    if reflections is None:
+        return fates.resolve(log, None)
+    answer = reflections.answer
+    facts = answer.facts if isinstance(answer, messages.Done) else {}
+    counters = {name: value for name, value in facts.items() if isinstance(value, int)}
+    return fates.resolve(log, reflections.tables.get("reflections"), counters)
 
 
 async def _send(crew: Crew, sessions: list[_Session], stretch: Stretch) -> dict[int, Table]:
@@ -152,10 +159,6 @@ async def _send(crew: Crew, sessions: list[_Session], stretch: Stretch) -> dict[
         for name, table in reply.tables.items()
         if name.startswith("latency/")
     }
-
-
-async def _collect(crew: Crew, sessions: list[_Session]) -> dict[AgentId, Table]:
-    return await _each(crew, _by_reflector(sessions), messages.CollectReflections)
 
 
 def _failure(stretch: Stretch, pair: tuple[str, str], reason: str) -> Failure:

@@ -103,7 +103,7 @@ def _keep(
         outcome.raw[f"{stem}-client"] = client
     if server is not None:
         outcome.raw[f"{stem}-server"] = server
-    rows = iperf3.rows(client or "", server, omit_s=plan.OMIT_S)
+    rows = iperf3.rows(client or "", server, omit_s=plan.OMIT_S, reason=reason)
     place = {"src": transfer.src, "dst": transfer.dst}
     outcome.throughput.setdefault(transfer.path, []).append((rows, {**place}))
     if reason is not None:

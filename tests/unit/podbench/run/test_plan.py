@@ -1,0 +1,121 @@
+"""A plan holds every arm once per block, follows from its seed, and fits its budget."""
+
+import pytest
+
+from podbench.model.arms import Mode, Path
+from podbench.model.errors import ConfigError
+from podbench.model.nodes import LabOptions
+from podbench.run import plan
+from podbench.run.spec import RunSpec
+
+MODES = (Mode.VXLAN, Mode.IPIP, Mode.BGP)
+NODES = ("n1", "n2", "n3")
+
+
+def make_spec(
+    blocks: int | None = 5,
+    budget_s: float | None = None,
+    probes: tuple[str, ...] = ("latency", "throughput"),
+    seed: int = 7,
+) -> RunSpec:
+    """A specification of three Calico modes."""
+    return RunSpec(
+        cni="calico",
+        cni_requested="calico",
+        target="lab",
+        modes=MODES,
+        probes=probes,
+        method="pools",
+        seed=seed,
+        blocks=blocks,
+        budget_s=budget_s,
+        lab=LabOptions(),
+    )
+
+
+def test_every_block_has_every_arm_and_one_twice() -> None:
+    """Each block is every mode once and the first once more."""
+    drawn = plan.draw(make_spec(), NODES, exclusive=True)
+    for block in range(1, 6):
+        arms = sorted(v.arm.name for v in drawn.visits if v.block == block)
+        assert arms == ["bgp/pod", "ipip/pod", "vxlan/pod", "vxlan/pod#2"]
+
+
+def test_order_is_random_but_follows_the_seed() -> None:
+    """The same seed draws the same plan; blocks differ in their order."""
+    drawn = plan.draw(make_spec(), NODES, exclusive=True)
+    assert drawn == plan.draw(make_spec(), NODES, exclusive=True)
+    assert drawn != plan.draw(make_spec(seed=8), NODES, exclusive=True)
+    orders = {tuple(v.arm.name for v in drawn.visits if v.block == b) for b in range(1, 6)}
+    assert len(orders) > 1
+
+
+def test_one_pair_at_a_time_where_nodes_share_a_machine() -> None:
+    """On the lab a warm round is one pair; elsewhere a round is a whole matching."""
+    nodes = ("n1", "n2", "n3", "n4")
+    alone = plan.draw(make_spec(), nodes, exclusive=True).visits[0]
+    assert [len(r.pairs) for r in alone.rounds] == [1] * 6 + [6]
+    parallel = plan.draw(make_spec(), nodes, exclusive=False).visits[0]
+    assert [len(r.pairs) for r in parallel.rounds] == [2] * 3 + [6]
+
+
+def test_arms_of_a_block_carry_the_same_transfers() -> None:
+    """Transfers rotate over blocks, so that all directed pairs are covered, and never over arms."""
+    drawn = plan.draw(make_spec(), NODES, exclusive=True)
+    covered: set[tuple[str, str]] = set()
+    for block in range(1, 6):
+        per_arm = {
+            frozenset((t.src, t.dst) for r in v.rounds for t in r.transfers if t.path is Path.POD)
+            for v in drawn.visits
+            if v.block == block
+        }
+        assert len(per_arm) == 1
+        covered |= per_arm.pop()
+    assert len(covered) == 6
+
+
+def test_initiators_are_the_same_in_every_arm_of_a_block() -> None:
+    """Arms of a block are compared, so they probe in the same directions."""
+    drawn = plan.draw(make_spec(), NODES, exclusive=True)
+    for block in range(1, 6):
+        directions = {
+            frozenset(p for r in v.rounds for p in r.pairs)
+            for v in drawn.visits
+            if v.block == block
+        }
+        assert len(directions) == 1
+
+
+def test_budget_decides_the_blocks() -> None:
+    """As many blocks as fit, never more than the time given."""
+    drawn = plan.draw(make_spec(blocks=None, budget_s=300), NODES, exclusive=True)
+    assert drawn.total_s <= 300
+    assert drawn.blocks >= 5
+
+
+def test_a_minute_is_enough_for_two_nodes() -> None:
+    """`--budget 60s` with two nodes is at least one block (contract)."""
+    drawn = plan.draw(make_spec(blocks=None, budget_s=60), ("n1", "n2"), exclusive=True)
+    assert drawn.blocks >= 1
+
+
+def test_budget_too_short_says_what_is_needed() -> None:
+    """A budget below one block names the time a block takes."""
+    with pytest.raises(ConfigError, match="a block takes"):
+        plan.draw(make_spec(blocks=None, budget_s=5), NODES, exclusive=True)
+
+
+def test_throughput_alone_has_no_idle_round() -> None:
+    """Without the latency probe only rounds with transfers remain."""
+    drawn = plan.draw(make_spec(probes=("throughput",)), NODES, exclusive=True)
+    assert all(r.transfers for v in drawn.visits for r in v.rounds)
+
+
+def test_more_blocks_tell_smaller_differences() -> None:
+    """One block has no interval; more blocks narrow it."""
+    assert plan.smallest_detectable_ratio("rtt_kernel_ns.p50", 1) is None
+    five = plan.smallest_detectable_ratio("rtt_kernel_ns.p50", 5)
+    ten = plan.smallest_detectable_ratio("rtt_kernel_ns.p50", 10)
+    assert five is not None
+    assert ten is not None
+    assert 1 < ten < five
