@@ -1,8 +1,8 @@
 """What this machine can and cannot do for a run on the lab: one small function per thing.
 
-A check tells what it found, what that is needed for, and how to get it. `examine` asks all of them;
-`exit_code` draws them together. What only shows inside a private namespace is tried by `doctor_lab`,
-what the instrument itself is worth by `instrument`. Nothing is printed and nothing is changed here.
+A check tells what it found, what that is needed for, and how to get it; `exit_code` draws them
+together. What only shows inside a private namespace is tried by `doctor_lab`, what the instrument
+itself is worth by `instrument`. Nothing is printed and nothing is changed here.
 """
 
 import os
@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -28,7 +28,7 @@ OLDEST_IPERF3 = (3, 12)
 THREAD_CRASHES = ((3, 16), (3, 17))
 """iperf3 got one thread per stream in 3.16; crashes of that were mended in 3.18."""
 SLOW_CLOCKS = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
-"""Reading one of these leaves the vDSO and takes a microsecond or more; the others take some 50 ns."""
+"""Reading one of these leaves the vDSO and takes a microsecond or more, the others some 50 ns."""
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """What a probe asks for (docs/limitations.md): stamps are charged to the same buffer as replies."""
 DISK_BYTES = 500 * 1024 * 1024
@@ -60,9 +60,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None = None
     package: str | None = None
     """The Debian package that mends it, if one does."""
-
-
-Examine = Callable[[], Sequence[Check]]
 
 
 def machine() -> str:
@@ -333,7 +330,7 @@ def _find(name: str) -> str | None:
 
 
 def _version_text(name: str, option: str) -> str | None:
-    """The first line a program says about itself; null where it is not installed or does not start."""
+    """The first line a program says about itself; null where it is absent or does not start."""
     path = _find(name)
     if path is None:
         return None
