@@ -8,28 +8,28 @@ from podbench.run import doctor
 from podbench.run.doctor import Check, Need
 
 
-def check(
+def _check(
     *, ok: bool | None, need: Need = Need.RUN, package: str | None = None, name: str = "thing"
 ) -> Check:
     return Check(name=name, ok=ok, found="", needed_for="", need=need, package=package)
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, words: str | None) -> None:
+def _pretend(monkeypatch: pytest.MonkeyPatch, words: str | None) -> None:
     monkeypatch.setattr(doctor, "_version_text", lambda _name, _option: words)
 
 
 @pytest.mark.parametrize(
     ("checks", "code"),
     [
-        ([check(ok=True), check(ok=True, need=Need.PART)], 0),
-        ([check(ok=True), check(ok=False, need=Need.ADVICE)], 0),
-        ([check(ok=True), check(ok=False, need=Need.PART)], 3),
-        ([check(ok=None)], 3),
-        ([check(ok=False), check(ok=False, need=Need.PART)], 2),
+        ([_check(ok=True), _check(ok=True, need=Need.PART)], 0),
+        ([_check(ok=True), _check(ok=False, need=Need.ADVICE)], 0),
+        ([_check(ok=True), _check(ok=False, need=Need.PART)], 3),
+        ([_check(ok=None)], 3),
+        ([_check(ok=False), _check(ok=False, need=Need.PART)], 2),
     ],
 )
 def test_exit_code_tells_all_modes_from_some_from_none(checks: list[Check], code: int) -> None:
-    """All needed is 0, something not measured or not told is 3, no run is 2; advice never counts."""
+    """All needed is 0, something missing or not told is 3, no run is 2; advice is not counted."""
     assert doctor.exit_code(checks) == code
 
 
@@ -37,11 +37,11 @@ def test_one_apt_line_installs_everything_missing_once(monkeypatch: pytest.Monke
     """Packages of failed checks stand once each, in order; packages of good checks do not."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     found = [
-        check(ok=False, package="iperf3"),
-        check(ok=False, package="bird2"),
-        check(ok=False, package="iperf3", name="iperf3 JSON"),
-        check(ok=True, package="mosquitto"),
-        check(ok=False),
+        _check(ok=False, package="iperf3"),
+        _check(ok=False, package="bird2"),
+        _check(ok=False, package="iperf3", name="iperf3 JSON"),
+        _check(ok=True, package="mosquitto"),
+        _check(ok=False),
     ]
     line = "sudo apt-get install --no-install-recommends -y bird2 iperf3"
     assert doctor.apt_line(found) == line
@@ -62,7 +62,7 @@ def test_iperf3_is_judged_by_its_version(
     monkeypatch: pytest.MonkeyPatch, words: str | None, ok: bool | None
 ) -> None:
     """3.12 and newer will do, older was never tried, 3.16 and 3.17 crash, none at all is none."""
-    pretend(monkeypatch, words)
+    _pretend(monkeypatch, words)
     assert doctor.iperf3().ok is ok
 
 
@@ -79,7 +79,7 @@ def test_bird_must_be_of_major_version_two(
     monkeypatch: pytest.MonkeyPatch, words: str | None, ok: bool | None
 ) -> None:
     """BIRD 1 has another configuration language, BIRD 3 was never tried."""
-    pretend(monkeypatch, words)
+    _pretend(monkeypatch, words)
     assert doctor.bird().ok is ok
 
 
@@ -91,7 +91,7 @@ def test_mosquitto_must_know_unix_sockets(
     monkeypatch: pytest.MonkeyPatch, words: str | None, ok: bool
 ) -> None:
     """Listening on a Unix socket came with 2.0."""
-    pretend(monkeypatch, words)
+    _pretend(monkeypatch, words)
     assert doctor.mosquitto().ok is ok
 
 
@@ -107,7 +107,7 @@ def test_steal_is_null_where_the_kernel_does_not_tell(stat: str) -> None:
     assert doctor.steal_ratio(stat) is None
 
 
-def throttled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> Check:
+def _throttled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str) -> Check:
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(own)
     monkeypatch.setattr(doctor, "PROC", tmp_path / "proc")
@@ -121,7 +121,7 @@ def test_a_quota_of_a_group_above_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "sys/a/b").mkdir(parents=True)
     (tmp_path / "sys/a/cpu.max").write_text("150000 100000\n")
     (tmp_path / "sys/a/b/cpu.max").write_text("max 100000\n")
-    found = throttled(monkeypatch, tmp_path, "0::/a/b\n")
+    found = _throttled(monkeypatch, tmp_path, "0::/a/b\n")
     assert found.ok is False
     assert "1.5 CPUs" in found.found
 
@@ -133,7 +133,7 @@ def test_a_quota_of_the_first_hierarchy_counts(
     (tmp_path / "sys/cpu/a").mkdir(parents=True)
     (tmp_path / "sys/cpu/a/cpu.cfs_quota_us").write_text("50000\n")
     (tmp_path / "sys/cpu/a/cpu.cfs_period_us").write_text("100000\n")
-    found = throttled(monkeypatch, tmp_path, "4:memory:/x\n2:cpu,cpuacct:/a\n0::/\n")
+    found = _throttled(monkeypatch, tmp_path, "4:memory:/x\n2:cpu,cpuacct:/a\n0::/\n")
     assert found.ok is False
     assert "0.5 CPUs" in found.found
 
@@ -144,7 +144,7 @@ def test_no_quota_is_no_throttling(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     (tmp_path / "sys/cpu/cpu.cfs_quota_us").write_text("-1\n")
     (tmp_path / "sys/cpu/cpu.cfs_period_us").write_text("100000\n")
     (tmp_path / "sys/cpu.max").write_text("max 100000\n")
-    found = throttled(monkeypatch, tmp_path, "1:cpu:/gone\n0::/\n")
+    found = _throttled(monkeypatch, tmp_path, "1:cpu:/gone\n0::/\n")
     assert found.ok is True
     assert found.found == "no quota"
 
