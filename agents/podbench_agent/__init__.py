@@ -1,1 +1,4 @@
-"""The agent: one process per pod and node; commands in, measurements out. It holds no credentials of the cluster."""
+"""The agent: one process per pod and node; commands in, measurements out.
+
+It holds no credentials of the cluster.
+"""

@@ -111,8 +111,8 @@ class StartCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     node: str
     period_s: float = 0.1
     pids: tuple[int, ...] = ()
-    """More processes whose run-queue wait (their children's included) counts as the probes', by the
-    numbers this agent's /proc shows; its own children always count."""
+    """More processes, by the numbers this agent's /proc shows: what descends from them counts as
+    the probes' for run-queue wait. This agent's own children always count."""
 
 
 class CollectCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -1,0 +1,97 @@
+"""What the kernel's text files say: pure functions from text to numbers, None where it is silent.
+
+Reading the files and taking differences is `host`'s business. Sources: proc(5), the kernel's
+Documentation/filesystems/proc.rst, Documentation/accounting/psi.rst, net/core/net-procfs.c.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+
+STAT_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+"""The first eight of a `cpu` line; the guest fields after them are already in user and nice."""
+SOFTNET_FIELDS = ("processed", "dropped", "squeezed")
+NS_PER_US = 1000
+
+
+def cpu_ticks(stat: str) -> dict[int, Counts]:
+    """Clock ticks by CPU number from /proc/stat, in the order of `STAT_FIELDS`."""
+    ticks = {}
+    for line in stat.splitlines():
+        name, *values = line.split()
+        if name.startswith("cpu") and name != "cpu" and len(values) >= len(STAT_FIELDS):
+            ticks[int(name[3:])] = np.array(values[: len(STAT_FIELDS)], dtype=np.int64)
+    return ticks
+
+
+def softnet(text: str) -> Counts | None:
+    """Per CPU (row) what `SOFTNET_FIELDS` says, from /proc/net/softnet_stat.
+
+    The columns are hexadecimal 32-bit counters; old kernels have 9 or 11, newer ones up to 15.
+    """
+    lines = [line.split()[: len(SOFTNET_FIELDS)] for line in text.splitlines()]
+    if not lines or any(len(line) < len(SOFTNET_FIELDS) for line in lines):
+        return None
+    return np.array([[int(value, 16) for value in line] for line in lines], dtype=np.int64)
+
+
+def snmp(text: str) -> dict[str, int]:
+    """`Tcp.RetransSegs` and the like from /proc/net/snmp: a line of names, then one of values."""
+    lines = text.splitlines()
+    found: dict[str, int] = {}
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        protocol, _, keys = names.partition(":")
+        found |= {
+            f"{protocol}.{key}": int(value)
+            for key, value in zip(keys.split(), values.partition(":")[2].split(), strict=False)
+        }
+    return found
+
+
+def psi_some_ns(text: str) -> int | None:
+    """Total time some task waited, ns, from /proc/pressure/cpu; None where psi is off."""
+    for line in text.splitlines():
+        kind, *fields = line.split()
+        for field in fields:
+            name, _, value = field.partition("=")
+            if kind == "some" and name == "total":
+                return int(value) * NS_PER_US
+    return None
+
+
+def run_queue_wait_ns(schedstat: str) -> int | None:
+    """Time spent waiting to run, ns: the second field of /proc/<pid>/schedstat."""
+    fields = schedstat.split()
+    return int(fields[1]) if len(fields) >= 2 else None
+
+
+def throttled_ns(cpu_stat: str) -> int | None:
+    """Time a cgroup was throttled, ns, from cpu.stat: v2 `throttled_usec`, v1 `throttled_time`."""
+    fields = dict(
+        line.split(maxsplit=1) for line in cpu_stat.splitlines() if len(line.split()) == 2
+    )
+    if "throttled_usec" in fields:
+        return int(fields["throttled_usec"]) * NS_PER_US
+    if "throttled_time" in fields:
+        return int(fields["throttled_time"])
+    return None
+
+
+def cpu_stat_paths(cgroup: str) -> list[str]:
+    """Where a process's cpu.stat may be, likeliest first, from /proc/self/cgroup.
+
+    v1 mounts the controllers by name or by their list; v2 is at the top, or at `unified` where both
+    exist. In a container the path in /proc/self/cgroup is not always visible: then the top is ours.
+    """
+    paths: list[str] = []
+    for line in cgroup.splitlines():
+        _, controllers, path = line.split(":", 2)
+        mounts = []
+        if "cpu" in controllers.split(","):
+            mounts = [f"/sys/fs/cgroup/{controllers}", "/sys/fs/cgroup/cpu"]
+        elif not controllers:
+            mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        for mount in dict.fromkeys(mounts):
+            paths += [f"{mount}{path.rstrip('/')}/cpu.stat", f"{mount}/cpu.stat"]
+    return list(dict.fromkeys(paths))

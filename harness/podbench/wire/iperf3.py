@@ -1,0 +1,244 @@
+"""What iperf3's JSON says, as rows of `samples/throughput`; pure, checked on what 3.12 wrote.
+
+Both ends write one document (`-J`). The sender's gives rows with direction `sender`, the receiver's
+own gives rows with direction `receiver`: loss and jitter come from nowhere else. iperf3 -J exits 0
+whatever happened, so an `error` in either document, or one that is cut short or missing, makes the
+transfer a failed one: exactly one row, with the reason.
+
+Intervals not meant for any figure are marked `omitted`:
+- the first `omit_s` (slow start), and what iperf3 itself omitted (-O);
+- the first one after -O: 3.12 counts its `seconds` from before the end of the omission, its bytes
+  from after it, so that the rate comes out too low;
+- a remainder shorter than half the reporting interval (the receiver's drain, below 1 ms).
+"""
+
+from statistics import median
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from podbench.wire.columns import Column, Table
+
+SHORT_SHARE = 0.5
+"""Of the reporting interval: shorter ones are remainders."""
+MISCOUNTED_SHARE = 0.1
+"""`seconds` may differ from end - start by this much before the interval is taken as miscounted."""
+
+
+class _TestStart(msgspec.Struct, frozen=True):
+    protocol: str
+    num_streams: int
+    blksize: int
+
+
+class _Start(msgspec.Struct, frozen=True):
+    version: str | None = None
+    tcp_mss_default: int | None = None
+    test_start: _TestStart | None = None
+
+
+class _Stream(msgspec.Struct, frozen=True):
+    start: float
+    end: float
+    seconds: float
+    bits_per_second: float | None = None
+    omitted: bool = False
+    retransmits: int | None = None
+    rtt: int | None = None
+    snd_cwnd: int | None = None
+    lost_packets: int | None = None
+    packets: int | None = None
+    jitter_ms: float | None = None
+
+
+class _Interval(msgspec.Struct, frozen=True):
+    streams: tuple[_Stream, ...]
+
+
+class _Cpu(msgspec.Struct, frozen=True):
+    host_total: float | None = None
+    remote_total: float | None = None
+
+
+class _End(msgspec.Struct, frozen=True):
+    cpu_utilization_percent: _Cpu = _Cpu()
+
+
+class _Document(msgspec.Struct, frozen=True):
+    start: _Start
+    intervals: tuple[_Interval, ...] = ()
+    end: _End = _End()
+    error: str | None = None
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row; the names are those of store/schemas.py, null where the transfer does not say."""
+
+    protocol: str | None = None
+    streams: int | None = None
+    stream: int | None = None
+    packet_bytes: int | None = None
+    direction: str | None = None
+    interval_start_s: float | None = None
+    interval_s: float | None = None
+    bits_per_second: float | None = None
+    retransmits: int | None = None
+    rtt_us: int | None = None
+    snd_cwnd_bytes: int | None = None
+    lost_packets: int | None = None
+    packets: int | None = None
+    jitter_ms: float | None = None
+    cpu_local_ratio: float | None = None
+    cpu_remote_ratio: float | None = None
+    omitted: bool | None = None
+    status: str
+    reason: str | None = None
+
+
+_DTYPES: dict[str, npt.DTypeLike] = {
+    "streams": np.int16,
+    "stream": np.int16,
+    "packet_bytes": np.int32,
+    "retransmits": np.int64,
+    "rtt_us": np.int64,
+    "snd_cwnd_bytes": np.int64,
+    "lost_packets": np.int64,
+    "packets": np.int64,
+    "interval_start_s": np.float64,
+    "interval_s": np.float64,
+    "bits_per_second": np.float64,
+    "jitter_ms": np.float64,
+    "cpu_local_ratio": np.float64,
+    "cpu_remote_ratio": np.float64,
+    "omitted": np.bool_,
+}
+"""The columns that are not text."""
+
+_decoder = msgspec.json.Decoder(_Document)
+
+
+def _read(text: str) -> tuple[_Document | None, str | None]:
+    """The document and what is wrong with it."""
+    if not text.strip():
+        return None, "it wrote nothing"
+    try:
+        document = _decoder.decode(text)
+    except msgspec.DecodeError as error:
+        return None, f"its JSON is damaged: {error}"
+    return document, document.error
+
+
+def error_of(text: str) -> str | None:
+    """What a document says went wrong, or that it is not a whole one; None if all is well."""
+    return _read(text)[1]
+
+
+def version_of(text: str) -> str | None:
+    """`iperf 3.12`, as the program that wrote it calls itself; None if it does not say."""
+    document, _ = _read(text)
+    return document.start.version if document else None
+
+
+def unequal_versions(client: str | None, server: str | None) -> str | None:
+    """Why two ends cannot be compared: unequal or unknown versions; None if they match."""
+    if client is None or server is None:
+        return f"iperf3 is missing at the {'sender' if client is None else 'receiver'}"
+    if client != server:
+        return f"iperf3 {client} at the sender, {server} at the receiver: their figures differ"
+    return None
+
+
+def rows(
+    client_json: str, server_json: str | None, *, omit_s: float = 0.3, reason: str | None = None
+) -> Table:
+    """The rows of one transfer: per interval and stream, of the sender and of the receiver.
+
+    A failed transfer is exactly one row; `reason` is what is known of it from elsewhere (a program
+    was missing, or was ended), and comes first.
+    """
+    client, trouble = _read(client_json)
+    server, far_trouble = _read(server_json or "")
+    reasons = [reason] if reason else []
+    reasons += [f"sender: {trouble}"] if trouble else []
+    reasons += [f"receiver: {far_trouble}"] if far_trouble and not trouble else []
+    if client is not None and server is not None and not reasons:
+        if not (client.intervals and server.intervals):
+            reasons = ["no interval was reported"]
+        elif differs := unequal_versions(client.start.version, server.start.version):
+            reasons = [differs]
+        else:
+            near = _rows_of(client, "sender", client, omit_s)
+            return _table(near + _rows_of(server, "receiver", client, omit_s))
+    return _table([_failed(client or server, "; ".join(reasons))])
+
+
+def _failed(document: _Document | None, reason: str) -> _Row:
+    test = document.start.test_start if document else None
+    if test is None:
+        return _Row(status="failed", reason=reason)
+    protocol = test.protocol.lower()
+    return _Row(protocol=protocol, streams=test.num_streams, status="failed", reason=reason)
+
+
+def _ratio(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
+
+
+def _packet_bytes(document: _Document) -> int | None:
+    test = document.start.test_start
+    if test is not None and test.protocol == "UDP":
+        return test.blksize
+    return document.start.tcp_mss_default or None
+
+
+def _is_omitted(stream: _Stream, usual_s: float, omit_s: float) -> bool:
+    miscounted = abs(stream.end - stream.start - stream.seconds) > MISCOUNTED_SHARE * stream.seconds
+    remainder = stream.seconds < SHORT_SHARE * usual_s
+    return stream.omitted or miscounted or remainder or stream.start < omit_s
+
+
+def _rows_of(document: _Document, direction: str, client: _Document, omit_s: float) -> list[_Row]:
+    """What holds for the whole transfer comes from the client: the server knows no MSS."""
+    test = client.start.test_start
+    cpu = client.end.cpu_utilization_percent
+    usual_s = median(s.seconds for i in document.intervals for s in i.streams)
+    return [
+        _Row(
+            protocol=test.protocol.lower() if test else None,
+            streams=test.num_streams if test else None,
+            stream=number,
+            packet_bytes=_packet_bytes(client),
+            direction=direction,
+            interval_start_s=stream.start,
+            interval_s=stream.seconds,
+            bits_per_second=stream.bits_per_second,
+            retransmits=stream.retransmits,
+            rtt_us=stream.rtt,
+            snd_cwnd_bytes=stream.snd_cwnd,
+            lost_packets=stream.lost_packets if direction == "receiver" else None,
+            packets=stream.packets,
+            jitter_ms=stream.jitter_ms if direction == "receiver" else None,
+            cpu_local_ratio=_ratio(cpu.host_total),
+            cpu_remote_ratio=_ratio(cpu.remote_total),
+            omitted=_is_omitted(stream, usual_s, omit_s),
+            status="ok",
+        )
+        for interval in document.intervals
+        for number, stream in enumerate(interval.streams, start=1)
+    ]
+
+
+def _column(values: list[object], name: str) -> Column:
+    mask = np.array([value is None for value in values], dtype=bool)
+    dtype = np.dtype(_DTYPES.get(name, np.str_))
+    filler: object = "" if dtype.kind == "U" else 0
+    plain = np.array([filler if value is None else value for value in values], dtype=dtype)
+    return np.ma.MaskedArray(plain, mask=mask)
+
+
+def _table(table_rows: list[_Row]) -> Table:
+    return {
+        name: _column([getattr(row, name) for row in table_rows], name)
+        for name in _Row.__struct_fields__
+    }
