@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -53,9 +54,17 @@ def doctor(
 
 
 def _examine(*, instrument: bool) -> list[Check]:
-    from podbench.run import doctor_lab, instrument as calibration  # noqa: I001 - late: numpy
+    # Late: these bring NumPy and pyroute2.
+    from podbench.run import doctor_lab
+    from podbench.run import instrument as calibration
+    from podbench.wire.replies import STAMP_SOURCES
+    from podbench_agent import timestamping
 
-    found = [*checks.host_checks(), *doctor_lab.lab_checks()]
+    def source_towards(address: str) -> str:
+        return STAMP_SOURCES[timestamping.choose_source(address)]
+
+    stamps = partial(doctor_lab.veth_stamps, source_towards)
+    found = [*checks.host_checks(), *doctor_lab.lab_checks([stamps])]
     return [*found, *calibration.instrument_checks()] if instrument else found
 
 

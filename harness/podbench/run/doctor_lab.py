@@ -29,6 +29,14 @@ table inet podbench_doctor {
 }
 """
 
+STAMP_NEAR, STAMP_FAR = "192.0.2.1", "192.0.2.2"
+"""RFC 5737 addresses, in a namespace of their own."""
+STAMPS_MEAN = {
+    "kernel": "at the driver (SND)",
+    "sched": "at the queue (SCHED), a little before the driver",
+    "user": "none: the send call's own time is used",
+}
+
 
 def lab_checks(more: Sequence[Trial] = ()) -> list[Check]:
     """Makes the lab's namespaces and tries in them what a lab needs.
@@ -110,6 +118,35 @@ def ipip_arm() -> Check:
         need=Need.PART,
         advice="sudo modprobe ipip where the kernel has the module; else run as root: eBPF at tc"
         " then puts the same bytes on the wire",
+    )
+
+
+def veth_stamps(source_towards: Callable[[str], str]) -> Check:
+    """Where the kernel stamps what leaves through a veth: a pod's own interface.
+
+    Args:
+        source_towards: The agent's self-test: sends to an address and names the stamps it got
+            (`kernel` at the driver, `sched` at the queue, `user` none).
+    """
+
+    def work(netlink: Any) -> None:
+        netlink.link("add", ifname="doctor-a", kind="veth", peer={"ifname": "doctor-b"})
+        near = netlink.link_lookup(ifname="doctor-a")[0]
+        for index in (near, netlink.link_lookup(ifname="doctor-b")[0]):
+            netlink.link("set", index=index, state="up")
+        netlink.addr("add", index=near, address=STAMP_NEAR, prefixlen=24)
+        # Nobody lives behind the peer, so nobody would answer ARP.
+        netlink.neigh("add", dst=STAMP_FAR, lladdr="02:00:00:00:00:02", ifindex=near)
+
+    reason = _refused(lambda: with_netlink(None, work))
+    source = None if reason is not None else source_towards(STAMP_FAR)
+    return Check(
+        name="veth stamps",
+        ok=None if source is None else source in STAMPS_MEAN and source != "user",
+        found=reason or STAMPS_MEAN.get(source or "", f"unknown source {source}"),
+        needed_for="rtt_kernel_ns: latency without the host's share",
+        need=Need.PART,
+        advice="a kernel of 4.20 or newer stamps here; without it only rtt_app_ns is measured",
     )
 
 
