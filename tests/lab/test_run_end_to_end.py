@@ -1,0 +1,225 @@
+"""`bench run` on the lab, as a user starts it: what it leaves, and how it ends when interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from support.bench import BENCH, bench, lab_trouble, wait_for
+
+from podbench.store import schemas
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
+]
+
+LATENCY_COLUMNS = [
+    "run_id",
+    "block",
+    "round",
+    "arm",
+    "mode",
+    "path",
+    "family",
+    "src",
+    "dst",
+    "session_id",
+    "src_port",
+    "seq",
+    "phase",
+    "intended_mono_ns",
+    "sent_wall_ns",
+    "rtt_kernel_ns",
+    "rtt_app_ns",
+    "reflector_ns",
+    "host_ns",
+    "late_ns",
+    "ttl",
+    "status",
+    "duplicates",
+    "duplicates_forward",
+    "duplicates_backward",
+    "reordered",
+    "reorder_extent",
+    "stamp_source",
+    "valid",
+    "invalid_reason",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run of two nodes and two blocks."""
+    out = tmp_path_factory.mktemp("run") / "r"
+    done = bench("run", "--cni", "calico", "--nodes", "2", "--blocks", "2", "--seed", "5",
+                 "--out", str(out), "--json")  # fmt: skip
+    assert done.returncode in {0, 3}, done.stderr
+    assert json.loads(done.stdout)["run_id"] == "r"
+    return out
+
+
+@pytest.fixture(scope="module")
+def summary(finished: Path) -> dict[str, object]:
+    """Its summary.json."""
+    loaded: dict[str, object] = json.loads((finished / "summary.json").read_text())
+    return loaded
+
+
+def test_files_of_the_contract(finished: Path) -> None:
+    """Everything that the contract names is there, and the page is one file without a network."""
+    for name in ("run.json", "plan.json", "journal.jsonl", "summary.json", "report.html"):
+        assert (finished / name).stat().st_size > 0
+    page = (finished / "report.html").read_text()
+    assert "network namespaces on one machine, not your cluster" in page
+    assert 'src="http' not in page
+
+
+def test_samples_have_the_contract_columns(finished: Path) -> None:
+    """The tree reads with one call and every column; both directions have rows of their own."""
+    rows = pd.read_parquet(finished / "samples" / "latency")
+    assert list(rows.columns) == LATENCY_COLUMNS
+    assert set(rows["phase"]) == {"idle", "warm", "loaded"}
+    warm = rows[(rows["phase"] == "warm") & (rows["arm"] == "bgp/pod")]
+    assert set(zip(warm["src"], warm["dst"], strict=True)) == {("n1", "n2"), ("n2", "n1")}
+    ok = rows[(rows["status"] == "ok") & rows["valid"]]
+    parts = ok["rtt_kernel_ns"] + ok["reflector_ns"] + ok["host_ns"]
+    assert (parts == ok["rtt_app_ns"]).all()
+    assert (ok["rtt_kernel_ns"] > 0).all()
+
+
+def test_every_file_has_the_one_schema(finished: Path) -> None:
+    """Each Parquet file is self-describing: all columns, with meaning, no folder partitions."""
+    files = list((finished / "samples").rglob("*.parquet"))
+    assert files
+    for path in files:
+        probe = path.relative_to(finished / "samples").parts[0]
+        assert pq.read_schema(path).equals(schemas.BY_PROBE[probe])
+
+
+def test_arms_are_proven(summary: dict[str, object]) -> None:
+    """Each measured pod arm has a proof by counted packets for every directed pair."""
+    arms = summary["arms"]
+    assert isinstance(arms, list)
+    pod = [a for a in arms if a["path"] == "pod" and a["status"] == "measured"]
+    assert {"vxlan/pod", "bgp/pod", "vxlan/pod#2"} <= {a["arm"] for a in pod}
+    for arm in pod:
+        proof = arm["proof"]
+        assert (proof["verdict"], proof["method"]) == ("match", "counted")
+        assert proof["pairs_matched"] == proof["pairs_total"] == 2
+    assert {a["arm"] for a in arms if a["path"] == "host"} >= {"vxlan/host", "bgp/host"}
+
+
+def test_pairs_have_figures(summary: dict[str, object]) -> None:
+    """Each directed pair of each arm has a latency and no loss; the mesh has goodput."""
+    pairs = summary["pairs"]
+    assert isinstance(pairs, list)
+    pod = [p for p in pairs if p["arm"] == "bgp/pod"]
+    assert {(p["src"], p["dst"]) for p in pod} == {("n1", "n2"), ("n2", "n1")}
+    for pair in pod:
+        assert pair["rtt_kernel_ns"]["p50"] > 1000
+        assert pair["rtt_app_ns"]["p50"] > pair["rtt_kernel_ns"]["p50"]
+        assert pair["loss"]["ratio"] < 0.01
+    assert any(p["goodput_bps"] and p["goodput_bps"]["tcp"]["p50"] > 1e8 for p in pod)
+
+
+def test_run_json_lists_the_labs_processes(finished: Path) -> None:
+    """Every node and pod names the process that held its namespace, as the host saw it."""
+    record = json.loads((finished / "run.json").read_text())
+    assert record["status"] == "complete"
+    for node in record["nodes"]:
+        assert node["pid"] > 1
+        assert all(pod["pid"] > 1 for pod in node["pods"])
+
+
+def test_report_again(finished: Path) -> None:
+    """`bench report` re-analyses; a damaged file is named, the rest shown, exit 3."""
+    again = bench("report", str(finished), "--quiet")
+    assert again.returncode in {0, 3}
+    victim = next((finished / "samples" / "latency").rglob("*.parquet"))
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    try:
+        damaged = bench("report", str(finished))
+    finally:
+        victim.write_bytes(whole)
+    assert damaged.returncode == 3
+    assert victim.name in damaged.stderr
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """A run that has put its first round on disk and goes on."""
+    out = tmp_path / "r"
+    command = [*BENCH, "run", "--nodes", "2", "--blocks", "1", "--seed", "3", "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    journal = out / "journal.jsonl"
+    wait_for(lambda: journal.exists() and '"event":"round"' in journal.read_text(), 60)
+    yield process, out
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def _lab_pids(out: Path) -> list[int]:
+    nodes = json.loads((out / "run.json").read_text())["nodes"]
+    return [n["pid"] for n in nodes] + [p["pid"] for n in nodes for p in n["pods"]]
+
+
+def _gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_interrupted_then_resumed(started: tuple["subprocess.Popen[str]", Path]) -> None:
+    """SIGINT ends within 10 s with exit 130, keeps the rounds, and `resume` does only the rest."""
+    process, out = started
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=15) == 130
+    assert time.monotonic() - before < 10
+    assert _gone(_lab_pids(out))
+    assert json.loads((out / "run.json").read_text())["status"] == "interrupted"
+    kept = {p: p.stat().st_mtime_ns for p in (out / "samples").rglob("*.parquet")}
+    assert kept
+    done = bench("resume", str(out))
+    assert done.returncode in {0, 3}, done.stderr
+    assert all(p.stat().st_mtime_ns == before_ns for p, before_ns in kept.items())
+    assert json.loads((out / "summary.json").read_text())["status"] == "complete"
+
+
+def test_killed_leaves_nothing(started: tuple["subprocess.Popen[str]", Path]) -> None:
+    """SIGKILL takes every namespace and process along; the rounds stay readable."""
+    process, out = started
+    pids = _lab_pids(out)
+    assert pids
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: _gone(pids), 10)
+    assert bench("report", str(out)).returncode in {0, 3}
+    assert (out / "report.html").exists()
+
+
+def test_one_percent_loss_comes_back(tmp_path: Path) -> None:
+    """Injected forward loss is reported as forward loss with an interval that covers it."""
+    out = tmp_path / "r"
+    done = bench("run", "--nodes", "2", "--blocks", "2", "--modes", "bgp", "--probes", "latency",
+                 "--lab-loss", "n1>n2=1%", "--seed", "4", "--out", str(out))  # fmt: skip
+    assert done.returncode in {0, 3}, done.stderr
+    found = json.loads((out / "summary.json").read_text())
+    loss = {(p["src"], p["dst"]): p["loss"] for p in found["pairs"] if p["arm"] == "bgp/pod"}
+    forth, back = loss["n1", "n2"], loss["n2", "n1"]
+    assert forth["lost_forward"] > 0
+    assert forth["lost_backward"] == forth["lost_unknown"] == 0
+    assert forth["ci95"][0] <= 0.01 <= forth["ci95"][1]
+    assert back["lost_backward"] > 0
+    assert back["lost_forward"] == back["lost_unknown"] == 0
+    assert "n1 &gt; n2" in (out / "report.html").read_text()

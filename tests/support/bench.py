@@ -1,0 +1,42 @@
+"""Starting `bench` as a user does, and asking whether this machine can build a lab."""
+
+import functools
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from podbench.run import prerequisites
+
+BENCH = [sys.executable, "-m", "podbench.cli"]
+
+
+def bench(*arguments: str, timeout_s: float = 280) -> "subprocess.CompletedProcess[str]":
+    """Runs `bench` to its end."""
+    return subprocess.run(
+        [*BENCH, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+@functools.cache
+def lab_trouble() -> str | None:
+    """Why this machine cannot build a lab; null when it can."""
+    for program in prerequisites.PACKAGES:
+        if shutil.which(program, path=prerequisites.SEARCH_PATH) is None:
+            return f"{program} is not installed"
+    done = subprocess.run(["unshare", "-Urn", "true"], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Polls until a condition holds.
+
+    Raises:
+        TimeoutError: It does not, in time.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError("the condition did not come true in time")
+        time.sleep(0.05)
