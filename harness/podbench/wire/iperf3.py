@@ -135,9 +135,14 @@ def error_of(text: str) -> str | None:
 
 
 def version_of(text: str) -> str | None:
-    """`iperf 3.12`, as the program that wrote it calls itself; None if it does not say."""
+    """`3.12`, as the program that wrote it calls itself; None if it does not say."""
     document, _ = _read(text)
-    return document.start.version if document else None
+    return _version(document) if document else None
+
+
+def _version(document: _Document) -> str | None:
+    version = document.start.version
+    return version.removeprefix("iperf ") if version else None
 
 
 def unequal_versions(client: str | None, server: str | None) -> str | None:
@@ -165,7 +170,7 @@ def rows(
     if client is not None and server is not None and not reasons:
         if not (client.intervals and server.intervals):
             reasons = ["no interval was reported"]
-        elif differs := unequal_versions(client.start.version, server.start.version):
+        elif differs := unequal_versions(_version(client), _version(server)):
             reasons = [differs]
         else:
             near = _rows_of(client, "sender", client, omit_s)
