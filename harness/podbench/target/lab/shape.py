@@ -1,0 +1,186 @@
+"""Faults of a known size: link rate, one-way loss, CPU noise. Off unless asked for.
+
+- Rate: HTB at every node's underlay device, egress, with 24 octets a packet added to the 14 that
+the
+  kernel counts: preamble 8, frame check 4, gap 12 (IEEE 802.3). Segmentation offloads go off on the
+  underlay and in the pods while it is on: HTB would count a super-packet's headers once, and
+  tunnels would seem to beat the wire.
+- Loss: nftables at the receiving node's underlay device (netdev ingress), by the sender's Ethernet
+  address: it hits whatever crosses the underlay in that direction, pod or host, wrapped or not,
+  after a capture has seen it. ARP and BGP sessions pass: the fault is in the data, not in the lab's
+  own control. With offloads on, a TCP super-packet is lost whole.
+- CPU noise: processes that burn a fixed share of one CPU each, and end after a time whatever
+happens.
+"""
+
+import array
+import fcntl
+import math
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from podbench.model.errors import ConfigError, LabError
+from podbench.model.nodes import LabOptions, Loss
+from podbench.target.lab import burner, layout, namespaces
+from podbench.target.lab.build import index
+from podbench.target.lab.inside import inside, with_netlink
+from podbench.target.lab.layout import NodePlan, PodPlan
+from podbench.transport import children
+
+FRAMING_BYTES = 24
+"""Preamble 8 + frame check sequence 4 + inter-packet gap 12; the kernel's length has the header's
+14."""
+
+QUEUE_S = 0.02
+"""Depth of the shaper's queue at its rate: enough for TCP to fill the link, not a second of
+delay."""
+MIN_QUEUE_PACKETS = 50
+
+SIOCETHTOOL = 0x8946
+OFFLOADS = {"TSO": 0x1F, "GSO": 0x24, "GRO": 0x2C}
+"""ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO (linux/ethtool.h)."""
+
+LOSS_SCALE = 1_000_000
+"""`numgen random mod` this: ratios resolve to one in a million."""
+
+
+def apply(options: LabOptions, nodes: Sequence[NodePlan]) -> None:
+    """Puts rate and losses on the underlay.
+
+    Raises:
+        ConfigError: A loss names a node that does not exist.
+        PrerequisiteError: nftables is not installed.
+        LabError: The kernel refuses.
+    """
+    if options.rate_bps is not None:
+        for node in nodes:
+            offloads_off(node.name, layout.UPLINK)
+            offloads_off(layout.UNDERLAY, node.name)
+            limit_rate(node.name, options.rate_bps, options.underlay_mtu)
+    by_receiver: dict[str, list[Loss]] = {}
+    for loss in options.losses:
+        by_receiver.setdefault(loss.dst, []).append(loss)
+    known = {node.name: node for node in nodes}
+    for name, losses in by_receiver.items():
+        missing = {name, *(loss.src for loss in losses)} - known.keys()
+        if missing:
+            raise ConfigError(
+                f"--lab-loss names {', '.join(sorted(missing))}, which does not exist"
+            )
+        _lose(name, loss_rules(losses, known))
+
+
+def settle_pods(options: LabOptions, pods: Sequence[PodPlan]) -> None:
+    """Does to fresh pods what a rate limit asks of them.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+    if options.rate_bps is not None:
+        for pod in pods:
+            offloads_off(pod.name, layout.UPLINK)
+            offloads_off(pod.node.name, pod.host_device)
+
+
+def limit_rate(netns: str, rate_bps: int, mtu: int) -> None:
+    """Shapes a node's egress on the underlay.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+    rate = rate_bps // 8
+    frame = mtu + 14 + FRAMING_BYTES
+    packets = max(MIN_QUEUE_PACKETS, math.ceil(rate * QUEUE_S / frame))
+    # A bucket of 1 ms or 10 frames: as small as timers allow, so that the rate holds within a test.
+    bucket = max(rate // 1000, 10 * frame)
+
+    def work(netlink: Any) -> None:
+        device = index(netlink, layout.UPLINK)
+        netlink.tc("add", "htb", device, 0x10000, default=0x10)
+        netlink.tc(
+            "add-class",
+            "htb",
+            device,
+            0x10010,
+            parent=0x10000,
+            rate=rate,
+            ceil=rate,
+            burst=bucket,
+            cburst=bucket,
+            overhead=FRAMING_BYTES,
+            quantum=10 * frame,
+        )
+        netlink.tc("add", "pfifo", device, 0x100000, parent=0x10010, limit=packets)
+
+    with_netlink(netns, work)
+
+
+def offloads_off(netns: str, device: str) -> None:
+    """Turns segmentation offloads off, as `ethtool -K DEVICE tso off gso off gro off`.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+
+    def body() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for name, command in OFFLOADS.items():
+                value = array.array("I", [command, 0])
+                pointer, _ = value.buffer_info()
+                request = struct.pack("16sP16x", device.encode(), pointer)
+                try:
+                    fcntl.ioctl(control, SIOCETHTOOL, request)
+                except OSError as error:
+                    raise LabError(
+                        f"cannot turn {name} off on {device} in {netns}: {error}"
+                    ) from error
+
+    inside(netns, body)
+
+
+def loss_rules(losses: Sequence[Loss], nodes: dict[str, NodePlan]) -> str:
+    """The nftables script of one receiving node."""
+    lines = []
+    for loss in losses:
+        match = f"ether saddr {nodes[loss.src].mac} ether type ip"
+        share = round(loss.ratio * LOSS_SCALE)
+        lines.append(f"    {match} numgen random mod {LOSS_SCALE} < {share} counter drop")
+    return "\n".join(
+        [
+            "table netdev podbench {",
+            "  chain loss {",
+            f'    type filter hook ingress device "{layout.UPLINK}" priority 0; policy accept;',
+            "    tcp dport 179 accept",
+            "    tcp sport 179 accept",
+            *lines,
+            "  }",
+            "}\n",
+        ]
+    )
+
+
+def _lose(netns: str, rules: str) -> None:
+    program = children.find("nft", "nftables")
+
+    def body() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(program), "-f", "-"], input=rules, capture_output=True, text=True, check=False
+        )
+
+    result = inside(netns, body)
+    if result.returncode != 0:
+        raise LabError(f"nftables refuses the loss in {netns}: {result.stderr.strip()}")
+
+
+def burn(count: int) -> list[subprocess.Popen[bytes]]:
+    """Starts CPU burners; whoever starts them ends them."""
+    script = str(Path(burner.__file__))
+    return [
+        namespaces.spawn(layout.UNDERLAY, [sys.executable, "-S", "-E", script])
+        for _ in range(count)
+    ]
