@@ -54,9 +54,42 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
     """Why it could not be laid; null when it was."""
 
 
+PROOF_PROBES = 200
+"""Probes a pair in a proof window where nothing else is on the wire, as in the lab: 1 % background
+is then two packets. A cluster needs 5,000."""
+
 ProbeWindow = Callable[[Pod, Pod, int], Awaitable[int]]
 """Sends n probes from one pod to another with nothing else on the wire; returns how many were
 answered."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """Packets a capture saw leave a node by its underlay, by outer header and inner addresses.
+
+    `encapsulation` is `vxlan`, `ipip` or `plain`; `vni` the VXLAN header's.
+    """
+
+    node: str
+    src: str
+    dst: str
+    encapsulation: str
+    packets: int
+    vni: int | None = None
+
+
+class Capture(Protocol):
+    """A running capture; `seen` stops it and says what it saw."""
+
+    async def seen(self) -> tuple[Seen, ...]:
+        """Stops and counts; packets of other addresses or protocols are not in it.
+
+        Raises:
+            PodbenchError: Packets were lost by the capture itself, so that it proves nothing.
+        """
+
+
+Capturing = Callable[[Sequence[str]], Awaitable[Capture]]
+"""Starts a capture on these nodes' underlay devices; running once it returns."""
 
 
 class World(Protocol):
@@ -65,6 +98,13 @@ class World(Protocol):
     @property
     def nodes(self) -> Sequence[Node]:
         """The nodes, with the pods laid so far."""
+
+    @property
+    def equal_mtu(self) -> bool:
+        """True where all modes' pods have one MTU, the smallest.
+
+        So it is with temporary pools beside each other on a cluster, and in the lab when asked.
+        """
 
     async def apply(self, pool: Pool) -> Laid:
         """Makes the pool and one pod of it on every node exist.
@@ -114,10 +154,19 @@ class Driver(Protocol):
     async def lay(self, world: World, modes: Sequence[Mode]) -> dict[Mode, Laid]:
         """Makes these modes' arms exist."""
 
-    async def verify(self, world: World, mode: Mode, probe: ProbeWindow | None) -> ArmProof:
+    async def verify(
+        self,
+        world: World,
+        mode: Mode,
+        probe: ProbeWindow | None,
+        *,
+        probes: int = PROOF_PROBES,
+        capture: Capturing | None = None,
+    ) -> ArmProof:
         """Proves which mode packets take, per directed pair.
 
-        Without `probe` by route lookup only.
+        Without `probe` by route lookup only; with `capture` also by the outer headers of `probes`
+        own probes a pair.
         """
 
     async def remove(self, world: World, mode: Mode) -> None:

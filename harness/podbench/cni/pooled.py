@@ -1,0 +1,82 @@
+"""What every driver does alike: lays its pools in a world, verifies by `walk`, removes.
+
+A driver is then a table: its modes, and what the pool of each looks like.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from podbench.cni.base import PROOF_PROBES, Capturing, Laid, Pool, ProbeWindow, World
+from podbench.cni.walk import Inquiry, walk
+from podbench.model.arms import Mode
+from podbench.model.errors import ConfigError
+from podbench.model.facts import ArmProof
+
+
+class PooledDriver(ABC):
+    """The part of `cni.base.Driver` that follows from `modes` and `pool`."""
+
+    name: str
+    side_by_side: bool
+
+    @abstractmethod
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes, most encapsulation first."""
+
+    @abstractmethod
+    def pool(self, mode: Mode, *, underlay_mtu: int, equal_mtu: bool) -> Pool:
+        """What a mode looks like in this CNI.
+
+        Raises:
+            ConfigError: This CNI has no such mode.
+        """
+
+    async def lay(self, world: World, modes: Sequence[Mode]) -> dict[Mode, Laid]:
+        """Makes these modes' arms exist; what cannot be laid says why in its answer.
+
+        Raises:
+            ConfigError: Several modes of a CNI that can have one at a time only.
+        """
+        if len(modes) > 1 and not self.side_by_side:
+            raise ConfigError(
+                f"{self.name} has one mode at a time, not {', '.join(modes)} side by side",
+                advice="use --method switch, or name one mode with --modes",
+            )
+        return {mode: await world.apply(self._pool_in(world, mode)) for mode in modes}
+
+    async def verify(
+        self,
+        world: World,
+        mode: Mode,
+        probe: ProbeWindow | None,
+        *,
+        probes: int = PROOF_PROBES,
+        capture: Capturing | None = None,
+    ) -> ArmProof:
+        """Proves which mode packets take, per directed pair; without `probe` by route only.
+
+        Raises:
+            PodbenchError: The world could not be asked.
+        """
+        inquiry = Inquiry(
+            pool=self._pool_in(world, mode),
+            pools=tuple(self._pool_in(world, each) for each in self.modes()),
+            probe=probe,
+            probes=probes,
+            capture=capture,
+        )
+        return await walk(world, inquiry)
+
+    async def remove(self, world: World, mode: Mode) -> None:
+        """Takes a mode's arm away; idempotent."""
+        await world.remove(self._pool_in(world, mode))
+
+    def _pool_in(self, world: World, mode: Mode) -> Pool:
+        # The smallest underlay decides: a packet must fit on every node's.
+        underlay_mtu = min(node.mtu_underlay for node in world.nodes)
+        return self.pool(mode, underlay_mtu=underlay_mtu, equal_mtu=world.equal_mtu)
+
+
+def unknown_mode(cni: str, mode: Mode, known: Sequence[Mode]) -> ConfigError:
+    """The error for a mode that a CNI does not have."""
+    return ConfigError(f"{cni} has no mode {mode}", advice=f"it has {', '.join(known)}")

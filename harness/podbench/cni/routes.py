@@ -1,0 +1,147 @@
+"""Which encapsulation a node's route leads to, and who programmed it. Pure functions of facts.
+
+The words for an encapsulation are those of `Mode` where it has one (`vxlan`, `ipip`), else the
+kernel's kind of device (`gre`, `wireguard`); `PLAIN` packets cross the underlay as they are.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from podbench.model.arms import Mode
+from podbench.model.facts import BgpSession, Link, NodeFacts, Route
+
+PLAIN = "plain"
+
+TUNNEL_KINDS: dict[str, str] = {
+    # IFLA_INFO_KIND of devices that wrap packets -> what they put on the wire.
+    "vxlan": Mode.VXLAN,
+    "ipip": Mode.IPIP,
+    "gre": "gre",
+    "gretap": "gre",
+    "erspan": "erspan",
+    "geneve": "geneve",
+    "wireguard": "wireguard",
+    "sit": "sit",
+    "ip6tnl": "ip6tnl",
+    "ip6gre": "ip6gre",
+    "xfrm": "ipsec",
+    "vti": "ipsec",
+}
+
+BIRD, FELIX = 12, 80
+PROTOCOLS: dict[int, str] = {
+    # rtm_protocol, linux/rtnetlink.h; 80 is Felix's default (DeviceRouteProtocol).
+    2: "kernel",
+    3: "boot",
+    4: "static",
+    BIRD: "BIRD",
+    FELIX: "Felix",
+    186: "BGP daemon",
+}
+
+
+class Counter(msgspec.Struct, frozen=True, kw_only=True):
+    """Packets through one device of one node, or through it to one peer (`peer` not null)."""
+
+    node: str
+    device: str
+    encapsulation: str
+    peer: str | None
+    tx_packets: int
+    rx_packets: int
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction of a pair as the sending node's kernel would send it."""
+
+    src: str
+    dst: str
+    src_address: str
+    """The pod probed from, and below the pod probed to."""
+    dst_address: str
+    own: str
+    peer: str
+    """The sending and the receiving node's address on the underlay."""
+    route: Route | None
+    """The kernel's answer; null: nobody could ask."""
+    via: str | None
+    """What the route, with its neighbour and forwarding entry, leads to; null: unknown."""
+    note: str | None = None
+    """What is odd about the route, in one sentence."""
+    session_up: bool | None = None
+    """BGP between the two nodes: false when either end says it is down, null when nobody knows."""
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the kernel has a route at all; true when nobody could ask."""
+        return self.route is None or self.route.type in ("unicast", "local")
+
+
+def resolve(
+    route: Route, facts: NodeFacts, peer: str, per_peer: Sequence[Counter]
+) -> tuple[str | None, str | None]:
+    """The encapsulation a route leads to, and what is odd about it.
+
+    A tunnel device counts only when the chain behind it ends at the peer: gateway -> permanent
+    neighbour -> forwarding entry -> the peer's underlay address for VXLAN, the gateway itself for
+    IPIP. A route over the underlay is plain, but for a pool that a program at the device wraps
+    (`per_peer`): there the route says nothing, and only that program's counters for the peer do.
+
+    Args:
+        route: The sending node's answer for the remote pod's address.
+        facts: The sending node.
+        peer: The receiving node's underlay address.
+        per_peer: Both nodes' counters of the asked pool's per-peer tunnel; empty for devices.
+    """
+    if route.type != "unicast" or route.device is None:
+        return None, f"the route is of type {route.type}"
+    kind = next((_wraps(each) for each in facts.links if each.name == route.device), PLAIN)
+    if kind == Mode.VXLAN:
+        return _through_vxlan(route, facts, peer)
+    if kind == PLAIN and per_peer:
+        return _through_program(per_peer)
+    if route.gateway not in (None, peer):
+        return kind, f"the route's gateway is {route.gateway}, not the peer {peer}"
+    return kind, None
+
+
+def _wraps(link: Link) -> str:
+    return TUNNEL_KINDS.get(link.kind or "", PLAIN)
+
+
+def _through_program(per_peer: Sequence[Counter]) -> tuple[str | None, str | None]:
+    if all(each.tx_packets > 0 and each.rx_packets > 0 for each in per_peer):
+        return per_peer[0].encapsulation, None
+    return None, "the route shows the underlay, and the tunnel has counted nothing for the peer yet"
+
+
+def _through_vxlan(route: Route, facts: NodeFacts, peer: str) -> tuple[str | None, str | None]:
+    hop = route.gateway or route.dst.partition("/")[0]
+    lladdr = next(
+        (
+            each.lladdr
+            for each in facts.neighbours
+            if each.device == route.device and each.address == hop
+        ),
+        None,
+    )
+    if lladdr is None:
+        return None, f"{route.device} has no neighbour entry for {hop}"
+    ends = [
+        each.address
+        for each in facts.fdb
+        if each.device == route.device and each.lladdr == lladdr and each.address is not None
+    ]
+    if not ends:
+        return None, f"{route.device} has no forwarding entry for {lladdr}"
+    if peer not in ends:
+        return Mode.VXLAN, f"the forwarding entry leads to {ends[0]}, not to the peer {peer}"
+    return Mode.VXLAN, None
+
+
+def session_up(sessions: Sequence[BgpSession] | None, peer: str) -> bool | None:
+    """Whether BGP with a peer is established; null when the daemon could not be asked."""
+    if sessions is None:
+        return None
+    return any(each.peer == peer and each.state == "Established" for each in sessions)
