@@ -1,0 +1,99 @@
+"""Samples to block statistics: one number per arm and block, over the same pairs in every arm.
+
+The block statistic is the mean over pairs of log quantile. Where one pair's n in one block is too
+small for the quantile, it is, for the whole comparison, the quantile of the union of the same
+pairs' samples. Either way a block counts only with pairs that every compared arm measured in it:
+arms are never compared over different pairs, and a pair that lost everything in one arm shows up as
+loss, not as speed. Reference: docs/statistics.md; the run as unit of analysis: Kalibera, Jones,
+"Rigorous benchmarking in reasonable time", ISMM 2013.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from podbench.analysis import quantiles
+from podbench.analysis.metrics import Metric
+
+FloatArray = npt.NDArray[np.float64]
+PairKey = tuple[str, str]
+Cells = dict[tuple[str, int], dict[PairKey, FloatArray]]
+"""Sorted samples of one series by (arm, block), then by directed pair."""
+
+
+class BlockSeries(msgspec.Struct, frozen=True, eq=False):
+    """Log block statistics: `logs[a, b]` of arm a in `blocks[b]`."""
+
+    arms: tuple[str, ...]
+    blocks: tuple[int, ...]
+    logs: FloatArray
+    samples: int = 0
+    union: bool = False
+
+    def differences(self, base: str, other: str) -> FloatArray:
+        """(blocks,) log(other) - log(base)."""
+        rows = self.logs[self.arms.index(other)] - self.logs[self.arms.index(base)]
+        return np.asarray(rows, dtype=np.float64)
+
+    def value(self, arm: str) -> float | None:
+        """Exp of the mean over blocks; None without a block."""
+        row = self.logs[self.arms.index(arm)]
+        return float(np.exp(row.mean())) if len(row) else None
+
+
+def blocks_of(cells: Cells) -> tuple[int, ...]:
+    """Block numbers that have any samples."""
+    return tuple(sorted({block for _, block in cells}))
+
+
+def common_pairs(cells: Cells, arms: Sequence[str], block: int) -> tuple[PairKey, ...]:
+    """Pairs with at least one sample in every one of these arms in this block."""
+    by_arm = [cells.get((arm, block), {}) for arm in arms]
+    shared = {pair for pair, samples in by_arm[0].items() if len(samples)}
+    for held in by_arm[1:]:
+        shared &= {pair for pair, samples in held.items() if len(samples)}
+    return tuple(sorted(shared))
+
+
+def block_series(cells: Cells, arms: Sequence[str], metric: Metric) -> BlockSeries:
+    """Block statistics of one metric for arms that are to be compared.
+
+    Args:
+        cells: samples of the metric's series.
+        arms: one or more; every block needs pairs common to all of them.
+        metric: says which quantile, and whether n*(1-q) >= 10 is asked for.
+    """
+    shared = {block: common_pairs(cells, arms, block) for block in blocks_of(cells)}
+    shared = {block: pairs for block, pairs in shared.items() if pairs}
+    union = metric.tail_rule and any(
+        not quantiles.supported(len(cells[arm, block][pair]), metric.q)
+        for block, pairs in shared.items()
+        for arm in arms
+        for pair in pairs
+    )
+    kept: list[int] = []
+    columns: list[list[float]] = []
+    samples = 0
+    for block, pairs in shared.items():
+        held = [[cells[arm, block][pair] for pair in pairs] for arm in arms]
+        column = [_statistic(parts, metric, union=union) for parts in held]
+        if all(np.isfinite(column)):
+            kept.append(block)
+            columns.append(column)
+            samples += sum(len(part) for parts in held for part in parts)
+    logs = np.array(columns, dtype=np.float64).T if kept else np.empty((len(arms), 0))
+    return BlockSeries(tuple(arms), tuple(kept), logs, samples, union)
+
+
+def _statistic(parts: Sequence[FloatArray], metric: Metric, *, union: bool) -> float:
+    """Log of the block statistic; NaN where it cannot be had."""
+    if union:
+        value = quantiles.quantile(np.sort(np.concatenate(parts)), metric.q)
+        values = [value]
+    else:
+        values = [quantiles.quantile(part, metric.q, tail_rule=metric.tail_rule) for part in parts]
+    if any(value is None or value <= 0.0 for value in values):
+        return float("nan")
+    return float(np.mean(np.log(np.array(values, dtype=np.float64))))

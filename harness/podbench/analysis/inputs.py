@@ -1,0 +1,72 @@
+"""What analysis is given: the facts of a run, by whoever read its directory, and its tables.
+
+Nothing here is computed. `podbench.run` (or a test) fills an `Inputs`; `summarise.analyse` turns it
+into a `Bundle`. The tables have exactly the columns of `podbench.store.schemas`; a table that was
+not measured is None or empty.
+"""
+
+from typing import Literal
+
+import msgspec
+import pandas as pd
+
+from podbench.analysis.bundle import Damage, PlanFacts
+from podbench.model.facts import ArmProof
+from podbench.model.summary import Cni, NodeSummary
+
+
+class ArmLaid(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm as the CNI driver laid it. `reason` says why it could not be; null when it was."""
+
+    arm: str
+    implementation: str | None = None
+    pod_mtu: int | None = None
+    reason: str | None = None
+
+
+class VisitSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """When an arm was measured, on the orchestrator's CLOCK_MONOTONIC."""
+
+    block: int
+    arm: str
+    start_mono_ns: int
+    end_mono_ns: int
+
+
+class BlockProof(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of one arm, drawn in one block."""
+
+    block: int
+    proof: ArmProof
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Everything `summarise.analyse` works on.
+
+    `interrupted` is the journal's word that the run ended early; `shaped_rate_bps` is the link rate
+    the lab was asked for, null where the link has no known rate.
+    """
+
+    run_id: str
+    name: str | None = None
+    labels: dict[str, str] = {}
+    started: str
+    ended: str | None
+    interrupted: bool = False
+    target: Literal["lab", "kubernetes"]
+    cni: Cni
+    versions: dict[str, str | None] = {}
+    spec: dict[str, object] = {}
+    seed: int
+    nodes: tuple[NodeSummary, ...] = ()
+    method: str
+    arms: tuple[ArmLaid, ...] = ()
+    proofs: tuple[BlockProof, ...] = ()
+    shaped_rate_bps: float | None = None
+    plan: PlanFacts
+    visits: tuple[VisitSpan, ...] = ()
+    faults_injected: tuple[str, ...] = ()
+    damages: tuple[Damage, ...] = ()
+    latency: pd.DataFrame | None = None
+    throughput: pd.DataFrame | None = None
+    host: pd.DataFrame | None = None

@@ -1,0 +1,168 @@
+"""The full-mesh table: one record per directed pair and arm, over all its blocks.
+
+Pairs are directed exactly as the rows have them (initiators alternate by block), never mirrored. A
+quantile's interval is the t interval of the blocks' log quantiles around the pooled one: null where
+fewer than two blocks support it. `n_effective` is Geyer's; `coarse` names the quantiles beyond
+which fewer than 10 effective samples lie.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from podbench.analysis import effective, goodput, intervals, loss_table, quantiles
+from podbench.analysis.blocks import Cells
+from podbench.analysis.metrics import QUANTILES
+from podbench.analysis.series import IDLE, LOADED, WARM
+from podbench.analysis.streams import Cell, FloatArray, Streams
+from podbench.model.summary import (
+    Goodput,
+    Interval,
+    Pair,
+    PairProofSummary,
+    Quantiles,
+)
+
+PairOfArm = tuple[str, str, str]
+"""arm, src, dst."""
+
+
+def distribution(parts: Sequence[FloatArray]) -> Quantiles | None:
+    """A pair's distribution from its blocks' samples; None where nothing was sent.
+
+    Args:
+        parts: one array per block, send order, no NaN; may be empty where all was lost.
+    """
+    if not parts:
+        return None
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return _nothing_arrived()
+    ordered = np.sort(np.concatenate(filled))
+    by_block = [np.sort(part) for part in filled]
+    n = len(ordered)
+    values = {name: quantiles.quantile(ordered, q) for name, q in QUANTILES.items()}
+    return Quantiles(
+        **values,
+        min=float(ordered[0]),
+        max=float(ordered[-1]),
+        mean=float(ordered.mean()),
+        sd=float(ordered.std(ddof=1)) if n > 1 else None,
+        n=n,
+        n_effective=effective.n_effective(filled),
+        ci95={name: _interval(by_block, values[name], q) for name, q in QUANTILES.items()},
+        coarse=tuple(name for name, q in QUANTILES.items() if _is_coarse(filled, values[name], q)),
+    )
+
+
+def _nothing_arrived() -> Quantiles:
+    return Quantiles(
+        p50=None,
+        p90=None,
+        p99=None,
+        p999=None,
+        min=None,
+        max=None,
+        mean=None,
+        sd=None,
+        n=0,
+        n_effective=None,
+    )
+
+
+def _interval(by_block: Sequence[FloatArray], value: float | None, q: float) -> Interval | None:
+    if value is None or value <= 0.0:
+        return None
+    found = [quantiles.quantile(part, q) for part in by_block]
+    logs = np.log(np.array([v for v in found if v is not None and v > 0.0], dtype=np.float64))
+    spread = intervals.t_interval(logs - logs.mean()) if len(logs) else None
+    if spread is None:
+        return None
+    with np.errstate(over="ignore"):
+        low, high = value * np.exp(spread[0]), value * np.exp(spread[1])
+    return float(low), float(min(high, np.finfo(np.float64).max))
+
+
+def _is_coarse(parts: Sequence[FloatArray], value: float | None, q: float) -> bool:
+    if value is None:
+        return False
+    n_eff = effective.n_effective_beyond(parts, value)
+    return n_eff is None or n_eff * (1.0 - q) < quantiles.MIN_BEYOND
+
+
+def group(streams: Streams, phase: str) -> dict[PairOfArm, list[Cell]]:
+    """Cells of a phase by arm and pair, blocks in order."""
+    found: dict[PairOfArm, list[Cell]] = {}
+    for cell in streams.cells(phase):
+        found.setdefault((cell.key.arm, cell.key.src, cell.key.dst), []).append(cell)
+    return found
+
+
+class Material(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What the table is made from; `jitter_ns` is by stream, the rest by what its type says."""
+
+    streams: Streams
+    values: Mapping[str, FloatArray]
+    jitter_ns: FloatArray
+    losses: loss_table.LossTable
+    rates: Mapping[str, Cells]
+    retransmits: Mapping[PairOfArm, float]
+    proofs: Mapping[PairOfArm, PairProofSummary]
+
+
+def _finite(values: FloatArray, cells: Sequence[Cell]) -> list[FloatArray]:
+    parts = [values[cell.start : cell.stop] for cell in cells]
+    return [part[np.isfinite(part)] for part in parts]
+
+
+def _one_value(values: FloatArray, cells: Sequence[Cell], q: float) -> float | None:
+    parts = _finite(values, cells)
+    return quantiles.quantile(np.sort(np.concatenate(parts)), q) if parts else None
+
+
+def table(material: Material) -> tuple[Pair, ...]:
+    """All pairs of all arms that have rows of any kind, by arm, src, dst."""
+    phases = {phase: group(material.streams, phase) for phase in (WARM, IDLE, LOADED)}
+    keys = {key for held in phases.values() for key in held}
+    for cells in material.rates.values():
+        keys |= {(arm, *pair) for (arm, _), held in cells.items() for pair in held}
+    return tuple(
+        _pair(key, {phase: held.get(key, []) for phase, held in phases.items()}, material)
+        for key in sorted(keys)
+    )
+
+
+def _pair(key: PairOfArm, cells: Mapping[str, Sequence[Cell]], material: Material) -> Pair:
+    arm, src, dst = key
+    values = material.values
+    warm, idle, loaded = cells[WARM], cells[IDLE], cells[LOADED]
+    jitter = np.concatenate([material.jitter_ns[c.first : c.last] for c in warm] or [np.empty(0)])
+    jitter = jitter[np.isfinite(jitter)]
+    any_cell = next(iter([*warm, *idle, *loaded]), None)
+    return Pair(
+        src=src,
+        dst=dst,
+        arm=arm,
+        family=any_cell.key.family if any_cell else "ipv4",
+        proof=material.proofs.get(key),
+        rtt_kernel_ns=distribution(_finite(values["rtt_kernel_ns"], warm)),
+        rtt_app_ns=distribution(_finite(values["rtt_app_ns"], warm)),
+        rtt_idle_ns=distribution(_finite(values["rtt_idle_ns"], idle)),
+        pdv_p99_ns=_one_value(values["pdv_ns"], warm, 0.99),
+        ipdv_p50_ns=_one_value(values["ipdv_ns"], warm, 0.5),
+        rfc3550_jitter_ns=float(jitter.mean()) if len(jitter) else None,
+        loss=loss_table.of_pair(material.losses, arm, (src, dst)),
+        goodput_bps=_goodput(material.rates, arm, (src, dst)),
+        small_packets_pps=goodput.rate(material.rates["small_packets_pps"], arm, (src, dst)),
+        rtt_loaded_ns=distribution(_finite(values["rtt_loaded_ns"], loaded)),
+        retransmit_ratio=material.retransmits.get(key),
+    )
+
+
+def _goodput(rates: Mapping[str, Cells], arm: str, pair: tuple[str, str]) -> Goodput | None:
+    found = {
+        name: goodput.rate(rates[f"goodput_bps.{name}"], arm, pair)
+        for name in ("tcp", "tcp_8", "udp")
+    }
+    return Goodput(**found) if any(found.values()) else None
