@@ -1,0 +1,165 @@
+"""The lab as a target: nodes first, agents once the arms are laid, one broker on a Unix socket.
+
+Everything runs inside `isolate.run_isolated`. The broker and the orchestrator live in the
+isolation's own network namespace, the agents in those of their nodes and pods; they meet on a Unix
+socket, so that no control traffic ever takes the network under test.
+"""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+
+from podbench.model.errors import LabError, TransportError
+from podbench.model.nodes import AgentId, LabOptions, Node
+from podbench.target.lab import bird, namespaces, syscalls
+from podbench.target.lab.world import LabWorld
+from podbench.transport.base import Fleet
+from podbench.transport.broker import private_broker
+from podbench.transport.mqtt import MqttFleet
+
+READY_S = 60.0
+"""Agents start together: 12 of them need 3-6 s on two idle cores, and a loaded machine more."""
+LOOK_S = 0.5
+"""How often a start that takes long is searched for agents that have died."""
+GRACE_S = 2.5
+"""An agent ends itself within 2 s of SIGTERM."""
+
+
+class LabTarget:
+    """Where `bench run` measures when there is no cluster (`target.base.Target`)."""
+
+    name = "lab"
+    exclusive = True
+
+    def __init__(self, options: LabOptions, run_id: str) -> None:
+        self._options = options
+        self._run_id = run_id
+
+    def up(self) -> AbstractAsyncContextManager["LaidLab"]:
+        """Makes the nodes; leaving takes everything away.
+
+        Raises:
+            LabError: The kernel refuses something.
+        """
+        return self._up()
+
+    @contextlib.asynccontextmanager
+    async def _up(self) -> AsyncIterator["LaidLab"]:
+        async with LabWorld(self._options) as world:
+            yield LaidLab(world, self._run_id)
+
+
+class LaidLab:
+    """A lab whose nodes exist (`target.base.LaidTarget`)."""
+
+    def __init__(self, world: LabWorld, run_id: str) -> None:
+        self._world = world
+        self._run_id = run_id
+
+    @property
+    def world(self) -> LabWorld:
+        """What CNI drivers work on."""
+        return self._world
+
+    def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
+        """Starts one agent per node and per pod laid so far.
+
+        The nodes come back with the agents' process ids, as the host sees them.
+
+        Raises:
+            LabError: An agent ended at once, or did not announce itself; with its last words.
+            PrerequisiteError: mosquitto is not installed.
+            TransportError: The broker does not come up.
+        """
+        return self._deploy()
+
+    @contextlib.asynccontextmanager
+    async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
+        nodes = tuple(self._world.nodes)
+        async with (
+            private_broker(bird.RUN) as path,
+            MqttFleet(f"unix://{path}", run_id=self._run_id) as fleet,
+        ):
+            agents = {}
+            try:
+                for name, node, address in _places(nodes):
+                    agents[name] = self._start(name, node, address, path)
+                await _until_ready(fleet, agents)
+                yield tuple(_with_pids(node, agents) for node in nodes), fleet
+            finally:
+                await _end(list(agents.values()))
+
+    def _start(
+        self, name: AgentId, node: Node, address: str, broker: Path
+    ) -> subprocess.Popen[bytes]:
+        netns = node.name if name == node.agent else name
+        with _log(name).open("wb") as log:
+            return namespaces.spawn(
+                netns,
+                [
+                    sys.executable,
+                    # -P: a module in the user's working directory must not come before ours.
+                    *("-P", "-m", "podbench_agent"),
+                    *("--id", name, "--broker", f"unix://{broker}", "--run", self._run_id),
+                    *("--bind", address, "--node", node.name),
+                ],
+                output=log,
+            )
+
+
+def _places(nodes: Sequence[Node]) -> list[tuple[AgentId, Node, str]]:
+    """Agent, node and address to answer on, of every agent that is to run."""
+    found = []
+    for node in nodes:
+        found.append((node.agent, node, node.address))
+        found += [(pod.agent, node, pod.address) for pod in node.pods]
+    return found
+
+
+def _log(name: str) -> Path:
+    return bird.RUN / f"agent-{name}.log"
+
+
+async def _until_ready(fleet: MqttFleet, agents: dict[AgentId, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            return await fleet.wait_ready(list(agents), LOOK_S)
+        except TransportError as error:
+            dead = [name for name, agent in agents.items() if agent.poll() is not None]
+            if not dead and time.monotonic() < deadline:
+                continue
+            which = dead[0] if dead else next(iter(agents))
+            what = f"agent {which} ended with status {agents[which].poll()}" if dead else str(error)
+            raise LabError(f"{what}; its last words: {_last_words(which)}") from error
+
+
+def _last_words(name: str) -> str:
+    lines = _log(name).read_text("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "none"
+
+
+def _with_pids(node: Node, agents: dict[AgentId, subprocess.Popen[bytes]]) -> Node:
+    def pid(name: AgentId) -> int:
+        return syscalls.host_pid(agents[name].pid)
+
+    pods = tuple(msgspec.structs.replace(pod, pid=pid(pod.agent)) for pod in node.pods)
+    return msgspec.structs.replace(node, pid=pid(node.agent), pods=pods)
+
+
+async def _end(agents: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ends all at once; the wait runs beside the loop, which still serves their last words."""
+    for agent in agents:
+        if agent.poll() is None:
+            agent.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for agent in agents:
+        left = max(0.0, deadline - time.monotonic())
+        await asyncio.to_thread(namespaces.end, agent, left)
