@@ -1,8 +1,8 @@
 """Calico: one pool per mode, side by side on every node, as temporary IP pools are on a cluster.
 
-VXLAN and IPIP routes are programmed by Felix (protocol 80), plain ones by BIRD (protocol 12): the
-defaults from release 3.33 on. Up to 3.32 BIRD programmed IPIP's, by a patch that only Calico's own
-BIRD has (`krt_tunnel`). docs/architecture.md has the table of who programs what in which release.
+VXLAN routes are programmed by Felix (protocol 80), IPIP and plain ones by BIRD (protocol 12), as is
+the default up to release 3.32; from 3.33 on Felix programs IPIP's too. A world that cannot have it
+so says what it laid instead. docs/architecture.md has the table of who programs what.
 Source: projectcalico/calico, felix/fv (the routes' exact strings), confd's BIRD templates.
 """
 
@@ -42,13 +42,12 @@ class Calico(PooledDriver):
         if mode not in CIDRS:
             raise unknown_mode(self.name, mode, self.modes())
         vxlan = mode == Mode.VXLAN
-        felix = mode in DEVICES
         return Pool(
             mode=mode,
             cidr=CIDRS[mode],
             pod_mtu=underlay_mtu - OVERHEAD_BYTES[Mode.VXLAN if equal_mtu else mode],
-            origin=Origin.FELIX if felix else Origin.BIRD,
-            route_protocol=FELIX if felix else BIRD,
+            origin=Origin.FELIX if vxlan else Origin.BIRD,
+            route_protocol=FELIX if vxlan else BIRD,
             device=DEVICES.get(mode),
             vni=VNI if vxlan else None,
             udp_port=UDP_PORT if vxlan else None,

@@ -21,6 +21,7 @@ from podbench.model.nodes import AgentId, LabOptions, Node, Pod
 from podbench.target.lab import (
     bird,
     build,
+    capture,
     facts,
     ipip,
     layout,
@@ -29,6 +30,7 @@ from podbench.target.lab import (
     syscalls,
     tunnels,
 )
+from podbench.target.lab.capture import LabCapture
 from podbench.target.lab.ipip import IpipDataplane
 from podbench.target.lab.layout import NodePlan, PodPlan
 from podbench.target.lab.mesh import Mesh
@@ -98,6 +100,19 @@ class LabWorld:
     def nodes(self) -> Sequence[Node]:
         """The nodes, with the pods laid so far; process ids are the namespaces' holders'."""
         return tuple(self._node(plan) for plan in self._plans)
+
+    @property
+    def equal_mtu(self) -> bool:
+        """Whether all pods get the smallest MTU (`--equal-mtu`)."""
+        return self._options.equal_mtu
+
+    async def capture(self, nodes: Sequence[str]) -> LabCapture:
+        """Starts counting pod packets by outer header on these nodes' underlay devices.
+
+        Raises:
+            LabError: A capture socket cannot be opened.
+        """
+        return await capture.start({node: node for node in nodes}, layout.UPLINK)
 
     @property
     def implementations(self) -> dict[Mode, str | None]:
