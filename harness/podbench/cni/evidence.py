@@ -104,7 +104,7 @@ def counted(way: Way, window: Window, expected: Expected) -> str | None:
     amounts = _amounts(way, window)
     loud = {name for name, (tx, rx) in amounts.items() if tx >= limit or rx >= limit}
     if not loud:
-        tx = _underlay_tx(way, window)
+        tx = underlay_packets(way, window)
         return PLAIN if tx is not None and _enough(tx, expected.tx_least) else None
     if len(loud) != 1:
         return None
@@ -138,7 +138,8 @@ def _amounts(way: Way, window: Window) -> dict[str, tuple[int, int]]:
     return amounts
 
 
-def _underlay_tx(way: Way, window: Window) -> int | None:
+def underlay_packets(way: Way, window: Window) -> int | None:
+    """What the device of the sender's route sent; null where there is no such device."""
     if way.route is None or way.route.device is None:
         return None
     return next(

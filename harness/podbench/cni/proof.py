@@ -16,7 +16,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from podbench.cni.evidence import Expected, Window, captured, counted, tunnel_packets
+from podbench.cni.evidence import (
+    Expected,
+    Window,
+    captured,
+    counted,
+    tunnel_packets,
+    underlay_packets,
+)
 from podbench.cni.routes import BIRD, PLAIN, PROTOCOLS, Way
 from podbench.model.arms import OVERHEAD_BYTES, Mode
 from podbench.model.facts import ArmProof, Method, PairProof, Verdict
@@ -195,6 +202,7 @@ def _evidence(way: Way, window: Window | None) -> dict[str, str | int | float | 
         evidence["route_note"] = way.note
     if window is not None:
         evidence |= {"probes_sent": window.sent, "probes_answered": window.answered}
+        evidence["underlay_tx_packets"] = underlay_packets(way, window)
         for name in sorted({each.encapsulation for each in window.moved} - {PLAIN}):
             tx, rx = tunnel_packets(way, window, name)
             evidence |= {f"{name}_tx_packets": tx, f"{name}_rx_packets": rx}

@@ -29,6 +29,8 @@ TUNNEL_KINDS: dict[str, str] = {
     "vti": "ipsec",
 }
 
+DEFAULT = "0.0.0.0/0"
+
 BIRD, FELIX = 12, 80
 PROTOCOLS: dict[int, str] = {
     # rtm_protocol, linux/rtnetlink.h; 80 is Felix's default (DeviceRouteProtocol).
@@ -93,12 +95,17 @@ def resolve(
         facts: The sending node.
         peer: The receiving node's underlay address.
         per_peer: Both nodes' counters of the asked pool's per-peer tunnel; empty for devices.
+
+    Returns:
+        The encapsulation, null where the route alone does not say; the oddity, null where none.
     """
     if route.type != "unicast" or route.device is None:
         return None, f"the route is of type {route.type}"
     kind = next((_wraps(each) for each in facts.links if each.name == route.device), PLAIN)
     if kind == Mode.VXLAN:
         return _through_vxlan(route, facts, peer)
+    if kind == PLAIN and route.dst == DEFAULT:
+        return None, "only the default route leads there: whether it arrives, it does not say"
     if kind == PLAIN and per_peer:
         return _through_program(per_peer)
     if route.gateway not in (None, peer):

@@ -28,6 +28,9 @@ RUN = Path("/run/podbench")
 AS_NUMBER = 64512
 """Calico's default AS number, private (RFC 6996)."""
 
+RESTART_S = 120
+"""How long peers keep the routes of a daemon that died (RFC 4724), as Calico's template has it."""
+
 ANSWER_S = 5.0
 """A control socket that says nothing for so long belongs to a daemon in trouble."""
 
@@ -66,7 +69,7 @@ template bgp mesh {{
   local {address} as {number};
   multihop;
   graceful restart on;
-  graceful restart time 120;
+  graceful restart time {restart_s};
   connect delay time 1;
   connect retry time 3;
   error wait time 5,60;
@@ -103,6 +106,7 @@ def render(own: NodePlan, nodes: Sequence[NodePlan], announced: Sequence[Announc
         blocks=", ".join(each.block for each in announced),
         blackholes="\n".join(f"  route {each.block} blackhole;" for each in announced),
         number=AS_NUMBER,
+        restart_s=RESTART_S,
     )
     for peer in nodes:
         if peer != own:
