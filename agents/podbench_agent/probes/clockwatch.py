@@ -1,0 +1,76 @@
+"""Watches CLOCK_REALTIME against CLOCK_MONOTONIC while a measurement runs.
+
+Kernel stamps are CLOCK_REALTIME: a step of it between two stamps would be read as latency. Offsets
+are taken now and then; what was out between two that differ by more than slew allows is marked.
+"""
+
+import time
+
+import numpy as np
+
+from podbench.wire.replies import Bools, Ints
+
+SLEW_RATIO = 500e-6
+"""The kernel slews a clock by at most 500 ppm (adjtimex(2))."""
+TOLERANCE_NS = 1000
+_TRIES = 5
+
+
+class ClockWatch:
+    """Offsets REALTIME - MONOTONIC over time."""
+
+    def __init__(self) -> None:
+        self._mono_ns: list[int] = []
+        self._offset_ns: list[int] = []
+        self._error_ns: list[int] = []
+        self.note()
+
+    @property
+    def last_ns(self) -> int:
+        """When the last offset was taken, CLOCK_MONOTONIC."""
+        return self._mono_ns[-1]
+
+    def note(self) -> None:
+        """Takes one offset: the tightest of a few readings, so that preemption does no harm."""
+        best: tuple[int, int, int] | None = None
+        for _ in range(_TRIES):
+            before = time.monotonic_ns()
+            wall = time.time_ns()
+            after = time.monotonic_ns()
+            if best is None or after - before < best[0]:
+                best = (after - before, before, wall)
+        assert best is not None
+        spread, before, wall = best
+        self._mono_ns.append(before)
+        self._offset_ns.append(wall - before - spread // 2)
+        self._error_ns.append(spread)
+
+    def forget(self) -> None:
+        """Drops all offsets but the last: a new measurement begins."""
+        del self._mono_ns[:-1], self._offset_ns[:-1], self._error_ns[:-1]
+
+    def stepped(self, from_mono_ns: Ints, to_mono_ns: Ints) -> Bools:
+        """(n,) whether the clock stepped between two times of each row.
+
+        Args:
+            from_mono_ns: (n,) when each probe left.
+            to_mono_ns: (n,) when its reply was there, or the last moment it could have been.
+        """
+        mono = np.array(self._mono_ns, dtype=np.int64)
+        offset = np.array(self._offset_ns, dtype=np.int64)
+        error = np.array(self._error_ns, dtype=np.int64)
+        allowed = np.diff(mono) * SLEW_RATIO + TOLERANCE_NS + error[1:] + error[:-1]
+        steps = np.flatnonzero(np.abs(np.diff(offset)) > allowed)
+        hit = np.zeros(len(from_mono_ns), dtype=bool)
+        for i in steps:
+            hit |= (from_mono_ns <= mono[i + 1]) & (to_mono_ns >= mono[i])
+        return hit
+
+    def largest_step_ns(self) -> int:
+        """The largest jump beyond what slew explains, 0 if there was none."""
+        mono, offset = np.array(self._mono_ns), np.array(self._offset_ns)
+        if len(mono) < 2:
+            return 0
+        allowed = np.diff(mono) * SLEW_RATIO + TOLERANCE_NS + 2 * max(self._error_ns)
+        beyond = np.abs(np.diff(offset)) - allowed
+        return max(0, int(beyond.max()))

@@ -1,0 +1,127 @@
+"""The sender's sockets: one flow per source port, two sockets per flow. Used by latency_loop.py.
+
+A socket with transmit stamps waiting counts as readable, so a loop that waits for replies on it
+would wake for its own sends. Therefore each flow has one socket that only sends and gathers
+transmit stamps, and one that only receives: connected to the peer from the same port
+(SO_REUSEPORT), and the kernel prefers a connected socket.
+"""
+
+import socket
+from types import TracebackType
+
+from podbench.model.errors import ProbeError
+from podbench_agent import timestamping
+
+
+class Flow:
+    """One 4-tuple of a session.
+
+    Attributes:
+        index: Position among the session's source ports, from 0.
+        sent_seq: Sequence number of the next probe.
+        key_base: Sequence number whose transmit stamp has OPT_ID counter 0.
+        unstamped: Probes sent whose stamp was not collected yet.
+    """
+
+    __slots__ = ("index", "key_base", "peer", "port", "rx", "sent_seq", "tx", "unstamped")
+
+    def __init__(self, index: int, source: str, peer: tuple[str, int], dscp: int) -> None:
+        self.index = index
+        self.peer = peer
+        self.sent_seq = 0
+        self.key_base = 0
+        self.unstamped = 0
+        family = socket.AF_INET6 if ":" in source else socket.AF_INET
+        self.tx = socket.socket(family, socket.SOCK_DGRAM)
+        self.rx = socket.socket(family, socket.SOCK_DGRAM)
+        # Bound before SO_REUSEPORT is set, so that the kernel picks a port nobody shares.
+        self.tx.bind((source, 0))
+        self.port: int = self.tx.getsockname()[1]
+        for sock in (self.tx, self.rx):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, timestamping.RECEIVE_BUFFER_BYTES)
+        timestamping.refuse_everything(self.tx)
+        timestamping.forbid_fragments(self.tx)
+        self._set_dscp(family, dscp)
+        self.rx.bind((source, self.port))
+        self.rx.connect(peer)
+        timestamping.enable(self.rx, stamp_code=None, receive=True)
+        self.rx.setblocking(False)  # noqa: FBT003  socket's own signature
+        self.tx.setblocking(False)  # noqa: FBT003  socket's own signature
+
+    def _set_dscp(self, family: int, dscp: int) -> None:
+        if family == socket.AF_INET6:
+            self.tx.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+        else:
+            self.tx.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+
+    def stamp_from_here(self, stamp_code: int) -> None:
+        """Starts transmit stamps anew: the next probe sent has OPT_ID counter 0."""
+        timestamping.enable(self.tx, stamp_code=stamp_code, receive=False)
+        self.key_base = self.sent_seq
+        self.unstamped = 0
+
+    def close(self) -> None:
+        """Closes both sockets."""
+        self.tx.close()
+        self.rx.close()
+
+
+def source_address(peer: str, port: int) -> str:
+    """The own address the kernel would use towards a peer.
+
+    Raises:
+        ProbeError: There is no route, or the address is none.
+    """
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((peer, port))
+        except OSError as error:
+            raise ProbeError(f"no way to {peer}: {error.strerror or error}") from error
+        return str(sock.getsockname()[0])
+
+
+class Flows:
+    """All flows of one session, as a context manager.
+
+    Raises:
+        ProbeError: A packet of this size does not fit the path, an option is out of range, or the
+            machine has no sockets left.
+    """
+
+    def __init__(self, peer: tuple[str, int], ports: int, payload_bytes: int, dscp: int) -> None:
+        if not 1 <= ports <= 256:
+            raise ProbeError(f"{ports} source ports: must be 1 to 256")
+        if not 0 <= dscp <= 63:
+            raise ProbeError(f"DSCP {dscp}: must be 0 to 63")
+        source = source_address(*peer)
+        self.flows: list[Flow] = []
+        try:
+            for index in range(ports):
+                self.flows.append(Flow(index, source, peer, dscp))
+        except OSError as error:
+            self.close()
+            raise ProbeError(f"cannot open flow {len(self.flows)} to {peer[0]}: {error}") from error
+        limit = timestamping.largest_payload(self.flows[0].rx)
+        if payload_bytes > limit:
+            self.close()
+            raise ProbeError(
+                f"size {payload_bytes} octets: the path to {peer[0]} takes at most {limit}"
+            )
+
+    def close(self) -> None:
+        """Closes all sockets."""
+        for flow in self.flows:
+            flow.close()
+
+    def __enter__(self) -> list[Flow]:
+        return self.flows
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,146 @@
+"""What the sender writes down while it sends: preallocated arrays, read later by wire/replies.py.
+
+One `Notes` per session. The loop (latency_loop.py) writes through memoryviews: storing an int that
+way takes 40 ns and no memory.
+"""
+
+import struct
+
+import numpy as np
+
+from podbench.wire import replies, stamp, stamp_tlv
+from podbench.wire.columns import Table
+from podbench.wire.messages import LatencySession
+from podbench.wire.replies import Ints
+from podbench_agent.probes import latency_schedule
+from podbench_agent.probes.latency_flows import Flow
+
+_SENDER_SEQUENCE = struct.Struct("!I")
+_OPEN_SEQUENCE_AT, _AUTH_SEQUENCE_AT = 24, 48
+
+
+class Notes:
+    """One session's arrays and the packet it sends.
+
+    Args:
+        session: What was asked for.
+        flows: Its sockets.
+        due_ns: (n,) intended send times.
+        key: HMAC key in authenticated mode.
+    """
+
+    def __init__(
+        self, session: LatencySession, flows: list[Flow], due_ns: Ints, key: bytes | None
+    ) -> None:
+        self.session = session
+        self.flows = flows
+        self.ports = len(flows)
+        self.n = len(due_ns)
+        self.key = key
+        rows = self.n + self.ports
+        self.due_ns = np.concatenate([due_ns, np.full(self.ports, due_ns[-1])])
+        self._columns = np.zeros((3, rows), dtype=np.int64)
+        self.sent_mono, self.sent_wall, self.t1 = (c.data for c in self._columns)
+        self._answered = bytearray(rows)
+        self.outstanding = 0
+        self._tail_bytes = session.udp_payload_bytes - (
+            stamp.BASE_BYTES if key is None else stamp.AUTH_BYTES
+        )
+        self.packet = bytearray(session.udp_payload_bytes)
+        self._packet_tail()
+        self._width = replies.OPEN_STORED_BYTES if key is None else replies.AUTH_STORED_BYTES
+        self._sequence_at = _OPEN_SEQUENCE_AT if key is None else _AUTH_SEQUENCE_AT
+        self.arrived = 0
+        self._octets = np.zeros((0, self._width), dtype=np.uint8)
+        self._numbers = np.zeros((4, 0), dtype=np.int64)
+        self._reserve(rows + rows // 8 + 256)
+
+    def _packet_tail(self) -> None:
+        fits = self._tail_bytes >= stamp_tlv.FOLLOW_UP_BYTES + (
+            0 if self.key is None else stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
+        )
+        if self._tail_bytes:
+            self.packet[-self._tail_bytes :] = stamp_tlv.request_tail(
+                self._tail_bytes, key=self.key, follow_up=fits
+            )
+        self._mac_at = stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES if fits else 0
+
+    def _reserve(self, capacity: int) -> None:
+        """Room for `capacity` replies, keeping those already there."""
+        octets = np.zeros((capacity, self._width), dtype=np.uint8)
+        numbers = np.zeros((4, capacity), dtype=np.int64)
+        octets[: self.arrived] = self._octets[: self.arrived]
+        numbers[:, : self.arrived] = self._numbers[:, : self.arrived]
+        self._octets, self._numbers, self._capacity = octets, numbers, capacity
+        self._slots = octets.reshape(-1).data
+        self._flow_of, self._length, self._t4, self._received = (c.data for c in numbers)
+
+    def fill(self, flow: Flow, t1: int) -> bytearray:
+        """The next packet of a flow, with this send time (raw timestamp `t1`)."""
+        packet = self.packet
+        ssid = self.session.session_id + flow.index
+        if self.key is None:
+            stamp.SENDER_OPEN.pack_into(packet, 0, flow.sent_seq, t1, stamp.ERROR_UNSYNCED, ssid)
+            return packet
+        stamp.SENDER_AUTH.pack_into(packet, 0, flow.sent_seq, t1, stamp.ERROR_UNSYNCED, ssid)
+        packet[96 : stamp.AUTH_BYTES] = stamp.digest(packet[:96], self.key)
+        if self._mac_at:
+            at = self._mac_at
+            packet[at + 4 : at + 20] = stamp.digest(
+                packet[:4] + packet[stamp.AUTH_BYTES : at], self.key
+            )
+        return packet
+
+    def row(self, flow: Flow, sequence: int) -> int:
+        """Where a sequence number of a flow stands in the columns."""
+        row = sequence * self.ports + flow.index
+        return row if row < self.n else self.n + flow.index
+
+    def slot(self) -> memoryview:
+        """Where the next reply's octets go."""
+        if self.arrived == self._capacity:
+            self._reserve(self._capacity * 2)
+        at = self.arrived * self._width
+        return self._slots[at : at + self._width]
+
+    def take(self, flow: Flow, length: int, t4_ns: int, received_mono_ns: int) -> None:
+        """Books the reply whose octets are in the slot."""
+        i = self.arrived
+        self._flow_of[i] = flow.index
+        self._length[i] = length
+        self._t4[i] = t4_ns
+        self._received[i] = received_mono_ns
+        self.arrived = i + 1
+        at = i * self._width + self._sequence_at
+        sequence = _SENDER_SEQUENCE.unpack_from(self._slots, at)[0]
+        row = self.row(flow, sequence)
+        if sequence < flow.sent_seq and not self._answered[row]:
+            self._answered[row] = 1
+            self.outstanding -= 1
+
+    def table(self, clock_step: replies.Bools, stamp_code: int, rx_drops: list[int]) -> Table:
+        """The sender table (wire/replies.py)."""
+        m = self.arrived
+        mono, wall, t1 = self._columns
+        sent = replies.Sent(
+            session_id=self.session.session_id,
+            src_ports=np.array([flow.port for flow in self.flows], dtype=np.int64),
+            intended_mono_ns=self.due_ns,
+            sent_mono_ns=mono,
+            sent_wall_ns=wall,
+            t1_ns=np.where(t1 >= wall, t1, 0),
+            clock_step=clock_step,
+            stamp_code=stamp_code,
+            rx_drops=np.array(rx_drops, dtype=np.int64),
+            period_ns=latency_schedule.period_ns(self.session),
+            timeout_ns=round(self.session.timeout_s * 1e9),
+        )
+        flow_of, length, t4, received = self._numbers[:, :m]
+        arrivals = replies.Arrivals(
+            flow=flow_of,
+            octets=self._octets[:m],
+            length=length,
+            t4_ns=t4,
+            received_mono_ns=received,
+        )
+        return replies.gather(sent, arrivals, self.key)

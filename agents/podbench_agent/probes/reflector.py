@@ -1,0 +1,211 @@
+"""The reflector as the agent sees it: a process that answers STAMP requests, and its log.
+
+`ReflectorWorker` is the agent's side, `serve` the child's; the loop itself is reflector_loop.py.
+"""
+
+import os
+import resource
+import socket
+import sys
+import threading
+import traceback
+
+import msgspec
+
+from podbench.model.errors import ProbeError
+from podbench.wire import columns
+from podbench.wire.replies import STAMP_SOURCES
+from podbench_agent import timestamping
+from podbench_agent.probes import child
+from podbench_agent.probes.reflector_loop import Reflector, Rules
+from podbench_agent.probes.reflector_sessions import Session, log_table
+
+DEFAULT_PORT = 8620
+"""STAMP's own port, 862, needs a capability."""
+_ANSWER_S = 20.0
+
+
+class _Setup(msgspec.Struct, frozen=True):
+    address: str
+    port: int
+    rules: Rules
+
+
+class _Request(msgspec.Struct, frozen=True):
+    """Admit SSIDs, or hand over their log and forget them; always answered with counters."""
+
+    admit: tuple[int, ...] = ()
+    collect: tuple[int, ...] = ()
+
+
+_encode = msgspec.msgpack.encode
+_decode_setup = msgspec.msgpack.Decoder(_Setup).decode
+_decode_request = msgspec.msgpack.Decoder(_Request).decode
+
+
+def open_socket(address: str, port: int) -> socket.socket:
+    """The reflector's UDP socket.
+
+    Raises:
+        ProbeError: The address or port cannot be had; says which.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, timestamping.RECEIVE_BUFFER_BYTES)
+        timestamping.receive_ttl(sock)
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        raise ProbeError(
+            f"cannot listen on {address} port {port}: {error.strerror}",
+            advice="choose another address or port",
+        ) from error
+    return sock
+
+
+class _Control:
+    """The child's control thread: admits and collects while the main thread answers."""
+
+    def __init__(self, reflector: Reflector, sock: socket.socket) -> None:
+        self._reflector = reflector
+        self._sock = sock
+        self._drops_at_admission: int = 0
+
+    def handle(self, body: bytes) -> child.Result:
+        """Carries out one request."""
+        request = _decode_request(body)
+        reflector = self._reflector
+        reflector.collect()
+        tables: dict[str, bytes] = {}
+        if request.admit:
+            self._take(request.admit)
+            reflector.admitted.update(request.admit)
+            reflector.clock.note()
+            self._drops_at_admission = timestamping.drops(self._sock)
+        if request.collect:
+            reflector.clock.note()
+            stepped = reflector.clock.largest_step_ns() > 0
+            sessions = self._take(request.collect)
+            table = log_table(sessions, reflector.stamp_code, clock_step=stepped)
+            tables["reflections"] = columns.pack(table)
+            reflector.clock.forget()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        facts = msgspec.structs.asdict(reflector.counters) | {
+            "rx_drops": timestamping.drops(self._sock) - self._drops_at_admission,
+            "cpu_ns": round((usage.ru_utime + usage.ru_stime) * 1e9),
+        }
+        return child.Result(tables=tables, facts=dict(facts))
+
+    def _take(self, ssids: tuple[int, ...]) -> list[Session]:
+        """Ends the admission of these SSIDs and takes their sessions out."""
+        self._reflector.admitted.difference_update(ssids)
+        gone = set(ssids)
+        keys = [key for key in list(self._reflector.sessions) if key[1] in gone]
+        return [self._reflector.sessions.pop(key) for key in keys]
+
+
+def serve(channel: socket.socket) -> None:
+    """The child: answers on its UDP socket, and on the channel in a thread, until that closes."""
+    body = child.read_frame(channel)
+    if body is None:
+        return
+    setup = _decode_setup(body)
+    try:
+        sock = open_socket(setup.address, setup.port)
+        reflector = Reflector(sock, setup.rules, timestamping.choose_source())
+    except ProbeError as error:
+        channel.sendall(child.frame(_encode(child.Result(error=str(error)))))
+        return
+    facts = {
+        "port": sock.getsockname()[1],
+        "stamp_source": STAMP_SOURCES[reflector.stamp_code],
+    }
+    channel.sendall(child.frame(_encode(child.Result(facts=facts))))
+    answering = threading.Thread(target=_answer, args=(reflector,), daemon=True, name="answer")
+    answering.start()
+    child.answer(channel, _Control(reflector, sock).handle)
+
+
+def _answer(reflector: Reflector) -> None:
+    """The answering thread: if it fails the whole child does, so that the agent learns of it."""
+    try:
+        timestamping.sharpen_timers()
+        reflector.serve()
+    finally:
+        traceback.print_exc()
+        os._exit(1)
+
+
+class ReflectorWorker:
+    """Answers STAMP requests in a process of its own.
+
+    `start` it before other threads exist, so that it can be forked.
+
+    Args:
+        address: Own address to answer on.
+        port: UDP port; 0 lets the kernel choose.
+        rules: Whom to answer.
+    """
+
+    def __init__(self, address: str, port: int = DEFAULT_PORT, rules: Rules | None = None) -> None:
+        setup = _Setup(address, port, rules or Rules())
+        self._child = child.Child(__name__, serve, _encode(setup))
+        self.port = port
+        self.stamp_source = "unknown"
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id."""
+        return self._child.pid
+
+    def start(self) -> None:
+        """Starts the process; when this returns it answers.
+
+        Raises:
+            ProbeError: The address or port cannot be had.
+        """
+        facts = self._child.start().facts
+        self.port, self.stamp_source = int(facts["port"]), str(facts["stamp_source"])
+
+    async def admit(self, session_ids: tuple[int, ...]) -> None:
+        """Answers these SSIDs (every one, not a group's first) from now on, with fresh logs.
+
+        Raises:
+            ProbeError: The worker died or hung.
+        """
+        await self._ask(_Request(admit=session_ids))
+
+    async def collect(
+        self, session_ids: tuple[int, ...]
+    ) -> tuple[columns.Table, dict[str, int | float | str]]:
+        """Hands over the log of these SSIDs and answers them no more.
+
+        Returns:
+            The reflections table (wire/fates.py) and the counters: `rx_drops` since the admission,
+            `cpu_ns` and what was dropped, since the start.
+
+        Raises:
+            ProbeError: The worker died or hung.
+        """
+        result = await self._ask(_Request(collect=session_ids))
+        return child.unpack_tables(result)["reflections"], result.facts
+
+    async def counters(self) -> dict[str, int | float | str]:
+        """The counters alone.
+
+        Raises:
+            ProbeError: The worker died or hung.
+        """
+        return (await self._ask(_Request())).facts
+
+    async def _ask(self, request: _Request) -> child.Result:
+        return await self._child.ask(_encode(request), _ANSWER_S)
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._child.stop()
+
+
+if __name__ == "__main__":
+    child.run_child(serve, socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,276 @@
+"""The reflector's loop: one UDP socket, one request in, one reply of the same size out.
+
+It blocks in recvmsg (a pending error queue does not wake that), answers in the buffer it received
+into, and collects egress stamps in batches: at the latest when a session whose last stamp is still
+out speaks again, so that each reply can tell the egress stamp of the one before it.
+
+Safe on a network: never more octets than came, no answer to another reflector, to those not
+provisioned, not allowed or not authenticated, nor beyond a rate per source. All of it is counted.
+"""
+
+import ipaddress
+import socket
+import struct
+import threading
+import time
+
+import msgspec
+
+from podbench.model.errors import RemoteProtocolError
+from podbench.wire import ntp, stamp, stamp_tlv
+from podbench_agent import timestamping
+from podbench_agent.errqueue import BATCH, ErrorQueue
+from podbench_agent.probes.clockwatch import ClockWatch
+from podbench_agent.probes.reflector_sessions import IDLE_NS, MAX_SESSIONS, Counters, Session
+
+BUFFER_BYTES = 65_536
+WELL_KNOWN_PORTS = frozenset({862, 8620})
+"""Requests from these come from a reflector: STAMP's own port (RFC 8762) and our default."""
+_RING = 1 << 16
+"""Replies whose egress stamp may be out at a time; far more than the receive buffer can hold."""
+
+_OPEN_HEAD = struct.Struct("!IQHH")
+_AUTH_HEAD = struct.Struct("!I12xQHH")
+_FOLLOW_UP_HEAD = stamp_tlv.FOLLOW_UP_REQUEST[: stamp_tlv.HEADER_BYTES]
+_FOLLOW_UP_END = stamp.BASE_BYTES + stamp_tlv.FOLLOW_UP_BYTES
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a reflector answers."""
+
+    key: bytes | None = None
+    """HMAC key: with it only authenticated requests are answered."""
+    provisioned_only: bool = True
+    """Answer admitted SSIDs only, and keep their log: inside a run."""
+    allow: tuple[str, ...] = ()
+    """Networks (CIDR) that are answered; empty: all."""
+    max_pps: int = 50_000
+    """Per source address."""
+    twamp_light: bool = False
+    """Answer requests shorter than the base packet too: the only case of a reply that is longer."""
+
+
+class Reflector:
+    """Answers requests on one socket.
+
+    Args:
+        sock: Bound UDP socket, blocking.
+        rules: Whom to answer.
+        stamp_code: Where egress is stamped (index into STAMP_SOURCES).
+    """
+
+    def __init__(self, sock: socket.socket, rules: Rules, stamp_code: int) -> None:
+        self._sock = sock
+        self._rules = rules
+        self.stamp_code = stamp_code
+        self.counters = Counters()
+        self.admitted: set[int] = set()
+        self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
+        self.clock = ClockWatch()
+        self._shut_ports = WELL_KNOWN_PORTS | {sock.getsockname()[1]}
+        self._networks = tuple(ipaddress.ip_network(cidr, strict=False) for cidr in rules.allow)
+        self._allowed: dict[str, bool] = {}
+        self._second = 0
+        self._in_second: dict[str, int] = {}
+        self._queue = ErrorQueue()
+        self._collecting = threading.Lock()
+        self._pending: list[tuple[Session, int] | None] = [None] * _RING
+        self._sent = 0
+        self._collected = 0
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._least = stamp.AUTH_BYTES if rules.key is not None else stamp.BASE_BYTES
+        self._head = _AUTH_HEAD if rules.key is not None else _OPEN_HEAD
+        self._restamp()
+
+    def _restamp(self) -> None:
+        timestamping.enable(self._sock, stamp_code=self.stamp_code, receive=True)
+        self._sent = self._collected = 0
+
+    def serve(self) -> None:
+        """Answers until the process ends."""
+        receive = self._sock.recvmsg_into
+        buffers = (self._buffer,)
+        while True:
+            length, ancillary, _, peer = receive(buffers, timestamping.ANCILLARY_BYTES)
+            t2_ns, ttl = timestamping.read_ancillary(ancillary)
+            self.handle(length, t2_ns, ttl, peer)
+
+    def handle(self, length: int, t2_ns: int, ttl: int | None, peer: tuple[str, int]) -> None:
+        """Answers the request in the buffer, or counts why not."""
+        if length < self._least:
+            if not self._lengthen(length):
+                self.counters.short += 1
+                return
+            reply_bytes = self._least
+        else:
+            reply_bytes = length
+        seq, t1, error_bits, ssid = self._head.unpack_from(self._buffer)
+        if t2_ns == 0:
+            self.counters.unstamped += 1
+        if not self._welcome(length, ssid, error_bits, t2_ns, peer):
+            return
+        session = self._session(peer, ssid, seq, t2_ns)
+        if session is None:
+            self.counters.table_full += 1
+            return
+        if session.waiting or self._sent - self._collected >= BATCH:
+            self.collect()
+        number = session.answered
+        if reply_bytes > self._least:
+            self._answer_tail(session, reply_bytes, (seq, number))
+        self._answer_base(number, t2_ns, ttl, (seq, t1, error_bits, ssid))
+        if session.logged:
+            session.log(seq, t2_ns, ttl)
+        self._send(session, reply_bytes, peer)
+
+    def _lengthen(self, length: int) -> bool:
+        """Makes a short TWAMP-Light request a whole one, where rules allow an answer to it."""
+        if not self._rules.twamp_light or self._rules.key is not None:
+            return False
+        if length < stamp.TWAMP_LIGHT_REQUEST_BYTES:
+            return False
+        self._buffer[length : self._least] = bytes(self._least - length)
+        return True
+
+    def _welcome(
+        self, length: int, ssid: int, error_bits: int, now_ns: int, peer: tuple[str, int]
+    ) -> bool:
+        """Whether this request is to be answered; counts why not, cheapest test first."""
+        counters = self.counters
+        if peer[1] in self._shut_ports:
+            counters.from_reflector += 1
+        elif self._rules.provisioned_only and ssid not in self.admitted:
+            counters.unprovisioned += 1
+        elif self._networks and not self._allows(peer[0]):
+            counters.not_allowed += 1
+        elif not self._within_rate(peer[0], now_ns):
+            counters.rate_limited += 1
+        elif not self._authentic(length):
+            counters.unauthenticated += 1
+        elif error_bits & 0xFF == 0:
+            counters.corrupt += 1
+        else:
+            return True
+        return False
+
+    def _allows(self, address: str) -> bool:
+        known = self._allowed.get(address)
+        if known is None:
+            if len(self._allowed) >= MAX_SESSIONS:
+                self._allowed.clear()
+            ip = ipaddress.ip_address(address.partition("%")[0])
+            known = self._allowed[address] = any(ip in net for net in self._networks)
+        return known
+
+    def _within_rate(self, address: str, now_ns: int) -> bool:
+        second = now_ns // 1_000_000_000
+        if second != self._second:
+            self._second = second
+            self._in_second.clear()
+        seen = self._in_second.get(address, 0)
+        self._in_second[address] = seen + 1
+        return seen < self._rules.max_pps
+
+    def _authentic(self, length: int) -> bool:
+        if self._rules.key is None:
+            return True
+        try:
+            stamp.verify(self._view[:length], self._rules.key)
+        except RemoteProtocolError:
+            return False
+        return True
+
+    def _session(self, peer: tuple[str, int], ssid: int, seq: int, now_ns: int) -> Session | None:
+        session = self.sessions.get((peer, ssid))
+        fresh = session is None or (
+            # A sender that begins anew, as RFC 8762 lets it where nobody provisions sessions.
+            seq == 0 and not session.logged and now_ns - session.last_ns > 1_000_000_000
+        )
+        if fresh:
+            if len(self.sessions) >= MAX_SESSIONS and not self._forget_idle(now_ns):
+                return None
+            session = Session(peer, ssid, logged=self._rules.provisioned_only)
+            self.sessions[peer, ssid] = session
+        assert session is not None
+        session.last_ns = now_ns
+        return session
+
+    def _forget_idle(self, now_ns: int) -> bool:
+        if self._rules.provisioned_only:
+            return False
+        idle = [key for key, s in self.sessions.items() if now_ns - s.last_ns > IDLE_NS]
+        for key in idle:
+            del self.sessions[key]
+        return bool(idle)
+
+    def _answer_tail(self, session: Session, length: int, sequences: tuple[int, int]) -> None:
+        """Turns the request's TLVs into the reply's; the probe's own layout has a short cut."""
+        buffer = self._buffer
+        if (
+            self._rules.key is None
+            and length == _FOLLOW_UP_END
+            and buffer[stamp.BASE_BYTES : stamp.BASE_BYTES + 4] == _FOLLOW_UP_HEAD
+        ):
+            number, t3_ns = session.follow_ups.popleft() if session.follow_ups else (0, 0)
+            stamp_tlv.FOLLOW_UP_REPLY.pack_into(
+                buffer, stamp.BASE_BYTES, 0, stamp_tlv.FOLLOW_UP, stamp_tlv.FOLLOW_UP_VALUE.size,
+                number, ntp.ns_to_ntp(t3_ns) if t3_ns else 0, stamp_tlv.METHOD_SOFTWARE,
+            )  # fmt: skip
+            return
+        buffer[self._least : length] = stamp_tlv.answer(
+            bytes(self._view[self._least : length]),
+            lambda: _next_follow_up(session),
+            sequences=sequences,
+            key=self._rules.key,
+        )
+
+    def _answer_base(
+        self, number: int, t2_ns: int, ttl: int | None, request: tuple[int, int, int, int]
+    ) -> None:
+        seq, t1, error_bits, ssid = request
+        t3_ns = time.time_ns()
+        key = self._rules.key
+        layout = stamp.REFLECTOR_OPEN if key is None else stamp.REFLECTOR_AUTH
+        layout.pack_into(
+            self._buffer, 0, number & 0xFFFF_FFFF, ntp.ns_to_ntp(t3_ns), stamp.ERROR_UNSYNCED,
+            ssid, ntp.ns_to_ntp(t2_ns or t3_ns), seq, t1, error_bits, ttl or 0,
+        )  # fmt: skip
+        if key is not None:
+            self._buffer[96 : stamp.AUTH_BYTES] = stamp.digest(self._view[:96], key)
+
+    def _send(self, session: Session, length: int, peer: tuple[str, int]) -> None:
+        try:
+            self._sock.sendto(self._view[:length], peer)
+        except OSError:
+            # The failed call may or may not have used up an OPT_ID: start its counter anew.
+            self.counters.send_failed += 1
+            self.collect()
+            with self._collecting:
+                self._restamp()
+        else:
+            self.counters.answered += 1
+            self._pending[self._sent % _RING] = (session, session.answered)
+            self._sent += 1
+            session.waiting = True
+        session.answered += 1
+
+    def collect(self) -> None:
+        """Books the egress stamps that have come in; called from the control thread too."""
+        if self._collected == self._sent:
+            return
+        with self._collecting:
+            while stamps := self._queue.collect(self._sock.fileno()):
+                for key, t3_ns in stamps:
+                    entry = self._pending[key % _RING]
+                    if entry is not None:
+                        entry[0].stamped(entry[1], t3_ns)
+                        self._pending[key % _RING] = None
+                self._collected += len(stamps)
+
+
+def _next_follow_up(session: Session) -> stamp_tlv.FollowUp | None:
+    if not session.follow_ups:
+        return None
+    number, t3_ns = session.follow_ups.popleft()
+    return stamp_tlv.FollowUp(number, ntp.ns_to_ntp(t3_ns))

@@ -1,0 +1,285 @@
+"""What became of each probe: its times, its fate, and whether the instrument may be believed.
+
+Input is a sender table (wire/replies.py) and, where the reflector's log was fetched, the
+reflections table; output is the instrument's share of the latency columns. Pure functions.
+
+Reflections table, one row per request answered; stamps are Unix time in ns:
+    session_id src_port seq reflector_seq ttl
+    t2_ns t3_ns                       kernel stamps, masked where missing
+    stamp_code clock_step             source of T3 (wire/replies.py); the reflector's clock jumped
+
+The parts of a round trip add up exactly, in integers:
+    rtt_app_ns = rtt_kernel_ns + reflector_ns + host_ns
+    rtt_kernel = (T4 - T1) - (T3 - T2)      reflector = T3 - T2      host = app - (T4 - T1)
+
+Direction of a loss, best source first: the reflector's log (in it: lost on the way back; not in
+it: on the way there); else the reflector's own counter in the replies around the gap (RFC 8762
+section 4.3), which tells it for every gap that was lost one way as a whole; else unknown.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from podbench.wire.columns import Column, Table
+from podbench.wire.replies import STAMP_SOURCES, Bools, Ints
+
+LATE_SHARE_LIMIT = 0.02
+"""A session whose lower bound of the late share exceeds this did not run on its schedule."""
+_Z_95 = 1.6449
+"""One-sided 95 % normal quantile."""
+
+OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
+_STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
+_USER = STAMP_SOURCES.index("user")
+
+
+def _plain(column: Column, fill: int = 0) -> Ints:
+    return np.asarray(np.ma.filled(column, fill), dtype=np.int64)
+
+
+def _present(*columns: Column) -> Bools:
+    present = np.ones(len(columns[0]), dtype=bool)
+    for column in columns:
+        present &= ~np.ma.getmaskarray(column)
+    return present
+
+
+def _masked(values: npt.NDArray[np.generic], present: Bools) -> Column:
+    return np.ma.MaskedArray(values, mask=~present)
+
+
+def wilson_lower(hits: int, n: int) -> float:
+    """Lower end of the one-sided 95 % Wilson score interval of a share (Wilson 1927)."""
+    if n == 0:
+        return 0.0
+    p, z2 = hits / n, _Z_95**2
+    centre = p + z2 / (2 * n)
+    spread = _Z_95 * float(np.sqrt(p * (1 - p) / n + z2 / (4 * n * n)))
+    return max(0.0, (centre - spread) / (1 + z2 / n))
+
+
+def directions_by_counter(
+    seq_count: int, seq: Ints, r: Ints, final: int | None
+) -> npt.NDArray[np.int8]:
+    """Fates of one flow's probes from the reflector's counter alone.
+
+    Between two replies that no reordering crosses, the counter tells how many requests arrived.
+    If all or none of the missing ones did, each one's direction is certain; else it is unknown.
+
+    Args:
+        seq_count: Probes sent, sequence numbers 0 to seq_count - 1.
+        seq: (m,) sequence numbers answered, every copy.
+        r: (m,) reflector counters of these.
+        final: Requests the reflector had seen after the last probe, if known.
+
+    Returns:
+        (seq_count,) OK, FORWARD, BACKWARD or UNKNOWN.
+    """
+    fate = np.full(seq_count, UNKNOWN, dtype=np.int8)
+    ends = (seq_count, final) if final is not None else (seq_count, -1)
+    order = np.lexsort((r, seq))
+    s = np.concatenate([[-1], seq[order], [ends[0]]])
+    counter = np.concatenate([[-1], r[order], [ends[1]]])
+    low = np.minimum.accumulate(counter[::-1])[::-1]
+    high = np.maximum.accumulate(counter)
+    clean = (high == counter) & (low == counter) if final is not None else _clean_open(counter)
+    for i in np.flatnonzero(np.diff(s) > 1):
+        missing = slice(int(s[i]) + 1, int(s[i + 1]))
+        if clean[i] and clean[i + 1]:
+            arrived = int(counter[i + 1] - counter[i] - 1)
+            size = missing.stop - missing.start
+            fate[missing] = FORWARD if arrived == 0 else BACKWARD if arrived == size else UNKNOWN
+    fate[seq[(seq >= 0) & (seq < seq_count)]] = OK
+    return fate
+
+
+def _clean_open(counter: Ints) -> Bools:
+    """Cut points when the end is unknown: the closing entry is none and disturbs no other."""
+    inner = counter[:-1]
+    low = np.minimum.accumulate(inner[::-1])[::-1]
+    clean = (np.maximum.accumulate(inner) == inner) & (low == inner)
+    return np.append(clean, False)
+
+
+def _counter_fates(sender: Table, answered: Bools) -> npt.NDArray[np.int8]:
+    fate = np.full(len(answered), UNKNOWN, dtype=np.int8)
+    seq, r = _plain(sender["seq"]), _plain(sender["reflector_seq"], -1)
+    final = sender["final_reflections"]
+    for ssid in np.unique(sender["session_id"]):
+        mine = np.flatnonzero(sender["session_id"] == ssid)
+        got = mine[answered[mine]]
+        last = final[mine[0]]
+        fate[mine] = directions_by_counter(
+            len(mine), seq[got], r[got], None if last is np.ma.masked else int(last)
+        )
+    return fate
+
+
+def _log_keys(table: Table, number: str) -> Ints:
+    return _plain(table["session_id"]) << 40 | _plain(table[number], (1 << 40) - 1)
+
+
+def _log_fates(sender: Table, log: Table, answered: Bools) -> npt.NDArray[np.int8]:
+    """By the reflector's log; a flow whose log has holes in its counter is left unknown."""
+    reached = np.isin(_log_keys(sender, "seq"), _log_keys(log, "seq"))
+    fate = np.where(reached, BACKWARD, FORWARD).astype(np.int8)
+    ssids = _plain(log["session_id"])
+    for ssid in np.unique(ssids):
+        numbers = np.sort(_plain(log["reflector_seq"])[ssids == ssid])
+        if not np.array_equal(numbers, np.arange(len(numbers))):
+            fate[_plain(sender["session_id"]) == ssid] = UNKNOWN
+    fate[answered] = OK
+    return fate
+
+
+class _Egress(msgspec.Struct, frozen=True):
+    """T3 of each probe's reply; arrays (n,)."""
+
+    t3_ns: Ints
+    present: Bools
+    code: Ints
+    stepped: Bools
+
+
+def _egress(sender: Table, log: Table | None) -> _Egress:
+    """T3, best source first: the reflector's log, Follow-Up Telemetry, a clock read before sending.
+
+    The clock read is taken for a whole session only, where the peer tells no kernel stamp at all.
+    """
+    t3, present = _plain(sender["t3_ns"]), _present(sender["t3_ns"])
+    code = np.zeros(len(t3), dtype=np.int64)
+    stepped = np.zeros(len(t3), dtype=bool)
+    if log is not None and len(log["seq"]):
+        keys = _log_keys(log, "reflector_seq")
+        order = np.argsort(keys)
+        wanted = _log_keys(sender, "reflector_seq")
+        at = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
+        hit = (keys[at] == wanted) & _present(sender["reflector_seq"])
+        stepped = hit & np.asarray(log["clock_step"], dtype=bool)[at]
+        stamped = hit & _present(log["t3_ns"])[at]
+        present &= ~hit | _present(log["t2_ns"])[at]
+        stamped &= _present(log["t2_ns"])[at]
+        t3 = np.where(stamped, _plain(log["t3_ns"])[at], t3)
+        code = np.where(stamped, _plain(log["stamp_code"])[at], code)
+        present |= stamped
+    if not present.any():
+        t3, present = _plain(sender["t3_user_ns"]), _present(sender["t3_user_ns"])
+        code[:] = _USER
+    return _Egress(t3, present, code, stepped)
+
+
+def _times(sender: Table, egress: _Egress) -> Table:
+    """The parts of each round trip. Without kernel transmit stamps the send call stands in."""
+    user = _plain(sender["stamp_code"]) == _USER
+    t1 = np.where(user, _plain(sender["sent_wall_ns"]), _plain(sender["t1_ns"]))
+    has_t1 = _present(sender["sent_wall_ns"]) & (user | _present(sender["t1_ns"]))
+    four = has_t1 & egress.present & _present(sender["t2_ns"], sender["t4_ns"])
+    outside = _plain(sender["t4_ns"]) - t1
+    residence = egress.t3_ns - _plain(sender["t2_ns"])
+    app = _plain(sender["received_mono_ns"]) - _plain(sender["sent_mono_ns"])
+    return {
+        "rtt_kernel_ns": _masked(outside - residence, four),
+        "rtt_app_ns": _masked(app, _present(sender["received_mono_ns"])),
+        "reflector_ns": _masked(residence, four),
+        "host_ns": _masked(app - outside, four),
+    }
+
+
+def _late_ns(sender: Table) -> Column:
+    """Actual less intended send time, masked where the probe never left."""
+    sent = _plain(sender["sent_mono_ns"])
+    return _masked(sent - _plain(sender["intended_mono_ns"]), _present(sender["sent_mono_ns"]))
+
+
+def _off_schedule(sender: Table) -> Bools:
+    """All rows, if the session left its schedule: more than T/2 late, or unsent, too often."""
+    over = _plain(_late_ns(sender)) > _plain(sender["period_ns"]) // 2
+    over |= ~_present(sender["sent_mono_ns"])
+    return np.full(len(over), wilson_lower(int(over.sum()), len(over)) > LATE_SHARE_LIMIT)
+
+
+def _reasons(checks: list[tuple[Bools, str]], n: int) -> Column:
+    """The first reason that applies to each row, masked where none does."""
+    width = max((len(text) for _, text in checks), default=1)
+    reason = np.zeros(n, dtype=f"<U{width}")
+    for rows, text in reversed(checks):
+        reason[rows] = text
+    return np.ma.MaskedArray(reason, mask=reason == "")
+
+
+def _fates(sender: Table, log: Table | None) -> npt.NDArray[np.int8]:
+    """(n,) index into the status names."""
+    answered = _present(sender["received_mono_ns"])
+    fate = _counter_fates(sender, answered) if log is None else _log_fates(sender, log, answered)
+    both = _present(sender["t1_ns"], sender["t4_ns"])
+    taken = np.where(
+        both,
+        _plain(sender["t4_ns"]) - _plain(sender["t1_ns"]),
+        _plain(sender["received_mono_ns"]) - _plain(sender["sent_mono_ns"]),
+    )
+    fate[answered & (taken > _plain(sender["timeout_ns"]))] = LATE
+    fate[np.asarray(sender["corrupted"], dtype=bool)] = CORRUPTED
+    fate[~_present(sender["sent_mono_ns"])] = UNKNOWN
+    return fate
+
+
+def _doubts(
+    sender: Table, times: Table, egress: _Egress, fate: npt.NDArray[np.int8], drops: int
+) -> list[tuple[Bools, str]]:
+    """Everything that makes a sample doubtful, gravest first."""
+    back = np.isin(fate, (BACKWARD, UNKNOWN))
+    there = np.isin(fate, (FORWARD, UNKNOWN))
+    stamped = _present(times["rtt_kernel_ns"])
+    negative = (_plain(times["rtt_kernel_ns"]) < 0) | (_plain(times["reflector_ns"]) < 0)
+    return [
+        (~_present(sender["sent_mono_ns"]), "send call failed"),
+        (np.asarray(sender["clock_step"], dtype=bool), "sender's clock stepped"),
+        (egress.stepped, "reflector's clock stepped"),
+        (stamped & negative, "stamps out of order"),
+        ((fate == OK) & ~stamped, "kernel stamp missing"),
+        (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),
+        (there & (drops > 0), "reflector's receive buffer dropped packets"),
+        (_off_schedule(sender), "more than 2 % of the session's probes left late"),
+    ]
+
+
+def resolve(
+    sender: Table, reflections: Table | None, counters: Mapping[str, int] | None = None
+) -> Table:
+    """The latency columns the instrument knows, one row per probe, in the order sent.
+
+    A sample in doubt keeps its row and values: `valid` is false and `invalid_reason` says why. A
+    reply after the timeout is `late` and, like a loss, has no times (RFC 2681: undefined).
+
+    Args:
+        sender: One session's sender table.
+        reflections: The reflector's log of this session's SSIDs; null if it could not be had.
+        counters: The reflector's counters over the session; `rx_drops` are requests its receive
+            buffer dropped: they look like forward losses and are none of the network's.
+    """
+    egress = _egress(sender, reflections)
+    fate = _fates(sender, reflections)
+    fine = fate == OK
+    times: Table = {
+        name: np.ma.MaskedArray(column, mask=np.ma.getmaskarray(column) | ~fine)
+        for name, column in _times(sender, egress).items()
+    }
+    doubts = _doubts(sender, times, egress, fate, (counters or {}).get("rx_drops", 0))
+    reason = _reasons(doubts, len(fate))
+    kept = ("session_id", "src_port", "seq", "intended_mono_ns", "sent_wall_ns", "ttl")
+    copies = ("duplicates", "duplicates_forward", "duplicates_backward", "reordered")
+    source = np.maximum(_plain(sender["stamp_code"]), egress.code)
+    return {
+        **{name: sender[name] for name in kept},
+        **times,
+        "late_ns": _late_ns(sender),
+        "status": _STATUS[fate],
+        **{name: sender[name] for name in copies},
+        "reorder_extent": sender["reorder_extent"],
+        "stamp_source": np.array(STAMP_SOURCES)[source],
+        "valid": np.ma.getmaskarray(reason).copy(),
+        "invalid_reason": reason,
+    }
