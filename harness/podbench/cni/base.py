@@ -130,6 +130,13 @@ class World(Protocol):
         Its device's, or per peer; empty where it has no tunnel.
         """
 
+    async def capture(self, nodes: Sequence[str]) -> Capture:
+        """Starts capturing on these nodes' underlay devices.
+
+        Raises:
+            PodbenchError: This target cannot capture; says why.
+        """
+
 
 class Driver(Protocol):
     """One CNI."""

@@ -38,7 +38,9 @@ class Ticks:
 @contextlib.asynccontextmanager
 async def running(crew: Crew, node: Node) -> AsyncIterator[Ticks]:
     """Samples the counters of a node's host agent while the block runs."""
-    pids = tuple(s.pid for s in crew.fleet.agents.values() if s.pid is not None)
+    nodes = crew.nodes.values()
+    ends = [*(each.pid for each in nodes), *(pod.pid for each in nodes for pod in each.pods)]
+    pids = tuple(pid for pid in ends if pid is not None)
     await crew.ask(node.agent, messages.StartCounters(node=MACHINE, period_s=PERIOD_S, pids=pids))
     try:
         yield Ticks(crew, node.agent)

@@ -28,9 +28,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodeFacts, ...] = ()
 
 
-async def gather(
-    driver: Driver, world: World, crew: Crew, visit: plan.Visit, rundir: RunDir
-) -> Evidence:
+class Witness(msgspec.Struct, frozen=True):
+    """Who proves: the driver knows what to look for, the world where."""
+
+    driver: Driver
+    world: World
+    capture: bool
+    """Whether outer headers are captured too (`--proof capture`)."""
+
+
+async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir) -> Evidence:
     """Proves the mode by packets of our own and reads every node; writes the evidence file.
 
     Raises:
@@ -40,7 +47,9 @@ async def gather(
     async def probe(src: Pod, dst: Pod, probes: int) -> int:
         return await latency.answered(crew, src, dst, probes, PROOF_PPS)
 
-    proof = await driver.verify(world, visit.mode, probe)
+    driver, world = witness.driver, witness.world
+    capture = world.capture if witness.capture else None
+    proof = await driver.verify(world, visit.mode, probe, capture=capture)
     nodes = [await world.facts(node.name) for node in world.nodes]
     found = Evidence(
         block=visit.block,
@@ -54,7 +63,7 @@ async def gather(
     return found
 
 
-async def confirm(driver: Driver, world: World, visit: plan.Visit, rundir: RunDir) -> Evidence:
+async def confirm(witness: Witness, visit: plan.Visit, rundir: RunDir) -> Evidence:
     """Looks the routes up once more after the visit's rounds and adds that to the file.
 
     Raises:
@@ -62,7 +71,7 @@ async def confirm(driver: Driver, world: World, visit: plan.Visit, rundir: RunDi
     """
     where = rundir.evidence(visit.block, visit.arm)
     before = rundir.read_json(where, Evidence)
-    after = await driver.verify(world, visit.mode, None)
+    after = await witness.driver.verify(witness.world, visit.mode, None)
     both = msgspec.structs.replace(before, after=after)
     rundir.write_json(where, both)
     return both

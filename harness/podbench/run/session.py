@@ -56,7 +56,8 @@ class Session:
         missing = self._missing(visit)
         if not missing:
             return
-        found = await evidence.gather(self.driver, world, crew, visit, self.rundir)
+        witness = evidence.Witness(self.driver, world, self.record.spec.proof_capture)
+        found = await evidence.gather(witness, crew, visit, self.rundir)
         proof = found.before
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
         for planned in missing:
@@ -66,7 +67,7 @@ class Session:
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
             self.progress.round_done(visit, planned, len(got.failures))
         await ticks.keep(self.rundir, self.record.run_id, visit)
-        await evidence.confirm(self.driver, world, visit, self.rundir)
+        await evidence.confirm(witness, visit, self.rundir)
 
     def _missing(self, visit: plan.Visit) -> list[plan.Round]:
         done = self.journal.rounds_done()
