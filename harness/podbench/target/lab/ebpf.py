@@ -53,7 +53,7 @@ class Alu(IntEnum):
     MOV = 0xB7
 
 
-class Test(IntEnum):
+class Compare(IntEnum):
     """64-bit comparisons of conditional jumps (RFC 9669 section 4.3), against an immediate."""
 
     EQ = 0x15
@@ -134,11 +134,11 @@ def jump(label: str) -> Instruction:
     return Instruction(JUMP, offset=label)
 
 
-def jump_if(left: Reg, test: Test, right: Reg | int, label: str) -> Instruction:
-    """Goes to `label` when `left TEST right`."""
+def jump_if(left: Reg, compare: Compare, right: Reg | int, label: str) -> Instruction:
+    """Goes to `label` when `left COMPARE right`."""
     if isinstance(right, Reg):
-        return Instruction(test | FROM_REGISTER, left, right, label)
-    return Instruction(test, left, 0, label, right)
+        return Instruction(compare | FROM_REGISTER, left, right, label)
+    return Instruction(compare, left, 0, label, right)
 
 
 def load_map(dst: Reg, map_descriptor: int) -> Instruction:

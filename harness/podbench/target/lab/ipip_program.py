@@ -22,12 +22,12 @@ import msgspec
 
 from podbench.target.lab.ebpf import (
     Alu,
+    Compare,
     Helper,
     Label,
     Line,
     Reg,
     Size,
-    Test,
     alu,
     atomic_add,
     big_endian_16,
@@ -42,7 +42,7 @@ from podbench.target.lab.ebpf import (
 
 R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FP = Reg
 MOV, ADD, AND, OR, LSH, RSH = Alu.MOV, Alu.ADD, Alu.AND, Alu.OR, Alu.LSH, Alu.RSH
-EQ, NE = Test.EQ, Test.NE
+EQ, NE = Compare.EQ, Compare.NE
 
 SKB_LEN, SKB_PROTOCOL = 0, 16
 """Places of the fields in struct __sk_buff."""
