@@ -1,0 +1,89 @@
+"""The documentation against the code: every column, every field, the schema, every link."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from support import docs
+
+from podbench.model.summary import Summary
+from podbench.run.evidence import Evidence
+from podbench.run.journal import Entry
+from podbench.run.options import Options
+from podbench.run.plan import Plan
+from podbench.run.record import RunRecord
+from podbench.store import schemas
+
+DATA = docs.DATA.read_text(encoding="utf-8")
+PAGES = sorted([*docs.ROOT.glob("*.md"), *docs.ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def test_the_tables_are_what_the_code_has() -> None:
+    """`scripts/docs` would change nothing: names, types, units and column meanings are current."""
+    assert docs.rendered(DATA) == DATA, "run scripts/docs"
+
+
+@pytest.mark.parametrize("probe", sorted(schemas.BY_PROBE))
+def test_every_kind_of_sample_has_its_table(probe: str) -> None:
+    """Each Parquet schema has a column table."""
+    assert f"<!-- columns: {probe} -->" in DATA
+
+
+@pytest.mark.parametrize("whole", [Summary, RunRecord, Plan, Entry, Evidence])
+def test_every_record_in_a_file_has_its_table(whole: type[msgspec.Struct]) -> None:
+    """No record that can be met in a run directory is left undescribed."""
+    missing = set(docs.structs_of(whole)) - docs.marked(DATA)
+    assert not missing, f"add `<!-- fields: ... -->` for these to docs/data.md: {missing}"
+
+
+def test_every_field_has_a_meaning() -> None:
+    """A new field comes with a word on what it is."""
+    empty = [line for line in DATA.splitlines() if re.fullmatch(r"\| `.*\|\s*\|", line)]
+    assert not empty, f"write what these mean into docs/data.md: {empty}"
+
+
+def test_a_forgotten_field_would_be_noticed() -> None:
+    """The check can fail: a row taken out, or a type changed, is put back by rendering."""
+    without = DATA.replace("| `seed` | integer |  | of every random choice |\n", "", 1)
+    changed = DATA.replace("| `pairs_total` | integer |", "| `pairs_total` | text |", 1)
+    assert without != DATA
+    assert changed != DATA
+    assert docs.rendered(without) != without
+    assert docs.rendered(changed) == DATA
+
+
+def test_the_schema_of_the_configuration_is_current() -> None:
+    """docs/config.schema.json is what the options are now."""
+    assert docs.SCHEMA.read_text(encoding="utf-8") == docs.config_schema(), "run scripts/docs"
+
+
+def test_the_schema_knows_every_option_and_no_other() -> None:
+    """A file with an unknown name is wrong by the schema as by the program."""
+    schema = json.loads(docs.SCHEMA.read_text(encoding="utf-8"))
+    assert list(schema["properties"]) == list(Options.__struct_fields__)
+    assert schema["additionalProperties"] is False
+
+
+def test_the_schema_takes_what_print_config_writes() -> None:
+    """Each value of a printed configuration is of a type its schema allows."""
+    schema = json.loads(docs.SCHEMA.read_text(encoding="utf-8"))
+    written = yaml.safe_load(yaml.safe_dump(msgspec.to_builtins(Options(modes=["vxlan"]))))
+    kinds = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+    for name, value in written.items():
+        described = schema["properties"][name]
+        allowed = {branch.get("type") for branch in [described, *described.get("anyOf", [])]}
+        expected = "null" if value is None else kinds[type(value)]
+        assert expected in allowed, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(docs.ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link in every page names a file that exists."""
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    local = [t for t in targets if not t.startswith(("http://", "https://", "mailto:"))]
+    gone = [target for target in local if not (page.parent / target).exists()]
+    assert not gone

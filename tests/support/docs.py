@@ -1,0 +1,207 @@
+"""Keeps docs/ in step with the code: column tables, field tables, the schema of `--config`.
+
+`python -m support.docs` (scripts/docs) rewrites them; tests/contract/test_docs.py fails where that
+would change anything. Column tables come whole from the Parquet schemas. Field tables take names
+and types from the records; their meanings are written by hand and kept.
+"""
+
+import importlib
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+import typer
+import typer.main
+
+from podbench.cli import run
+from podbench.model.arms import Mode
+from podbench.run import options, spec
+from podbench.store import schemas
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "docs" / "data.md"
+SCHEMA = ROOT / "docs" / "config.schema.json"
+
+COLUMNS = re.compile(r"(<!-- columns: (\w+) -->\n)\n(?:\|.*\n)*\n?")
+FIELDS = re.compile(r"(<!-- fields: ([\w.]+) -->\n)\n((?:\|.*\n)*)\n?")
+
+UNITS = {
+    "_ns": "ns",
+    "_us": "µs",
+    "_ms": "ms",
+    "_s": "s",
+    "_bytes": "octets",
+    "_ratio": "0 to 1",
+    "_pps": "packets/s",
+    "_bps": "bit/s",
+    "bits_per_second": "bit/s",
+}
+"""What the end of a name says about its unit."""
+RATIOS = {"effect_ratio", "smallest_detectable_ratio"}
+"""One quantity over another: not a share of a whole."""
+
+
+def unit(name: str) -> str:
+    """The unit a column's or field's name carries; empty where it has none."""
+    if name in RATIOS:
+        return "ratio"
+    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "")
+
+
+def column_table(probe: str) -> str:
+    """Every column of a probe's samples as a table."""
+    lines = ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for field in schemas.BY_PROBE[probe]:
+        meaning = (field.metadata or {})[b"description"].decode()
+        measure = unit(field.name)
+        meaning = _cell(meaning.removesuffix(f", {measure}"))
+        lines.append(f"| `{field.name}` | {field.type} | {measure} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def field_table(record: type[msgspec.Struct], meanings: dict[str, str]) -> str:
+    """Every field of a record as a table, with the meanings known so far."""
+    lines = ["| field | type | unit | meaning |", "|---|---|---|---|"]
+    hints = typing.get_type_hints(record)
+    for field in msgspec.structs.fields(record):
+        name = field.encode_name
+        meaning = meanings.get(name, "")
+        lines.append(f"| `{name}` | {_cell(words(hints[field.name]))} | {unit(name)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+PLAIN = {str: "text", int: "integer", float: "number", bool: "boolean", object: "any"}
+
+
+def words(kind: object) -> str:
+    """A type in the words of JSON."""
+    if isinstance(kind, type) and typing.get_origin(kind) is None:
+        if issubclass(kind, Enum):
+            return " or ".join(f"`{member.value}`" for member in kind)
+        return PLAIN.get(kind, kind.__name__)
+    return _composed(typing.get_origin(kind), typing.get_args(kind))
+
+
+def _composed(origin: object, arguments: tuple[typing.Any, ...]) -> str:
+    if origin is typing.Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in {types.UnionType, typing.Union}:
+        some = [words(a) for a in arguments if a is not types.NoneType]
+        return " or ".join([*some, "null"] if types.NoneType in arguments else some)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return f"[{', '.join(words(a) for a in arguments)}]"
+    if origin is dict:
+        return f"map of {words(arguments[1])}"
+    assert origin in {tuple, list}
+    return f"list of {words(arguments[0])}"
+
+
+def structs_of(kind: object) -> Iterator[type[msgspec.Struct]]:
+    """A record and every record inside it, each once."""
+    seen: set[type[msgspec.Struct]] = set()
+
+    def walk(part: object) -> Iterator[type[msgspec.Struct]]:
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            if part in seen:
+                return
+            seen.add(part)
+            yield part
+            for hint in typing.get_type_hints(part).values():
+                yield from walk(hint)
+        for argument in typing.get_args(part):
+            yield from walk(argument)
+
+    return walk(kind)
+
+
+def record_named(name: str) -> type[msgspec.Struct]:
+    """The record a marker names: `podbench.model.summary.Pair`."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    assert issubclass(found, msgspec.Struct)
+    return typing.cast("type[msgspec.Struct]", found)
+
+
+def meanings(table: str) -> dict[str, str]:
+    """What people wrote into a field table, by field."""
+    rows = [[cell.strip() for cell in _split(line)] for line in table.splitlines()]
+    return {row[0].strip("`"): row[-1] for row in rows if row[0].startswith("`")}
+
+
+def rendered(text: str) -> str:
+    """The text of docs/data.md with every table as the code has it now."""
+    text = COLUMNS.sub(lambda m: f"{m[1]}\n{column_table(m[2])}\n", text)
+    text = FIELDS.sub(
+        lambda m: f"{m[1]}\n{field_table(record_named(m[2]), meanings(m[3]))}\n", text
+    )
+    return text.rstrip("\n") + "\n"
+
+
+def marked(text: str) -> set[type[msgspec.Struct]]:
+    """The records that have a table."""
+    return {record_named(match[2]) for match in FIELDS.finditer(text)}
+
+
+def config_schema() -> str:
+    """The JSON schema of `--config`: the options as `bench run` takes them."""
+    (body,) = msgspec.json.schema(options.Options)["$defs"].values()
+    valid: dict[str, Iterable[str]] = {
+        "cni": spec.CNIS,
+        "target": ("auto", "lab", "kubernetes"),
+        "method": spec.METHODS,
+        "proof": ("capture",),
+        "modes": [mode.value for mode in Mode],
+        "probes": spec.PROBES,
+    }
+    for name, described in body["properties"].items():
+        described["description"] = _help().get(name, "For clusters; not used on the lab.")
+        if name in valid:
+            _restrict(described, list(valid[name]))
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **body,
+        "title": "podbench configuration (bench run --config FILE)",
+        "description": "The options of bench run, with underscores; flags win over the file.",
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _restrict(described: dict[str, typing.Any], valid: list[str]) -> None:
+    """Puts the valid words where the schema says string."""
+    branches = [described, *described.get("anyOf", [])]
+    for branch in [*branches, *(b["items"] for b in branches if "items" in b)]:
+        if branch.get("type") == "string":
+            branch["enum"] = valid
+
+
+def _help() -> dict[str, str]:
+    """What `bench run --help` says, by option."""
+    app = typer.Typer()
+    app.command()(run.run)
+    command = typer.main.get_command(app)
+    return {p.name: getattr(p, "help", None) or "" for p in command.params if p.name}
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _split(line: str) -> list[str]:
+    return [part.replace("\\|", "|") for part in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def main() -> int:
+    """Rewrites what is out of step."""
+    DATA.write_text(rendered(DATA.read_text(encoding="utf-8")), encoding="utf-8")
+    SCHEMA.write_text(config_schema(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
