@@ -85,7 +85,8 @@ def run_child(serve: Serve, channel: socket.socket) -> None:
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # A signal to the whole process group is the agent's to answer: the channel then closes.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         timestamping.die_with_parent(signal.SIGKILL)
         serve(channel)
         status = 0

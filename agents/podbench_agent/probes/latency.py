@@ -5,6 +5,7 @@
 
 import socket
 import sys
+from collections.abc import Sequence
 
 import msgspec
 
@@ -51,6 +52,7 @@ def serve(channel: socket.socket) -> None:
             facts={
                 "cpu_us_per_probe": sender.cpu_ns_per_probe / 1000,
                 "send_errors": sender.send_errors,
+                "refused": sender.refused,
             },
         )
 
@@ -72,7 +74,7 @@ class ProbeWorker:
         self.stamp_source = "unknown"
         """Where this machine stamps what it sends: `kernel`, `sched` or `user`."""
         self.facts: dict[str, int | float | str] = {}
-        """Of the last measurement: `cpu_us_per_probe`, `send_errors`."""
+        """Of the last measurement: `cpu_us_per_probe`, `send_errors`, `refused` (ICMP errors)."""
 
     @property
     def pid(self) -> int | None:
@@ -87,7 +89,7 @@ class ProbeWorker:
         """
         self.stamp_source = str(self._child.start().facts["stamp_source"])
 
-    async def measure(self, sessions: tuple[LatencySession, ...]) -> dict[int, columns.Table]:
+    async def measure(self, sessions: Sequence[LatencySession]) -> dict[int, columns.Table]:
         """Runs these sessions at the same time, from the first probe to the end of the drain.
 
         Returns:
@@ -99,7 +101,7 @@ class ProbeWorker:
         if not sessions:
             raise ProbeError("no sessions to measure")
         longest_s = max(s.duration_s + 2 * s.timeout_s for s in sessions)
-        result = await self._child.ask(_encode(sessions), longest_s + ANSWER_SLACK_S)
+        result = await self._child.ask(_encode(tuple(sessions)), longest_s + ANSWER_SLACK_S)
         self.facts = result.facts
         return {int(name): table for name, table in child.unpack_tables(result).items()}
 

@@ -7,10 +7,14 @@ transmit stamps, and one that only receives: connected to the peer from the same
 """
 
 import socket
-from types import TracebackType
 
 from podbench.model.errors import ProbeError
+from podbench.wire import stamp
+from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
+
+MAX_PORTS = 256
+"""Two sockets each: a session stays well under the usual limit of 1,024 open files."""
 
 
 class Flow:
@@ -82,46 +86,61 @@ def source_address(peer: str, port: int) -> str:
         return str(sock.getsockname()[0])
 
 
-class Flows:
-    """All flows of one session, as a context manager.
+def check(session: LatencySession, *, authenticated: bool) -> str:
+    """The own address towards the peer, if the path and this machine can carry the session.
 
     Raises:
-        ProbeError: A packet of this size does not fit the path, an option is out of range, or the
-            machine has no sockets left.
+        ProbeError: An option is out of range, there is no way to the peer, or a packet of this size
+            does not fit the path; names the limit.
+    """
+    if not 1 <= session.source_ports <= MAX_PORTS:
+        raise ProbeError(f"{session.source_ports} source ports: must be 1 to {MAX_PORTS}")
+    if not 0 <= session.session_id <= 0x10000 - session.source_ports:
+        raise ProbeError(f"session id {session.session_id}: SSIDs end at 65535")
+    if not 0 <= session.dscp <= 63:
+        raise ProbeError(f"DSCP {session.dscp}: must be 0 to 63")
+    if not 1 <= session.peer_port <= 65_535:
+        raise ProbeError(f"port {session.peer_port}: must be 1 to 65535")
+    least = stamp.AUTH_BYTES if authenticated else stamp.BASE_BYTES
+    source, limit = _towards(session.peer_address, session.peer_port)
+    if not least <= session.udp_payload_bytes <= limit:
+        raise ProbeError(
+            f"size {session.udp_payload_bytes} octets: a STAMP packet has at least {least}, "
+            f"and the path to {session.peer_address} takes at most {limit}"
+        )
+    return source
+
+
+def _towards(peer: str, port: int) -> tuple[str, int]:
+    """(own address the kernel would use, octets of UDP payload that fit the path)."""
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((peer, port))
+            return str(sock.getsockname()[0]), timestamping.largest_payload(sock)
+        except OSError as error:
+            raise ProbeError(f"no way to {peer}: {error.strerror or error}") from error
+
+
+class Flows:
+    """All flows of one session; close them.
+
+    Raises:
+        ProbeError: The session cannot be carried out (`check`), or the machine has no sockets left.
     """
 
-    def __init__(self, peer: tuple[str, int], ports: int, payload_bytes: int, dscp: int) -> None:
-        if not 1 <= ports <= 256:
-            raise ProbeError(f"{ports} source ports: must be 1 to 256")
-        if not 0 <= dscp <= 63:
-            raise ProbeError(f"DSCP {dscp}: must be 0 to 63")
-        source = source_address(*peer)
+    def __init__(self, session: LatencySession, *, authenticated: bool) -> None:
+        source = check(session, authenticated=authenticated)
+        peer = (session.peer_address, session.peer_port)
         self.flows: list[Flow] = []
         try:
-            for index in range(ports):
-                self.flows.append(Flow(index, source, peer, dscp))
+            for index in range(session.source_ports):
+                self.flows.append(Flow(index, source, peer, session.dscp))
         except OSError as error:
             self.close()
             raise ProbeError(f"cannot open flow {len(self.flows)} to {peer[0]}: {error}") from error
-        limit = timestamping.largest_payload(self.flows[0].rx)
-        if payload_bytes > limit:
-            self.close()
-            raise ProbeError(
-                f"size {payload_bytes} octets: the path to {peer[0]} takes at most {limit}"
-            )
 
     def close(self) -> None:
         """Closes all sockets."""
         for flow in self.flows:
             flow.close()
-
-    def __enter__(self) -> list[Flow]:
-        return self.flows
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -52,6 +52,7 @@ class Sender:
         self._rng = np.random.default_rng()
         self.cpu_ns_per_probe = 0
         self.send_errors = 0
+        self.refused = 0
 
     def run(self, sessions: tuple[LatencySession, ...]) -> dict[int, Table]:
         """Measures, drains, and gives each session's sender table by its `session_id`.
@@ -63,8 +64,7 @@ class Sender:
         try:
             for s in sessions:
                 latency_schedule.count(s)
-                peer = (s.peer_address, s.peer_port)
-                opened.append(Flows(peer, s.source_ports, s.udp_payload_bytes, s.dscp))
+                opened.append(Flows(s, authenticated=self._key is not None))
             start = time.monotonic_ns() + LEAD_NS
             notes = [
                 Notes(s, o.flows, latency_schedule.due_times(s, start, self._rng), self._key)
@@ -88,6 +88,7 @@ class Sender:
             gc.enable()
             measurement.close()
         self.send_errors = measurement.send_errors
+        self.refused = measurement.refused
         return measurement.tables()
 
 
@@ -105,6 +106,7 @@ class _Measurement:
         self._waitable = [self._epoll.fileno()]
         self.sent = 0
         self.send_errors = 0
+        self.refused = 0
         for note in notes:
             for flow in note.flows:
                 flow.stamp_from_here(stamp_code)
@@ -175,7 +177,10 @@ class _Measurement:
                 length, ancillary, _, _ = flow.rx.recvmsg_into(
                     (note.slot(),), timestamping.ANCILLARY_BYTES
                 )
-            except OSError:  # an ICMP error (nobody listens there) or nothing after all
+            except BlockingIOError:
+                continue
+            except OSError:  # an ICMP error: nobody listens there, or no way
+                self.refused += 1
                 continue
             received_ns = time.monotonic_ns()
             stamp_ns, _ = timestamping.read_ancillary(ancillary)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Collection
 
 import msgspec
 
@@ -168,16 +169,16 @@ class ReflectorWorker:
         facts = self._child.start().facts
         self.port, self.stamp_source = int(facts["port"]), str(facts["stamp_source"])
 
-    async def admit(self, session_ids: tuple[int, ...]) -> None:
+    async def admit(self, session_ids: Collection[int]) -> None:
         """Answers these SSIDs (every one, not a group's first) from now on, with fresh logs.
 
         Raises:
             ProbeError: The worker died or hung.
         """
-        await self._ask(_Request(admit=session_ids))
+        await self._ask(_Request(admit=tuple(session_ids)))
 
     async def collect(
-        self, session_ids: tuple[int, ...]
+        self, session_ids: Collection[int]
     ) -> tuple[columns.Table, dict[str, int | float | str]]:
         """Hands over the log of these SSIDs and answers them no more.
 
@@ -188,7 +189,7 @@ class ReflectorWorker:
         Raises:
             ProbeError: The worker died or hung.
         """
-        result = await self._ask(_Request(collect=session_ids))
+        result = await self._ask(_Request(collect=tuple(session_ids)))
         return child.unpack_tables(result)["reflections"], result.facts
 
     async def counters(self) -> dict[str, int | float | str]:

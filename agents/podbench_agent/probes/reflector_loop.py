@@ -16,7 +16,7 @@ import time
 
 import msgspec
 
-from podbench.model.errors import RemoteProtocolError
+from podbench.model.errors import ConfigError, RemoteProtocolError
 from podbench.wire import ntp, stamp, stamp_tlv
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
@@ -50,6 +50,20 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Answer requests shorter than the base packet too: the only case of a reply that is longer."""
 
 
+def networks(
+    cidrs: tuple[str, ...], option: str
+) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Networks from their text.
+
+    Raises:
+        ConfigError: One is none; names `option`.
+    """
+    try:
+        return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}", advice="write it like 10.0.0.0/8") from error
+
+
 class Reflector:
     """Answers requests on one socket.
 
@@ -68,7 +82,7 @@ class Reflector:
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
         self.clock = ClockWatch()
         self._shut_ports = WELL_KNOWN_PORTS | {sock.getsockname()[1]}
-        self._networks = tuple(ipaddress.ip_network(cidr, strict=False) for cidr in rules.allow)
+        self._networks = networks(rules.allow, "allow")
         self._allowed: dict[str, bool] = {}
         self._second = 0
         self._in_second: dict[str, int] = {}

@@ -165,7 +165,7 @@ def _egress(sender: Table, log: Table | None) -> _Egress:
         t3 = np.where(stamped, _plain(log["t3_ns"])[at], t3)
         code = np.where(stamped, _plain(log["stamp_code"])[at], code)
         present |= stamped
-    if not present.any():
+    if not present.any() and _present(sender["t3_user_ns"]).any():
         t3, present = _plain(sender["t3_user_ns"]), _present(sender["t3_user_ns"])
         code[:] = _USER
     return _Egress(t3, present, code, stepped)
