@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from podbench.cni.base import Pool
 from podbench.cni.evidence import (
     Expected,
     Window,
@@ -51,12 +52,12 @@ class Sight(msgspec.Struct, frozen=True):
 
 
 def prove_pair(
-    mode: Mode, out: Way, back: Way, window: Window | None
+    pool: Pool, out: Way, back: Way, window: Window | None
 ) -> tuple[PairProof, PairProof]:
     """Both directions of a pair.
 
     Args:
-        mode: The mode asked for.
+        pool: The pool of the mode asked for.
         out: From the node that probed to the other.
         back: The other way.
         window: The proof window; null where only the routes were asked.
@@ -67,8 +68,8 @@ def prove_pair(
     there = _sight(out, window, _forward(window))
     here = _sight(back, window, _replies(window))
     return (
-        _directed(mode, out, window, there, here),
-        _directed(mode, back, window, here, there),
+        _directed(pool, out, window, there, here),
+        _directed(pool, back, window, here, there),
     )
 
 
@@ -103,8 +104,13 @@ def decided(pairs: Sequence[PairProof]) -> bool:
     return not any(UNDECIDED in pair.warnings for pair in pairs)
 
 
-def origin(protocol: int | None) -> str | None:
-    """Who programmed a route, by its protocol number; numbers without a name stay numbers."""
+def origin(pool: Pool, protocol: int | None) -> str | None:
+    """Who programmed a route, by its protocol number; numbers without a name stay numbers.
+
+    The pool's own number means its owner: Felix' is configurable, Flannel uses the anonymous 3.
+    """
+    if protocol == pool.route_protocol:
+        return pool.origin
     return None if protocol is None else PROTOCOLS.get(protocol, f"protocol {protocol}")
 
 
@@ -135,8 +141,9 @@ def _sight(way: Way, window: Window | None, expected: Expected) -> Sight:
     return Sight(seen, method, (*odd, DISAGREE) if differs else odd)
 
 
-def _directed(mode: Mode, way: Way, window: Window | None, there: Sight, here: Sight) -> PairProof:
+def _directed(pool: Pool, way: Way, window: Window | None, there: Sight, here: Sight) -> PairProof:
     """One direction's proof; `there` is what that direction was seen to take, `here` the other."""
+    mode = pool.mode
     observed = _name(mode, there.seen, way)
     dead = window is not None and window.answered == 0
     if dead or not way.reachable:
@@ -155,7 +162,7 @@ def _directed(mode: Mode, way: Way, window: Window | None, there: Sight, here: S
         verdict=verdict,
         method=there.method,
         observed=observed,
-        route_origin=origin(way.route.protocol if way.route else None),
+        route_origin=origin(pool, way.route.protocol if way.route else None),
         warnings=(*there.warnings, *_origin_warnings(mode, way, verdict)),
         evidence=_evidence(way, window),
     )

@@ -92,7 +92,7 @@ async def _judge(
 ) -> tuple[PairProof, PairProof]:
     out = await _way(world, inquiry, pair, reading)
     back = await _way(world, inquiry, (pair[1], pair[0]), reading)
-    return prove_pair(inquiry.pool.mode, out, back, window)
+    return prove_pair(inquiry.pool, out, back, window)
 
 
 async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: _Reading) -> Way:
