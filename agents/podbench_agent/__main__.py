@@ -49,7 +49,7 @@ async def _capabilities(
     """What this agent can do; null: tried and absent."""
     return {
         "stamp_source": workers.stamp_source,
-        "reflector_port": str(options.port) if workers.reflector else None,
+        "reflector_port": None if workers.port is None else str(workers.port),
         "iperf3": await agent.transfers.version(),
         "node": options.node,
     }
@@ -73,6 +73,8 @@ async def _serve(options: argparse.Namespace, workers: Workers) -> None:
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
     agent = Agent(workers.prober, workers.reflector, absent=workers.absent, stop=stop)
     capabilities = await _capabilities(options, agent, workers)
+    for part, why in workers.absent.items():
+        logger.warning("part of the agent is absent", extra={"part": part, "why": why})
     logger.info("agent started", extra={"agent": options.id, "capabilities": capabilities})
     try:
         await serve_agent(

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from podbench.model.errors import ProbeError
@@ -21,7 +21,11 @@ Facts = Mapping[str, str | int | float | bool | None]
 class Prober(Protocol):
     """The sending side of the latency probe, in a process of its own (probes/latency.py)."""
 
-    async def measure(self, sessions: Sequence[messages.LatencySession]) -> dict[int, Table]:
+    @property
+    def facts(self) -> Facts:
+        """Of the last measurement: what a probe cost, what could not be sent."""
+
+    async def measure(self, sessions: tuple[messages.LatencySession, ...]) -> dict[int, Table]:
         """Runs the sessions at the same time; tables by first session id."""
 
 
@@ -29,7 +33,7 @@ class Reflector(Protocol):
     """The answering side of the latency probe, in a process of its own (probes/reflector.py)."""
 
     async def admit(self, session_ids: Collection[int]) -> None:
-        """Lets these sessions in and starts their logs anew."""
+        """Lets these SSIDs in and starts their logs anew."""
 
     async def collect(self, session_ids: Collection[int]) -> tuple[Table, Facts]:
         """The log of these sessions and the reflector's counters; forgets them."""
@@ -76,7 +80,8 @@ class Agent:
         if self._prober is None:
             raise ProbeError(f"no latency probe here: {self._why('prober')}")
         tables = await self._prober.measure(command.sessions)
-        return Reply(messages.Done(), {f"latency/{sid}": table for sid, table in tables.items()})
+        named = {f"latency/{session_id}": table for session_id, table in tables.items()}
+        return Reply(messages.Done(facts=dict(self._prober.facts)), named)
 
     async def _reflect(self, command: messages.Reflect | messages.CollectReflections) -> Reply:
         if self._reflector is None:

@@ -2,22 +2,50 @@
 
 import msgspec
 
-from podbench_agent.agent import Prober, Reflector
+from podbench.model.errors import ProbeError
+from podbench_agent.probes.latency import ProbeWorker
+from podbench_agent.probes.reflector import ReflectorWorker
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
     """What could be started, and why the rest could not."""
 
-    prober: Prober | None = None
-    reflector: Reflector | None = None
-    stamp_source: str | None = None
+    prober: ProbeWorker | None = None
+    reflector: ReflectorWorker | None = None
     absent: dict[str, str] = {}
+
+    @property
+    def stamp_source(self) -> str | None:
+        """Where the prober's kernel stamps; null without a prober."""
+        return self.prober.stamp_source if self.prober else None
+
+    @property
+    def port(self) -> int | None:
+        """The UDP port the reflector answers on; null without one."""
+        return self.reflector.port if self.reflector else None
 
     def stop(self) -> None:
         """Ends the processes; idempotent."""
+        for worker in (self.prober, self.reflector):
+            if worker is not None:
+                worker.stop()
 
 
 def start_workers(bind: str, port: int) -> Workers:
-    """Forks the prober and the reflector; one that cannot start is absent with its reason."""
-    del bind, port
-    return Workers()
+    """Forks the prober and the reflector; one that cannot start is absent with its reason.
+
+    An agent without one of them still answers: what it cannot do is a record, not a silence.
+    """
+    absent: dict[str, str] = {}
+    prober, reflector = ProbeWorker(), ReflectorWorker(bind, port)
+    parts: dict[str, ProbeWorker | ReflectorWorker] = {"prober": prober, "reflector": reflector}
+    for name, worker in parts.items():
+        try:
+            worker.start()
+        except ProbeError as error:
+            absent[name] = str(error)
+    return Workers(
+        prober=None if "prober" in absent else prober,
+        reflector=None if "reflector" in absent else reflector,
+        absent=absent,
+    )
