@@ -1,0 +1,186 @@
+"""Numbers as people read them: three digits, one unit a column, a true minus, no-break spaces.
+
+Null is always `NOT_MEASURED`, never 0. Nothing here computes a statistic; units come from
+`podbench.model.summary` (`ns`, `bit/s`, `ratio`, ...).
+"""
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+NOT_MEASURED = "not measured"
+NBSP = "\u00a0"
+MINUS = "\u2212"
+EN_DASH = "\u2013"
+
+_STEPS: dict[str, tuple[tuple[float, str], ...]] = {
+    "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
+    "s": ((1.0, "s"),),
+    "bit/s": ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")),
+    "packets/s": ((1e6, "M packets/s"), (1e3, "k packets/s"), (1.0, "packets/s")),
+    "ratio": ((0.01, "%"),),
+}
+_SAME_UNIT = {"bps": "bit/s", "pps": "packets/s", "share": "ratio"}
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """One unit for a set of figures: `value / factor` in `unit`, with fixed decimals."""
+
+    factor: float
+    unit: str
+    decimals: int
+
+    def number(self, value: float | None) -> str:
+        """The bare number in this scale, for a column whose header names the unit."""
+        if value is None or not math.isfinite(value):
+            return NOT_MEASURED
+        return _plain(value / self.factor, self.decimals)
+
+
+def scale_for(values: Iterable[float | None], unit: str) -> Scale:
+    """One scale for all of these: the unit of the largest, decimals for three digits of it.
+
+    The smallest non-zero figure keeps at least one significant digit more than none, so that a
+    column of 0.4 and 98.1 does not read 0 and 98.
+    """
+    known = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
+    unit = _SAME_UNIT.get(unit, unit)
+    top = max(known, default=0.0)
+    factor, shown = _step(top, unit)
+    decimals = _decimals(top / factor) if top else 0
+    low = min(known, default=top) / factor
+    if low and low < 10 ** (1 - decimals) and decimals < 3:
+        decimals += 1
+    return Scale(factor, shown, decimals)
+
+
+def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
+    """Three significant digits with a fitting unit: `12.2 µs`, `9.41 Gbit/s`, `0.021 %`."""
+    if value is None or not math.isfinite(value):
+        return NOT_MEASURED
+    unit = _SAME_UNIT.get(unit, unit)
+    factor, shown = _step(abs(value), unit)
+    scaled = value / factor
+    text = _plain(scaled, _decimals(abs(scaled)))
+    if signed and value > 0:
+        text = "+" + text
+    return f"{text}{NBSP}{shown}".rstrip(NBSP)
+
+
+def interval(bounds: tuple[float, float] | None, unit: str) -> str:
+    """Both bounds in one unit; `to` in place of the dash where one is negative; null is said."""
+    if bounds is None:
+        return NOT_MEASURED
+    scale = scale_for(bounds, unit)
+    while scale.decimals < 4 and bounds[0] != bounds[1] and len(set(map(scale.number, bounds))) < 2:
+        # 99.99 to 100 % must not read 100 to 100 %.
+        scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)
+    return f"{_range(bounds, scale)}{NBSP}{scale.unit}".rstrip(NBSP)
+
+
+def interval_numbers(bounds: tuple[float, float] | None, scale: Scale) -> str:
+    """The bounds without their unit, for a column that names it."""
+    return "" if bounds is None else _range(bounds, scale)
+
+
+def percent_change(ratio: float | None) -> str:
+    """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus."""
+    if ratio is None or not math.isfinite(ratio):
+        return NOT_MEASURED
+    change = (ratio - 1) * 100
+    return f"{_signed(change, _change_decimals(change))}{NBSP}%"
+
+
+def percent_change_interval(bounds: tuple[float, float] | None) -> str:
+    """An interval of ratios as changes: `+18.4 to +24.1 %`."""
+    if bounds is None or not all(map(math.isfinite, bounds)):
+        return NOT_MEASURED
+    changes = [(bound - 1) * 100 for bound in bounds]
+    decimals = _change_decimals(max(changes, key=abs))
+    low, high = (_signed(change, decimals) for change in changes)
+    return f"{low} to {high}{NBSP}%"
+
+
+def percent_size_interval(bounds: tuple[float, float]) -> str:
+    """An interval of ratios that all lie on one side of 1, as the change's size."""
+    changes = sorted(abs(bound - 1) * 100 for bound in bounds)
+    decimals = _change_decimals(changes[-1])
+    return f"{changes[0]:.{decimals}f}{EN_DASH}{changes[1]:.{decimals}f}{NBSP}%"
+
+
+def margin(ratio: float) -> str:
+    """A margin as people say it: `±5 %`."""
+    return f"±{ratio * 100:.4g}{NBSP}%"
+
+
+def share(value: float | None) -> str:
+    """A share of 0 to 1 in percent, three significant digits."""
+    return quantity(value, "ratio")
+
+
+def count(value: int | None) -> str:
+    """A count, from 10,000 in thin groups of three: `1450`, `30 000`."""
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(value)
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 block`, `5 blocks`."""
+    return f"{count(number)}{NBSP}{noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """`3 min 20 s`, `45 s`."""
+    if seconds is None:
+        return NOT_MEASURED
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+
+
+def _step(magnitude: float, unit: str) -> tuple[float, str]:
+    steps = _STEPS.get(unit, ((1.0, unit),))
+    for factor, shown in steps:
+        # 999.7 ns would round to 1000: it is shown in the next unit.
+        if magnitude >= factor * 0.9995:
+            return factor, shown
+    return steps[-1]
+
+
+def _decimals(magnitude: float) -> int:
+    """Decimals that give three significant digits, at most 4 (0.0123 %)."""
+    if magnitude == 0:
+        return 0
+    return min(4, max(0, 2 - math.floor(math.log10(magnitude * 1.0005))))
+
+
+def _change_decimals(change: float) -> int:
+    if abs(change) >= 10:
+        return 0 if abs(change) >= 100 else 1
+    return 1 if abs(change) >= 1 else 2
+
+
+def _signed(change: float, decimals: int) -> str:
+    text = _plain(change, decimals)
+    return "+" + text if change > 0 and float(text) != 0 else text
+
+
+def _plain(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    if text.startswith("-"):
+        return text[1:] if float(text) == 0 else MINUS + text[1:]
+    return text
+
+
+def _range(bounds: tuple[float, float], scale: Scale) -> str:
+    # A bound of exactly nothing needs no decimals.
+    low, high = (scale.number(bound) if bound else "0" for bound in bounds)
+    joint = " to " if MINUS in low + high else EN_DASH
+    return f"{low}{joint}{high}"
+
+
+def tick(value: float, unit: str) -> str:
+    """A round number on an axis: `20 µs`, `1 ms`."""
+    factor, shown = _step(abs(value), _SAME_UNIT.get(unit, unit))
+    return f"{value / factor:.4g}{NBSP}{shown}".replace("-", MINUS)

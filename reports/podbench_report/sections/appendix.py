@@ -1,0 +1,148 @@
+"""Appendix: every setting, version, seed and fact of the run, enough to repeat it."""
+
+import json
+
+import msgspec
+
+from podbench_report import names, numbers, tables, wording
+from podbench_report.view import RunView
+
+
+class Appendix(msgspec.Struct, frozen=True, kw_only=True):
+    """Tables of facts."""
+
+    run: tables.Table
+    settings: tables.Table
+    versions: tables.Table
+    nodes: tables.Table
+    arms: tables.Table
+
+
+def build(view: RunView) -> Appendix:
+    """The appendix of one run."""
+    s = view.summary
+    return Appendix(
+        run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
+        settings=_pairs("Every setting, defaults included", ("Setting", "Value"), _flat(s.spec)),
+        versions=_pairs(
+            "Versions", ("What", "Version"), [(k, v or "not known") for k, v in s.versions.items()]
+        ),
+        nodes=_nodes(view),
+        arms=_arms(view),
+    )
+
+
+def _pairs(caption: str, heads: tuple[str, str], facts: list[tuple[str, str]]) -> tables.Table:
+    return tables.Table(
+        caption=caption,
+        columns=(tables.Column(heads[0]), tables.Column(heads[1])),
+        rows=tuple(tables.row(key, tables.Cell(value, css="wrap")) for key, value in facts),
+        sortable=False,
+    )
+
+
+def _run_facts(view: RunView) -> list[tuple[str, str]]:
+    s, plan = view.summary, view.bundle.plan
+    check = s.aa_check
+    verdict = {True: "passed", False: "failed", None: "not measured"}
+    facts = [
+        ("run_id", s.run_id),
+        ("name", s.name or "none given"),
+        ("format", str(s.format)),
+        ("status", s.status),
+        ("target", s.target),
+        ("method", s.method),
+        ("cni requested", s.cni.requested),
+        ("cni detected from", "; ".join(s.cni.detected_from) or "not detected"),
+        ("seed", str(s.seed)),
+        ("started", s.started),
+        ("ended", s.ended or "not ended"),
+        ("blocks", f"{plan.blocks_done} of {plan.blocks_planned}"),
+        ("arms in a block", ", ".join(plan.arms_in_block)),
+        ("visits", str(plan.visits)),
+        ("rounds", str(plan.rounds)),
+        ("measuring time", numbers.duration(plan.measuring_s)),
+        ("A/A check", verdict[check.passed if check else None]),
+        ("faults injected", "; ".join(view.bundle.faults_injected) or "none"),
+    ]
+    facts += [(f"label {key}", value) for key, value in s.labels.items()]
+    facts += [
+        (f"noise floor {metric}", wording.floor_percent(ratio))
+        for metric, ratio in s.noise_floor.items()
+    ]
+    return facts
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names; null is said."""
+    if isinstance(value, dict) and value:
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if value is None:
+        return [(prefix, "not set")]
+    if isinstance(value, str):
+        return [(prefix, value)]
+    return [(prefix, json.dumps(value, default=str, ensure_ascii=False))] if prefix else []
+
+
+def _nodes(view: RunView) -> tables.Table:
+    titles = (
+        "Name",
+        "Short",
+        "Zone",
+        "Region",
+        "Provider",
+        "Residency",
+        "Kernel",
+        "CPU",
+        "Pod MTU",
+        "Underlay MTU",
+        "kube-proxy",
+    )
+    rows = []
+    for node in view.nodes:
+        facts = (
+            node.zone,
+            node.region,
+            node.provider,
+            node.residency,
+            node.kernel,
+            node.cpu_model,
+            node.mtu_pod,
+            node.mtu_underlay,
+            node.kube_proxy_mode,
+        )
+        cells = [
+            tables.Cell(
+                "not known" if fact is None else str(fact), css="null" if fact is None else ""
+            )
+            for fact in facts
+        ]
+        rows.append(tables.row(tables.Cell(node.name, css="wrap"), view.labels[node.name], *cells))
+    return tables.Table(
+        caption="Nodes", columns=tuple(tables.Column(t) for t in titles), rows=tuple(rows)
+    )
+
+
+def _arms(view: RunView) -> tables.Table:
+    rows = []
+    for arm in view.arms_in_order():
+        proof = arm.proof
+        rows.append(
+            tables.row(
+                arm.arm,
+                names.arm_label(arm.arm),
+                arm.implementation or "not applicable",
+                tables.Cell("not applicable" if arm.pod_mtu is None else str(arm.pod_mtu)),
+                arm.status,
+                arm.reason or numbers.EN_DASH,
+                numbers.EN_DASH if proof is None else f"{proof.verdict} ({proof.method})",
+            )
+        )
+    titles = ("Arm", "In words", "Made by", "Pod MTU", "Status", "Reason", "Proof")
+    return tables.Table(
+        caption="Arms", columns=tuple(tables.Column(t) for t in titles), rows=tuple(rows)
+    )

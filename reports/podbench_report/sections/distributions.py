@@ -1,0 +1,92 @@
+"""Distributions: tails of all modes in kernel and application time, warm, idle and loaded."""
+
+import msgspec
+
+from podbench.analysis.bundle import TailCurve
+from podbench_report import names, numbers, tables
+from podbench_report.plots import tails
+from podbench_report.view import RunView
+
+_PANELS = (
+    (
+        "rtt_kernel_ns",
+        "Kernel round trip, warm path",
+        "What the network adds: between the four kernel stamps, reflector residence taken out.",
+    ),
+    (
+        "rtt_app_ns",
+        "Application round trip, warm path",
+        "What a program feels: from the send call to the return of receive, scheduling included.",
+    ),
+    (
+        "rtt_idle_ns",
+        "Kernel round trip, idle path",
+        "The same at 20 probes a second: caches are cold and CPUs asleep when a probe comes.",
+    ),
+    (
+        "rtt_loaded_ns",
+        "Kernel round trip beside a transfer",
+        "Probes that share the path with a TCP transfer: queues are part of the figure.",
+    ),
+)
+
+
+class Distributions(msgspec.Struct, frozen=True, kw_only=True):
+    """Tail plots, and their figures as a table."""
+
+    figures: tuple[tables.Figure, ...]
+    table: tables.Table
+
+
+def build(view: RunView) -> Distributions:
+    """The tail plots of one run."""
+    figures = []
+    for metric, title, caption in _PANELS:
+        curves = _curves(view, metric)
+        if curves:
+            svg = tails.tail_plot(metric.split("_")[1], curves, _spoken(title, curves))
+            figures.append(tables.Figure(title=title, svg=svg, caption=caption))
+    return Distributions(figures=tuple(figures), table=_table(view))
+
+
+def _curves(view: RunView, metric: str) -> tuple[TailCurve, ...]:
+    """One curve for each mode and one host path; the A/A repeat would only hide its arm."""
+    found = {c.arm: c for c in view.bundle.tails if c.metric == metric and c.q}
+    pods = [f"{mode}/pod" for mode in view.modes if f"{mode}/pod" in found]
+    hosts = [f"{mode}/host" for mode in reversed(view.modes) if f"{mode}/host" in found]
+    return tuple(found[arm] for arm in (*pods, *hosts[:1]))
+
+
+def _spoken(title: str, curves: tuple[TailCurve, ...]) -> str:
+    ends = "; ".join(
+        f"{names.arm_label(c.arm)} from {numbers.quantity(c.value_ns[0], 'ns')} at the "
+        f"{c.q[0] * 100:g}th to {numbers.quantity(c.value_ns[-1], 'ns')} at the "
+        f"{c.q[-1] * 100:.5g}th percentile"
+        for c in curves
+    )
+    return f"{title}, latency by percentile: {ends}."
+
+
+def _table(view: RunView) -> tables.Table:
+    rows = []
+    for metric, title, _ in _PANELS:
+        for curve in _curves(view, metric):
+            for q, value in zip(curve.q, curve.value_ns, strict=True):
+                rows.append(
+                    tables.row(
+                        title,
+                        names.arm_label(curve.arm),
+                        tables.Cell(f"{q * 100:.6g}", sort=q),
+                        tables.quantity_cell(value, "ns"),
+                    )
+                )
+    return tables.Table(
+        caption="The points of the tail plots.",
+        columns=(
+            tables.Column("Metric"),
+            tables.Column("Arm"),
+            tables.Column("Percentile", "number"),
+            tables.Column("Value", "number"),
+        ),
+        rows=tuple(rows),
+    )

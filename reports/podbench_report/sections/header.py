@@ -1,0 +1,85 @@
+"""The top of the page: which run this is, what was asked, and in what kind of place."""
+
+import msgspec
+
+from podbench_report import names, numbers, wording
+from podbench_report.view import RunView
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands above the findings."""
+
+    title: str
+    run_id: str
+    lab: str | None
+    faults: tuple[str, ...]
+    status: str | None
+    asked: str
+    line: str
+    """When, where and how much, in one line."""
+
+
+def build(view: RunView) -> Header:
+    """The header of one run."""
+    s = view.summary
+    return Header(
+        title=s.name or s.run_id,
+        run_id=s.run_id,
+        lab=wording.LAB_HEADING if view.on_lab else None,
+        faults=view.bundle.faults_injected,
+        status=_status(view),
+        asked=_asked(view),
+        line=_line(view),
+    )
+
+
+def _asked(view: RunView) -> str:
+    modes = ", ".join(names.mode_label(m) for m in view.modes) or "no mode"
+    cni = view.summary.cni
+    version = f" {cni.version}" if cni.version else ""
+    place = "in the lab" if view.on_lab else "on a Kubernetes cluster"
+    return (
+        f"What do {modes} of {cni.name.capitalize()}{version} cost between "
+        f"{numbers.plural(len(view.nodes), 'node')} {place}?"
+    )
+
+
+def _line(view: RunView) -> str:
+    s, plan = view.summary, view.bundle.plan
+    methods = {"pools": "pools side by side", "observe": "as found", "switch": "one after another"}
+    zones = len({node.zone for node in view.nodes if node.zone})
+    nodes = numbers.plural(len(view.nodes), "node")
+    parts = (
+        _moment(s.started),
+        "lab" if view.on_lab else "Kubernetes",
+        nodes + (f" in {numbers.plural(zones, 'zone')}" if zones > 1 else ""),
+        methods.get(s.method, s.method),
+        f"{plan.blocks_done} of {numbers.plural(plan.blocks_planned, 'block')}",
+        f"{numbers.duration(plan.measuring_s)} of measuring",
+        f"seed {s.seed}",
+        f"run {s.run_id}",
+    )
+    return " · ".join(parts)
+
+
+def _status(view: RunView) -> str | None:
+    plan = view.bundle.plan
+    done = f"{plan.blocks_done} of {numbers.plural(plan.blocks_planned, 'block')}"
+    match view.summary.status:
+        case "invalid":
+            return (
+                f"Invalid run: {done} measured. Do not use these figures; the doubts below say why."
+            )
+        case "partial":
+            missing = [a.arm for a in view.summary.arms if a.status != "measured"]
+            what = f"; not measured: {', '.join(missing)}" if missing else ""
+            return f"Partial run: {done} measured{what}."
+        case _:
+            return None
+
+
+def _moment(iso: str) -> str:
+    """`2026-08-14 09:12 UTC` from an ISO time; anything else as it is."""
+    if len(iso) >= 16 and iso[10:11] == "T" and iso.endswith(("Z", "+00:00")):
+        return f"{iso[:10]} {iso[11:16]} UTC"
+    return iso

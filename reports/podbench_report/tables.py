@@ -1,0 +1,94 @@
+"""Tables as data: sections fill them, one template macro draws them, a little script sorts them."""
+
+from collections.abc import Sequence
+
+import msgspec
+from markupsafe import Markup
+
+from podbench_report import numbers
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column. `kind`: `text`, `number` (right-aligned, sorts by value) or `strip`."""
+
+    title: str
+    kind: str = "text"
+    unit: str = ""
+    header: Markup | None = None
+    """In place of the title where the column has an axis; the title is then read out only."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One cell. `below` is small print under the figure, most often its interval."""
+
+    text: str | Markup
+    sort: float | None = None
+    below: str = ""
+    title: str = ""
+    css: str = ""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row; the first cell heads it. `group` starts a new group with that heading."""
+
+    cells: tuple[Cell, ...]
+    group: str = ""
+    css: str = ""
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """One table with its caption."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    sortable: bool = True
+
+    def __bool__(self) -> bool:
+        """True where there is something to show."""
+        return bool(self.rows)
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One drawing with its caption; the caption says what to see, the drawing holds no title."""
+
+    title: str
+    svg: Markup
+    caption: str = ""
+
+
+def row(*cells: Cell | str, group: str = "", css: str = "") -> Row:
+    """A row of cells; bare text becomes a cell."""
+    made = tuple(c if isinstance(c, Cell) else Cell(c) for c in cells)
+    return Row(made, group=group, css=css)
+
+
+def figure_cell(
+    value: float | None, scale: numbers.Scale, bounds: tuple[float, float] | None = None
+) -> Cell:
+    """A figure in its column's scale with its interval below; null reads `not measured`."""
+    return Cell(
+        scale.number(value),
+        sort=value,
+        below=numbers.interval_numbers(bounds, scale) if value is not None else "",
+        css="null" if value is None else "",
+    )
+
+
+def quantity_cell(value: float | None, unit: str, *, signed: bool = False) -> Cell:
+    """A figure with its own unit, for columns that mix units."""
+    return Cell(
+        numbers.quantity(value, unit, signed=signed),
+        sort=value,
+        css="null" if value is None else "",
+    )
+
+
+def count_cell(value: int | None) -> Cell:
+    """A count."""
+    return Cell(numbers.count(value), sort=value, css="null" if value is None else "")
+
+
+def number_columns(titles: Sequence[tuple[str, str]]) -> tuple[Column, ...]:
+    """Number columns from (title, unit)."""
+    return tuple(Column(title, "number", unit) for title, unit in titles)

@@ -1,0 +1,311 @@
+"""From figures to sentences: pure functions, one verdict each, always with the interval.
+
+A sentence says what was found, by how much, how surely and from how many blocks. It never says "no
+difference": either `equivalent` was shown, or it could not be told. Text only; templates escape it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from podbench.model.summary import (
+    AaCheck,
+    Blame,
+    Comparison,
+    LossSummary,
+    OverlayTax,
+)
+from podbench_report import metrics, names, numbers
+
+LAB_HEADING = "network namespaces on one machine, not your cluster"
+_GENUINE = {None, "kernel device", "routed"}
+"""Implementations that are what a cluster has; anything else is a stand-in and is named."""
+
+
+class Sentence(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement. `text` ends before the verdict, so that the page can set that word apart."""
+
+    text: str
+    verdict: str
+    theme: str = ""
+    note: str | None = None
+
+    def __str__(self) -> str:
+        """The whole sentence as plain text."""
+        note = f" {self.note}" if self.note else ""
+        return f"{self.text}: {self.verdict}.{note}"
+
+
+def is_stand_in(implementation: str | None) -> bool:
+    """True where a mode was made by something else than its own kernel device or route."""
+    return implementation not in _GENUINE
+
+
+def subject(arm: str, implementations: Mapping[str, str | None]) -> str:
+    """`VXLAN`; `IPIP (stand-in: eBPF at tc)` where the mode was not the kernel's own."""
+    how = implementations.get(names.mode_of(arm))
+    label = names.mode_label(names.mode_of(arm))
+    if names.path_of(arm) != "pod":
+        label = names.arm_label(arm)
+    return f"{label} (stand-in: {how})" if is_stand_in(how) else label
+
+
+def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sentence:
+    """The sentence for one comparison, whatever its verdict."""
+    words = metrics.metric_words(c.metric)
+    other, base = subject(c.other, implementations), subject(c.base, implementations)
+    if c.verdict in {"different", "small"} and c.ratio is not None:
+        text = f"{other} {_effect(c, words)} compared with {base}"
+    elif c.verdict == "equivalent" and c.ratio is None:
+        because = f": {c.reason}" if c.reason else ""
+        text = f"{other} and {base} in the {words.phrase}{because}"
+    elif c.verdict == "equivalent":
+        text = (
+            f"{other} changes the {words.phrase} by {numbers.percent_change(c.ratio)} compared "
+            f"with {base} ({_certainty(c)}), "
+            f"{c.reason or f'inside the margin of {numbers.margin(c.margin)}'}"
+        )
+    elif c.verdict == "not measured":
+        because = f" ({c.reason})" if c.reason else ""
+        text = f"{other} against {base}, {words.phrase}{because}"
+    else:
+        text = _open_question(c, f"Whether {other} and {base} differ in the {words.phrase}")
+    return Sentence(text=text, verdict=c.verdict, theme=words.theme, note=_note(c))
+
+
+def _effect(c: Comparison, words: metrics.Metric) -> str:
+    rises = (c.ratio or 1.0) >= 1
+    bare = c.unit == "ratio" or c.difference is None
+    amount = _times(c.ratio) if bare else numbers.quantity(abs(c.difference or 0.0), c.unit)
+    sure = _certainty(c)
+    if c.difference_ci95 is not None and not bare:
+        sure = f"{sure}; {numbers.percent_change(c.ratio)}"
+    if bare:
+        return f"{'multiplies' if rises else 'lowers'} the {words.phrase} {amount} ({sure})"
+    if words.more_is_better:
+        verb = "raises" if rises else "lowers"
+        return f"{verb} the {words.phrase} by {amount} ({sure})"
+    verb, joint = ("adds", "to") if rises else ("takes", "off")
+    return f"{verb} {amount} ({sure}) {joint} the {words.phrase}"
+
+
+def _times(ratio: float | None) -> str:
+    return (
+        numbers.NOT_MEASURED if ratio is None else f"by a factor of {numbers.quantity(ratio, '')}"
+    )
+
+
+def _certainty(c: Comparison) -> str:
+    """What stands in brackets: the interval in units if known, else in percent, and the blocks."""
+    blocks = numbers.plural(c.blocks, "block")
+    if c.difference_ci95 is not None and c.verdict in {"different", "small"}:
+        bounds = _outward(c.difference_ci95, c.difference)
+        return f"95{numbers.NBSP}% CI {numbers.interval(bounds, c.unit)}, {blocks}"
+    if c.ci95 is None:
+        return f"no interval from {blocks}"
+    bounds_text = numbers.percent_change_interval(c.ci95)
+    if c.verdict == "equivalent":
+        return f"95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+    return f"{numbers.percent_change(c.ratio)}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+
+
+def _outward(bounds: tuple[float, float], sign: float | None) -> tuple[float, float]:
+    """Bounds of a change's size: those of a reduction turn round, as its amount is shown bare."""
+    return (-bounds[1], -bounds[0]) if sign is not None and sign < 0 else bounds
+
+
+def _open_question(c: Comparison, question: str) -> str:
+    if c.ci95 is None:
+        gives = "gives" if c.blocks == 1 else "give"
+        because = f" ({c.reason})" if c.reason else ""
+        return f"{question}: {numbers.plural(c.blocks, 'block')} {gives} no interval{because}"
+    text = (
+        f"{question}: {numbers.percent_change(c.ratio)}, but anything from "
+        f"{numbers.percent_change_interval(c.ci95)} fits "
+        f"(95{numbers.NBSP}% CI, {numbers.plural(c.blocks, 'block')})"
+    )
+    if c.reason:
+        text += f"; {c.reason}"
+    if c.smallest_detectable_ratio is not None:
+        smallest = numbers.percent_change(c.smallest_detectable_ratio).lstrip("+")
+        text += f"; a change of {smallest} or more would have been seen"
+    return text
+
+
+def _note(c: Comparison) -> str | None:
+    notes = []
+    if c.verdict == "small":
+        notes.append(f"Real, but within the margin of {numbers.margin(c.margin)}.")
+    if c.disagreement:
+        notes.append("The robust twin of this interval (Hodges-Lehmann) disagrees: take care.")
+    return " ".join(notes) or None
+
+
+def not_measured(
+    comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
+) -> tuple[Sentence, ...]:
+    """One sentence for each pair of arms and reason, naming all its metrics."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for c in comparisons:
+        if c.verdict == "not measured":
+            key = (c.other, c.base, c.reason or "")
+            groups.setdefault(key, []).append(metrics.metric_words(c.metric).short)
+    out = []
+    for (other, base, reason), shorts in groups.items():
+        pair = f"{subject(other, implementations)} against {subject(base, implementations)}"
+        because = f" ({reason})" if reason else ""
+        text = f"{pair} in {_listed(shorts)}{because}"
+        out.append(Sentence(text=text, verdict="not measured", theme="Not measured"))
+    return tuple(out)
+
+
+def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> Sentence:
+    """The sentence for what a mode's pods pay over the host path of the same node pairs."""
+    words = metrics.metric_words(tax.metric)
+    who = subject(tax.mode, implementations)
+    if tax.difference is None:
+        text = f"{who} against the host path, {words.phrase}"
+        return Sentence(text=text, verdict="not measured", theme="Overlay tax")
+    size = numbers.quantity(abs(tax.difference), tax.unit)
+    bounds = None if tax.ci95 is None else _outward(tax.ci95, tax.difference)
+    sure = (
+        "no interval"
+        if bounds is None
+        else f"95{numbers.NBSP}% CI {numbers.interval(bounds, tax.unit)}"
+    )
+    rises = tax.difference >= 0
+    if words.more_is_better:
+        effect = f"{'raises' if rises else 'lowers'} the {words.phrase} by {size} ({sure})"
+    else:
+        verb, joint = ("adds", "to") if rises else ("takes", "off")
+        effect = f"{verb} {size} ({sure}) {joint} the {words.phrase}"
+    text = f"Over the host path of the same node pairs, {who} {effect}"
+    return Sentence(text=text, verdict=tax.verdict, theme="Overlay tax")
+
+
+def lede(
+    comparisons: Sequence[Comparison],
+    implementations: Mapping[str, str | None],
+    *,
+    on_lab: bool,
+    all_lost: bool = False,
+) -> tuple[str, ...]:
+    """What a hurried reader takes away: every mode's median round trip, then its goodput."""
+    if all_lost:
+        return ("Not one probe came back in any mode, so there is nothing to compare.",)
+    out: list[str] = []
+    for metric in _LEDE:
+        found = [c for c in comparisons if c.metric == metric and c.path == "pod"]
+        found = [c for c in found if not names.is_repeat(c.other) and not names.is_repeat(c.base)]
+        if any(c.ratio is not None for c in found):
+            out.append(_lede_sentence(found, implementations, on_lab=on_lab and not out))
+    return tuple(out) or ("Nothing could be compared: no two modes have figures to compare.",)
+
+
+_LEDE = ("rtt_kernel_ns.p50", "goodput_bps.tcp.p50")
+
+
+def _lede_sentence(
+    found: Sequence[Comparison], implementations: Mapping[str, str | None], *, on_lab: bool
+) -> str:
+    words = metrics.metric_words(found[0].metric)
+    parts = _listed([_lede_part(c, implementations) for c in found])
+    base = names.mode_label(names.mode_of(found[0].base))
+    place = " in this lab" if on_lab else ""
+    return f"Compared with {base}{place}, the {words.phrase} is {parts}."
+
+
+def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
+    who = subject(c.other, implementations)
+    if c.verdict == "not measured" or c.ratio is None:
+        return f"not measured under {who}"
+    sure = "no interval"
+    if c.ci95 is not None:
+        one_side = c.ci95[0] > 1 or c.ci95[1] < 1
+        shown = numbers.percent_size_interval if one_side else numbers.percent_change_interval
+        sure = f"95{numbers.NBSP}% CI {shown(c.ci95)}"
+    if c.verdict in {"equivalent", "inconclusive"}:
+        word = "equivalent" if c.verdict == "equivalent" else "undecided"
+        return f"{word} under {who} ({sure})"
+    rises = c.ratio >= 1
+    if metrics.metric_words(c.metric).more_is_better:
+        change = "higher" if rises else "lower"
+    else:
+        change = "longer" if rises else "shorter"
+    size = numbers.percent_change(c.ratio).lstrip("+" + numbers.MINUS)
+    return f"{size} {change} under {who} ({sure})"
+
+
+def loss(arm: str, losses: LossSummary, implementations: Mapping[str, str | None]) -> Sentence:
+    """The sentence for one arm's lost probes, with direction."""
+    who = subject(arm, implementations)
+    if losses.sent == 0:
+        return Sentence(text=f"Loss on {who}", verdict="not measured", theme="Loss")
+    sure = (
+        ""
+        if losses.ci95 is None
+        else f" (95{numbers.NBSP}% CI {numbers.interval(losses.ci95, 'ratio')})"
+    )
+    lost = losses.lost_forward + losses.lost_backward + losses.lost_unknown
+    if lost == 0:
+        text = f"{who} lost none of {numbers.count(losses.sent)} probes{sure}"
+        return Sentence(text=text, verdict="no loss seen", theme="Loss")
+    text = (
+        f"{who} lost {numbers.count(lost)} of {numbers.count(losses.sent)} probes, "
+        f"{numbers.share(losses.ratio)}{sure}: {numbers.count(losses.lost_forward)} on the way "
+        f"there, {numbers.count(losses.lost_backward)} on the way back, "
+        f"{numbers.count(losses.lost_unknown)} unknown, in {numbers.plural(losses.episodes, 'run')}"
+    )
+    verdict = "all lost" if lost >= losses.sent else "loss"
+    return Sentence(text=text, verdict=verdict, theme="Loss")
+
+
+def aa_check(check: AaCheck | None, floor: Mapping[str, float]) -> Sentence:
+    """What the same mode measured twice says about the run itself."""
+    if check is None or check.passed is None:
+        text = "A/A check (the same mode measured twice)"
+        return Sentence(text=text, verdict="not measured", theme="Noise floor")
+    compared = numbers.plural(check.comparisons, "comparison")
+    if check.passed:
+        text = f"The same mode measured twice came out the same in {compared}{_floor(floor)}"
+        return Sentence(text=text, verdict="A/A check passed", theme="Noise floor")
+    text = (
+        f"The same mode measured twice came out different in {check.false_alarms} of {compared}"
+        f"{_floor(floor)}; do not trust the verdicts of this run"
+    )
+    return Sentence(text=text, verdict="A/A check failed", theme="Noise floor")
+
+
+def _floor(floor: Mapping[str, float]) -> str:
+    told = [
+        f"{floor_percent(floor[m])} in {metrics.metric_words(m).short}"
+        for m in metrics.HEADLINES
+        if m in floor
+    ][:4]
+    return f"; differences below {_listed(told)} are noise here" if told else ""
+
+
+def floor_percent(ratio: float) -> str:
+    """The noise floor, 0.018 for 1.8 %, in percent."""
+    return numbers.percent_change(1 + ratio).lstrip("+")
+
+
+def blame(found: Blame, labels: Mapping[str, str]) -> Sentence:
+    """Who stands out, by how much, and on what evidence."""
+    words = metrics.metric_words(found.metric)
+    kinds = {
+        "node": "Node",
+        "pair": "Pair",
+        "host_cpu": "The CPU of host",
+        "reflector": "The reflector of",
+    }
+    who = f"{kinds[found.kind]} {labels.get(found.subject, found.subject)}"
+    size = numbers.percent_change(found.effect_ratio)
+    text = f"{who} stands out in the {words.phrase}: {size}, z = {numbers.quantity(found.z, '')}"
+    return Sentence(text=text, verdict=found.kind.replace("_", " "), note=found.evidence)
+
+
+def _listed(items: Sequence[str]) -> str:
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"
