@@ -19,6 +19,7 @@ VXLAN_OVERHEAD_BYTES = 50
 AF_BRIDGE = 7
 NUD_PERMANENT = 0x80
 NTF_SELF = 0x2
+RTPROT_KERNEL = 2
 
 
 def lay_vxlan(pool: Pool, own: PodPlan, pods: Sequence[PodPlan], underlay_mtu: int) -> None:
@@ -130,7 +131,9 @@ def remove(pool: Pool, own: PodPlan, pods: Sequence[PodPlan]) -> None:
 
     def work(netlink: Any) -> None:
         for route in list(netlink.get_routes(family=2)):
-            if f"{route.get_attr('RTA_DST')}/{route['dst_len']}" in blocks:
+            # The kernel's own route to Flannel's bridge goes with the bridge's address.
+            ours = route["proto"] != RTPROT_KERNEL
+            if ours and f"{route.get_attr('RTA_DST')}/{route['dst_len']}" in blocks:
                 netlink.route("del", **_key(route))
 
     with_netlink(own.node.name, work)
