@@ -52,7 +52,7 @@ def enter(main: Callable[[], int], control: socket.socket, outer: int, mask: Mas
         if os.getppid() != outer:
             os._exit(128 + signal.SIGKILL)
         alive, held = os.pipe()
-        first = os.fork()
+        first = syscalls.fork()
         if first == 0:
             os.close(held)
             _run(main, control, alive, lambda: _restore(handlers, mask))
@@ -121,7 +121,7 @@ def _run(
         syscalls.loopback_up()
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
-        session = os.fork()
+        session = syscalls.fork()
         if session == 0:
             for descriptor in (alive, woken, wake):
                 os.close(descriptor)

@@ -26,7 +26,7 @@ from types import FrameType
 
 import podbench
 from podbench.model import errors
-from podbench.target.lab import init
+from podbench.target.lab import init, syscalls
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals handed on to the session. It lives in a session of its own (setsid), without a terminal,
@@ -64,7 +64,7 @@ def run_isolated(main: Callable[[], int], *, paths: Sequence[Path] = ()) -> int:
         # alone.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         outer = os.getpid()
-        entry = os.fork()
+        entry = syscalls.fork()
         if entry == 0:
             ours.close()
             init.enter(main, theirs, outer, blocked)

@@ -104,8 +104,7 @@ def plan_pods(pool: Pool, nodes: Sequence[NodePlan], layout: str) -> tuple[PodPl
     network = ipaddress.IPv4Network(pool.cidr)
     prefix = BLOCK_PREFIX[layout]
     blocks = 1 << max(0, prefix - network.prefixlen)
-    # Block 0 stays free: n1 has block 1, which people can read off the address.
-    if network.prefixlen > prefix or blocks <= len(nodes):
+    if network.prefixlen > prefix or blocks < len(nodes):
         raise LabError(
             f"pool {pool.cidr} has no /{prefix} block for each of {len(nodes)} nodes",
             advice=f"use a pool of at least /{prefix - len(nodes).bit_length()}",
@@ -116,7 +115,9 @@ def plan_pods(pool: Pool, nodes: Sequence[NodePlan], layout: str) -> tuple[PodPl
 
 
 def _plan_pod(pool: Pool, node: NodePlan, network: ipaddress.IPv4Network, prefix: int) -> PodPlan:
-    first = network[node.number << (32 - prefix)]
+    # n1 has block 1, which people can read off the address; block 0 is the last to be used.
+    number = node.number % (1 << (prefix - network.prefixlen))
+    first = network[number << (32 - prefix)]
     name = f"{node.name}-{pool.mode}"
     # Calico names a pod's host end by a digest, to fit IFNAMSIZ; so do the bridge plugins.
     stem = "cali" if prefix == BLOCK_PREFIX["calico"] else "veth"

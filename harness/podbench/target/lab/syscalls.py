@@ -8,6 +8,7 @@ import ctypes
 import os
 import socket
 import struct
+import warnings
 from fcntl import ioctl
 from pathlib import Path
 
@@ -32,6 +33,17 @@ def _check(result: int, call: str) -> None:
     if result != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{call}: {os.strerror(code)}")
+
+
+def fork() -> int:
+    """os.fork, quiet about threads that libraries keep (OpenBLAS's; Python 3.12 warns of them).
+
+    Such threads do not exist in the child, which therefore may enter a user or mount namespace even
+    where its parent may not (setns(2)). Python code must not run in other threads at this moment.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def unshare(flags: int) -> None:
