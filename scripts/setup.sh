@@ -192,7 +192,7 @@ pip_install() {
     local pip=("$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check
         --progress-bar off -c "$constraints")
     # The build backend comes from the same pins as the rest, so no isolated build that would fetch another.
-    (cd -- "$root" && PIP_USER=0 "${pip[@]}" hatchling editables >&2 &&
+    (cd -- "$root" && PIP_USER=0 "${pip[@]}" hatchling >&2 &&
         PIP_USER=0 "${pip[@]}" --no-build-isolation --editable ".[$1]" >&2)
 }
 
