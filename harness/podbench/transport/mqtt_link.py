@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 KEEPALIVE_S = 600
 """Pings would cross the wire while a round measures; a Unix socket shows a death at once anyway."""
 REACH_S = 10.0
-"""How long one attempt to connect, or one acknowledgement, may take."""
+"""How long an acknowledgement may take, and the orchestrator's patience with its broker."""
+GREET_S = 3.0
+"""A broker that dies between accepting and greeting is not noticed otherwise: then try anew."""
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 5.0
 IN_FLIGHT = 20
@@ -75,6 +77,7 @@ class Link:
         self._receive = receive
         self._greeting = greeting
         self._client: aiomqtt.Client | None = None
+        self._broken = asyncio.Event()
         self.up = asyncio.Event()
         self.trouble = "not tried yet"
         self.when_down: Callable[[], None] = lambda: None
@@ -89,20 +92,23 @@ class Link:
             identifier=self._identifier,
             protocol=aiomqtt.ProtocolVersion.V5,
             will=_will(self._greeting) if self._greeting else None,
-            timeout=REACH_S,
+            timeout=GREET_S,
             keepalive=KEEPALIVE_S,
             max_inflight_messages=IN_FLIGHT,
         ) as client:
             for topic in self._filters:
                 await client.subscribe(topic, qos=QOS)
-            self._client = client
             if self._greeting is not None:
-                await self.publish(self._greeting.topic, self._greeting.hello, retain=True)
+                await client.publish(
+                    self._greeting.topic, self._greeting.hello, qos=QOS, retain=True
+                )
+            self._client, self._broken = client, asyncio.Event()
             self.up.set()
             try:
                 yield client
             finally:
                 self.up.clear()
+                self._broken.set()
                 self._client = None
                 self.when_down()
 
@@ -134,13 +140,21 @@ class Link:
         """
         if self._client is None:
             raise TransportError(f"broker {self._endpoint}: not connected ({self.trouble})")
-        try:
-            await self._client.publish(
-                topic,
-                payload,
-                qos=QOS,
-                retain=retain,
-                properties=_expiring(PacketTypes.PUBLISH, expiry_s) if expiry_s else None,
+        expiry = _expiring(PacketTypes.PUBLISH, expiry_s) if expiry_s else None
+        sending = asyncio.ensure_future(
+            self._client.publish(
+                topic, payload, qos=QOS, retain=retain, properties=expiry, timeout=REACH_S
             )
+        )
+        # aiomqtt waits for the acknowledgement even when the connection is gone.
+        broken = asyncio.ensure_future(self._broken.wait())
+        try:
+            await asyncio.wait({sending, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise TransportError(f"broker {self._endpoint}: the connection broke")
+            sending.result()
         except aiomqtt.MqttError as error:
             raise TransportError(f"broker {self._endpoint}: {error}") from error
+        finally:
+            broken.cancel()
+            sending.cancel()
