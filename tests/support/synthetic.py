@@ -53,7 +53,7 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
     slow_node: dict[str, float] = {}
     """Factor on every round trip that touches a node."""
     loss_forward: dict[str, float] = {}
-    """By arm name."""
+    """By arm name; its A/A repeat loses as much."""
     loss_backward: dict[str, float] = {}
     line_rate_bps: float = 1e10
     goodput_run_sd: float = 0.01
@@ -131,8 +131,9 @@ class Maker:
         reflector = 20_000.0 * np.exp(rng.normal(0, 0.2, n))
         own = truth.app_extra_ns * np.exp(rng.normal(0, 0.25, n) + (rng.random(n) < 0.01) * 2.0)
         draw = rng.random(n)
-        forward = truth.loss_forward.get(arm, 0.0)
-        backward = forward + truth.loss_backward.get(arm, 0.0)
+        named = arm.partition("#")[0]
+        forward = truth.loss_forward.get(named, 0.0)
+        backward = forward + truth.loss_backward.get(named, 0.0)
         status = np.where(draw < forward, "lost_forward", "ok")
         status = np.where((draw >= forward) & (draw < backward), "lost_backward", status)
         back = status == "ok"

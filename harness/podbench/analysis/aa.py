@@ -63,7 +63,7 @@ def check(decisions: Sequence[Decision]) -> AaCheck:
     adjusted = holm([decision.p_value or 0.0 for decision in testable])
     alarms = sum(
         decision.verdict is Word.DIFFERENT and p < SIGNIFICANCE
-        for decision, p in zip(testable, adjusted, strict=True)
+        for decision, p in zip(testable, adjusted.tolist(), strict=True)
     )
     return AaCheck(passed=alarms == 0, comparisons=len(testable), false_alarms=alarms)
 

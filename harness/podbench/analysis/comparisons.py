@@ -108,10 +108,13 @@ def below_floor(
             "this measurement can resolve",
         )
     if floor_log is not None and effect <= floor_log:
-        return unresolved(
-            decision, f"within the A/A noise floor of {np.expm1(floor_log):.1%} of this run"
-        )
+        return unresolved(decision, f"within this run's A/A noise floor, {_show_floor(floor_log)}")
     return decision
+
+
+def _show_floor(floor_log: float) -> str:
+    ratio = float(np.exp(floor_log))
+    return f"{100 * (ratio - 1):.2g} %" if ratio < 2.0 else f"a factor of {ratio:.2g}"
 
 
 def compare(
@@ -141,7 +144,9 @@ def compare(
 def _why_no_block(metric: Metric, arms: tuple[str, str], tables: Tables) -> str:
     missing = [arm for arm in arms if not tables.has(arm, metric)]
     if missing:
-        return f"no sample of {' and '.join(missing)}"
+        sent = any(of in missing for of, _ in tables.losses)
+        names = " and ".join(missing)
+        return f"no probe of {names} came back" if sent else f"no sample of {names}"
     if metric.tail_rule:
         return f"too few samples in a block beyond quantile {metric.q} (10 are needed)"
     return "no pair was measured in both arms of one block"

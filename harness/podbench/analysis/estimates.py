@@ -75,11 +75,7 @@ def rate_moments(rates: Mapping[str, Cells]) -> dict[tuple[str, str], Moments]:
 def _interval(series: BlockSeries, arm: str) -> Interval | None:
     logs = series.logs[series.arms.index(arm)]
     found = intervals.mean_interval(logs)
-    if found is None:
-        return None
-    with np.errstate(over="ignore"):
-        low, high = np.exp(found)
-    return float(low), float(min(high, np.finfo(np.float64).max))
+    return None if found is None else intervals.scaled(1.0, found)
 
 
 def _estimate(metric: Metric, arm: str, series: BlockSeries, moments: Moments) -> Estimate:

@@ -80,6 +80,17 @@ def mean_interval(d: FloatArray, level: float = 0.95) -> Interval | None:
     return bca_interval(d, level) if len(d) >= BCA_FROM_BLOCKS else t_interval(d, level)
 
 
+def scaled(value: float, spread: Interval) -> Interval:
+    """The interval of a positive value, given one for the deviation of its logarithm.
+
+    Bounds beyond what a float can hold are cut to it: JSON has no infinity.
+    """
+    largest = float(np.finfo(np.float64).max)
+    with np.errstate(over="ignore"):
+        low, high = value * np.exp(spread[0]), value * np.exp(spread[1])
+    return float(low), min(float(high), largest)
+
+
 def hodges_lehmann(d: FloatArray) -> float:
     """Median of the Walsh averages: where the values are centred, whatever their outliers.
 

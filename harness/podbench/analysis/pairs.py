@@ -77,11 +77,7 @@ def _interval(by_block: Sequence[FloatArray], value: float | None, q: float) -> 
     found = [quantiles.quantile(part, q) for part in by_block]
     logs = np.log(np.array([v for v in found if v is not None and v > 0.0], dtype=np.float64))
     spread = intervals.t_interval(logs - logs.mean()) if len(logs) else None
-    if spread is None:
-        return None
-    with np.errstate(over="ignore"):
-        low, high = value * np.exp(spread[0]), value * np.exp(spread[1])
-    return float(low), float(min(high, np.finfo(np.float64).max))
+    return None if spread is None else intervals.scaled(value, spread)
 
 
 def _is_coarse(parts: Sequence[FloatArray], value: float | None, q: float) -> bool:

@@ -15,7 +15,10 @@ import pandas as pd
 
 from podbench.analysis import (
     aa,
+    blame,
     comparisons,
+    cpu,
+    data_doubts,
     doubts,
     estimates,
     goodput,
@@ -28,6 +31,7 @@ from podbench.analysis import (
     streams,
     tax,
     timeline,
+    transfers,
     variation,
 )
 from podbench.analysis.blocks import Cells
@@ -38,6 +42,9 @@ from podbench.model.summary import (
     AaCheck,
     ArmSummary,
     Comparison,
+    Doubt,
+    Encapsulation,
+    Estimate,
     NodeSummary,
     Pair,
     StealRatio,
@@ -52,13 +59,15 @@ class _Measured(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     values: dict[str, npt.NDArray[np.float64]]
     tables: comparisons.Tables
     rates: dict[str, Cells]
+    done: tuple[transfers.Transfer, ...]
     zero_ns: int
 
 
 def _read(inputs: Inputs) -> _Measured:
     probes = streams.read(inputs.latency)
     values = series.values_of(probes)
-    rates = goodput.cells_of(goodput.transfer_intervals(inputs.throughput))
+    summed = transfers.intervals(inputs.throughput)
+    rates = transfers.cells_of(summed)
     tables = comparisons.Tables(
         cells={**series.cells_of(probes, values), **rates}, losses=loss_table.table(probes)
     )
@@ -67,6 +76,7 @@ def _read(inputs: Inputs) -> _Measured:
         values=values,
         tables=tables,
         rates=rates,
+        done=transfers.transfers(summed),
         zero_ns=timeline.zero_mono_ns(inputs.visits, probes, inputs.host),
     )
 
@@ -125,7 +135,7 @@ def _pairs(inputs: Inputs, measured: _Measured) -> tuple[Pair, ...]:
             jitter_ns=variation.rfc3550_jitter_ns(probes.kernel_ns, arrival, probes.starts),
             losses=measured.tables.losses,
             rates=measured.rates,
-            retransmits=goodput.retransmit_ratios(inputs.throughput),
+            retransmits=transfers.retransmit_ratios(inputs.throughput),
             proofs=proofs.of_pairs(inputs.proofs),
         )
     )
@@ -157,32 +167,70 @@ def _status(inputs: Inputs, check: AaCheck) -> Literal["complete", "partial", "i
     return "partial" if missing or inputs.interrupted else "complete"
 
 
-def analyse(inputs: Inputs) -> Bundle:
-    """All figures of a run, from its samples.
+class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What the tables say once they are judged."""
 
-    Args:
-        inputs: facts and tables; any table may be None or empty.
-    """
-    measured = _read(inputs)
+    arms: tuple[ArmSummary, ...]
+    names: tuple[str, ...]
+    """Measured arms."""
+    figures: tuple[Estimate, ...]
+    points: tuple[BlockPoint, ...]
+    mesh: tuple[Pair, ...]
+    compared: tuple[Comparison, ...]
+    floors: dict[str, float]
+    check: AaCheck
+    wrapped: tuple[Encapsulation, ...]
+    paid: cpu.Prices
+
+
+def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     arms = _arms(inputs, measured)
     names = tuple(arm.arm for arm in arms if arm.status == "measured")
     compared, floors, check = _comparisons(arms, measured.tables)
     moments = estimates.latency_moments(measured.probes, measured.values)
     moments |= estimates.rate_moments(measured.rates)
-    figures, points = estimates.table(
-        measured.tables.cells, moments, names, timeline.orders(inputs.visits)
-    )
+    cells = measured.tables.cells
+    figures, points = estimates.table(cells, moments, names, timeline.orders(inputs.visits))
     figures += estimates.of_loss(measured.tables.losses, names)
-    logs = {metric: float(floor) for metric, floor in floors.items()}
-    mesh = _pairs(inputs, measured)
-    wrapped = goodput.encapsulation(arms, measured.rates["goodput_bps.tcp"], inputs.shaped_rate_bps)
-    summary = Summary(
+    modes = tuple(arm.mode for arm in arms if arm.path == "pod" and "#" not in arm.arm)
+    return _Judged(
+        arms=arms,
+        names=names,
+        figures=tuple(figures),
+        points=tuple(points),
+        mesh=_pairs(inputs, measured),
+        compared=compared,
+        floors=floors,
+        check=check,
+        wrapped=goodput.encapsulation(arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps),
+        paid=cpu.prices(measured.done, measured.probes, inputs.host, modes),
+    )
+
+
+def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
+    return (
+        *doubts.of_setting(inputs, judged.arms),
+        *doubts.of_arms(judged.arms),
+        *doubts.of_proofs(inputs),
+        *doubts.of_design(inputs, judged.check),
+        *data_doubts.of_samples(measured.probes),
+        *data_doubts.of_losses(measured.tables.losses),
+        *data_doubts.of_pairs(judged.mesh),
+        *data_doubts.of_throughput(inputs.throughput, judged.wrapped),
+        *data_doubts.of_prices(judged.paid),
+        *data_doubts.of_host(inputs.host),
+    )
+
+
+def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
+    zones = {node.name: node.zone for node in inputs.nodes}
+    return Summary(
         run_id=inputs.run_id,
         name=inputs.name,
         labels=inputs.labels,
         started=inputs.started,
         ended=inputs.ended,
-        status=_status(inputs, check),
+        status=_status(inputs, judged.check),
         target=inputs.target,
         cni=inputs.cni,
         versions=inputs.versions,
@@ -190,42 +238,38 @@ def analyse(inputs: Inputs) -> Bundle:
         seed=inputs.seed,
         nodes=_nodes(inputs.nodes, inputs.host),
         method=inputs.method,
-        arms=arms,
-        estimates=tuple(figures),
-        pairs=mesh,
-        comparisons=compared,
-        overlay_tax=tax.table(measured.tables, names, logs),
-        noise_floor={metric: float(np.expm1(floor)) for metric, floor in floors.items()},
-        aa_check=check,
-        encapsulation=wrapped,
-        warnings=(
-            *doubts.of_setting(inputs, arms),
-            *doubts.of_arms(arms),
-            *doubts.of_proofs(inputs),
-            *doubts.of_design(inputs, check),
-            *doubts.of_samples(measured.probes),
-            *doubts.of_pairs(mesh),
-            *doubts.of_throughput(inputs.throughput, wrapped),
-            *doubts.of_host(inputs.host),
-        ),
+        arms=judged.arms,
+        estimates=judged.figures,
+        pairs=judged.mesh,
+        comparisons=judged.compared,
+        overlay_tax=tax.table(measured.tables, judged.names, judged.floors),
+        noise_floor={name: float(np.expm1(log)) for name, log in judged.floors.items()},
+        aa_check=judged.check,
+        blame=blame.blame(judged.mesh, measured.probes, zones),
+        encapsulation=judged.wrapped,
+        cpu_price=judged.paid.prices,
+        warnings=_warnings(inputs, measured, judged),
     )
-    return _bundle(inputs, measured, summary, tuple(points))
 
 
-def _bundle(
-    inputs: Inputs, measured: _Measured, summary: Summary, points: tuple[BlockPoint, ...]
-) -> Bundle:
-    names = tuple(arm.arm for arm in summary.arms if arm.status == "measured")
+def analyse(inputs: Inputs) -> Bundle:
+    """All figures of a run, from its samples.
+
+    Args:
+        inputs: facts and tables; any table may be None or empty.
+    """
+    measured = _read(inputs)
+    judged = _judge(inputs, measured)
     cells = measured.tables.cells
     return Bundle(
-        summary=summary,
+        summary=_summary(inputs, measured, judged),
         plan=inputs.plan,
-        tails=shapes.tails(cells, names),
-        block_points=points,
+        tails=shapes.tails(cells, judged.names),
+        block_points=judged.points,
         visits=timeline.visits(inputs.visits, measured.zero_ns),
         timeline=timeline.points(measured.probes, inputs.host, measured.zero_ns),
         episodes=timeline.loss_episodes(measured.probes, measured.zero_ns),
-        loaded=shapes.loaded(cells, names),
+        loaded=shapes.loaded(cells, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
         faults_injected=inputs.faults_injected,

@@ -62,6 +62,8 @@ def orders(spans: Sequence[VisitSpan]) -> dict[tuple[int, str], int]:
 def _per_second_p99(second: IntArray, values: FloatArray) -> dict[int, float]:
     keep = np.isfinite(values)
     second, values = second[keep], values[keep]
+    if len(second) == 0:
+        return {}
     order = np.lexsort((values, second))
     second, values = second[order], values[order]
     names, first = np.unique(second, return_index=True)

@@ -167,7 +167,7 @@ def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95,
     return Decision(
         verdict=verdict,
         ratio=ratio,
-        ci95=None if interval is None else _exp(interval),
+        ci95=None if interval is None else intervals.scaled(1.0, interval),
         blocks=len(d),
         p_value=intervals.t_p_value(d),
         disagreement=twins_disagree(d),
@@ -175,13 +175,6 @@ def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95,
         blocks_needed=needed,
         reason=_what_is_missing(verdict, len(d), needed),
     )
-
-
-def _exp(interval: Interval) -> Interval:
-    with np.errstate(over="ignore"):
-        low, high = np.exp(interval)
-    largest = np.finfo(np.float64).max
-    return float(low), float(min(high, largest))
 
 
 def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | None:

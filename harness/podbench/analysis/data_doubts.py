@@ -1,0 +1,188 @@
+"""Doubts that the tables themselves raise: samples, quantiles, transfers, CPU.
+
+One function per table, each yields what it found (`doubts.Code`). Neighbour: `doubts`, for the run.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from podbench.analysis.cpu import Prices
+from podbench.analysis.doubts import Code
+from podbench.analysis.loss_table import LossTable, of_arm
+from podbench.analysis.streams import Streams
+from podbench.model.summary import Doubt, Encapsulation, Pair
+
+INVALID_LIMIT = 0.02
+"""More than 2 % of an arm's samples invalid: the run is flagged (exit code 3)."""
+STEAL_LIMIT = 0.05
+"""A hypervisor that takes 5 % of a second's CPU moves the p99 of anything measured in it."""
+CPU_BOUND_RATIO = 0.9
+CEILING_SLACK = 0.01
+"""One point of the line rate: interval edges and shaper bursts."""
+LATE_LIMIT = 0.02
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.2g} %"
+
+
+def of_samples(streams: Streams) -> Iterable[Doubt]:
+    """Samples the instrument itself doubts."""
+    if streams.unusable:
+        yield Doubt(
+            code=Code.SAMPLES_UNUSABLE,
+            message=f"{streams.unusable} rows name no place or no send time and were left out",
+        )
+    if streams.impossible:
+        yield Doubt(
+            code=Code.IMPOSSIBLE_VALUES,
+            message=f"{streams.impossible} round trips were not above zero and were left out",
+            advice="look for a clock that was set during the run",
+        )
+    arm_of_row = np.array([key.arm for key in streams.keys], dtype=object)[streams.stream_of_row]
+    for arm in streams.arms:
+        rows = arm_of_row == arm
+        invalid = float(1.0 - streams.valid[rows].mean())
+        if invalid > 0.0:
+            yield Doubt(
+                code=Code.SAMPLES_INVALID if invalid > INVALID_LIMIT else Code.SAMPLES_LEFT_OUT,
+                message=f"{arm}: {_percent(invalid)} of the samples are not valid and left out",
+                advice="see invalid_reason in samples/latency",
+                evidence=f"{int((~streams.valid[rows]).sum())} of {int(rows.sum())}",
+            )
+    yield from _late(streams)
+    yield from _stamps(streams)
+
+
+def _late(streams: Streams) -> Iterable[Doubt]:
+    """Probes sent more than half a gap after they were due (the gap: the stream's median)."""
+    if not streams.keys:
+        return
+    late = 0
+    for first, last in zip(streams.starts[:-1], streams.starts[1:], strict=True):
+        if last - first > 2:
+            gap = float(np.median(np.diff(streams.mono_ns[first:last])))
+            late += int((streams.late_ns[first:last] > gap / 2.0).sum())
+    share = late / len(streams.mono_ns)
+    if share > LATE_LIMIT:
+        yield Doubt(
+            code=Code.LATE_SENDERS,
+            message=f"{_percent(share)} of the probes left more than half a gap late",
+            advice="less load on the machine, or --spin",
+        )
+
+
+def _stamps(streams: Streams) -> Iterable[Doubt]:
+    sources, counts = np.unique(
+        streams.stamp_source[pd.notna(streams.stamp_source)].astype(str), return_counts=True
+    )
+    other = {s: int(n) for s, n in zip(sources, counts, strict=True) if s not in {"kernel", "nic"}}
+    if other:
+        yield Doubt(
+            code=Code.STAMP_SOURCE,
+            message="not all round trips are stamped by the kernel's driver: "
+            + ", ".join(f"{n} by {s}" for s, n in sorted(other.items())),
+            advice="compare rtt_kernel_ns only between arms with the same source",
+        )
+
+
+def of_losses(losses: LossTable) -> Iterable[Doubt]:
+    """Arms that never got an answer."""
+    for arm in sorted({of for of, _ in losses}):
+        summary = of_arm(losses, arm)
+        if summary is not None and summary.ratio == 1.0:
+            yield Doubt(
+                code=Code.ARM_SILENT,
+                message=f"{arm}: every one of {summary.sent} probes was lost",
+                advice="look at the proof and the routes of this mode",
+            )
+
+
+def of_pairs(pairs: Sequence[Pair]) -> Iterable[Doubt]:
+    """Quantiles whose tails hold fewer than 10 effective samples."""
+    coarse: dict[str, int] = {}
+    for pair in pairs:
+        if pair.rtt_kernel_ns is not None:
+            for name in pair.rtt_kernel_ns.coarse:
+                coarse[name] = coarse.get(name, 0) + 1
+    if coarse:
+        yield Doubt(
+            code=Code.COARSE_QUANTILES,
+            message="some pairs' quantiles rest on fewer than 10 effective samples beyond them",
+            advice="read them as coarse; intervals come from blocks and are not affected",
+            evidence=", ".join(f"{name}: {n} pairs" for name, n in sorted(coarse.items())),
+        )
+
+
+def of_throughput(
+    throughput: pd.DataFrame | None, encapsulation: Sequence[Encapsulation]
+) -> Iterable[Doubt]:
+    """Transfers that failed, were CPU-bound, or beat arithmetic."""
+    for one in encapsulation:
+        measured, ceiling = one.measured_goodput_share, one.predicted_goodput_share
+        beyond = one.share_of == "shaped rate" and measured is not None and ceiling is not None
+        if beyond and (measured or 0.0) > (ceiling or 0.0) + CEILING_SLACK:
+            yield Doubt(
+                code=Code.ABOVE_CEILING,
+                message=f"{one.mode}: goodput is above what its headers allow at this link rate",
+                advice="a wrong assumption about the link, or offloads behind the shaper",
+                evidence=f"{measured:.2%} measured, {ceiling:.2%} possible",
+            )
+    if throughput is None or throughput.empty:
+        return
+    if "status" in throughput:
+        failed = throughput[throughput["status"].fillna("ok") != "ok"]
+        for reason, n in failed["reason"].fillna("no reason given").value_counts().items():
+            yield Doubt(
+                code=Code.TRANSFER_FAILED, message=f"{n} transfers failed", evidence=str(reason)
+            )
+    cpu = throughput[["cpu_local_ratio", "cpu_remote_ratio"]].max(axis=1)
+    bound = throughput[(pd.to_numeric(cpu) > CPU_BOUND_RATIO).fillna(value=False)]
+    if not bound.empty:
+        yield Doubt(
+            code=Code.CPU_BOUND,
+            message="iperf3 used over 90 % of a core: these transfers measure a CPU, not a path",
+            advice="read goodput as this machine's, and look at cpu_price",
+            evidence=", ".join(sorted(bound["arm"].astype(str).unique())),
+        )
+
+
+def of_prices(paid: Prices) -> Iterable[Doubt]:
+    """What a packet is in `cpu_price`."""
+    if paid.by_segments:
+        yield Doubt(
+            code=Code.PACKETS_ARE_SEGMENTS,
+            message="cores_per_mpps counts TCP segments of the maximum size, not small packets",
+            advice="add the small-packet probe to --probes",
+        )
+
+
+def of_host(host: pd.DataFrame | None) -> Iterable[Doubt]:
+    """What the machine did to the measurement."""
+    if host is None or host.empty:
+        return
+    if "cpu_steal_ratio" in host:
+        high = (pd.to_numeric(host["cpu_steal_ratio"]) > STEAL_LIMIT).fillna(value=False)
+        if bool(high.any()):
+            yield Doubt(
+                code=Code.HIGH_STEAL,
+                message="the hypervisor took more than 5 % of the CPU in "
+                f"{_percent(float(high.mean()))} of the ticks",
+                advice="rtt_app_ns feels this; rtt_kernel_ns hardly",
+                evidence=f"at most {float(host['cpu_steal_ratio'].max()):.0%}",
+            )
+    counters = (
+        (Code.THROTTLED, "cfs_throttled_ns", "the probes' control group was throttled"),
+        (Code.SOFTNET_DROPS, "softnet_dropped", "packets were dropped at a CPU's backlog"),
+        (
+            Code.RCVBUF_ERRORS,
+            "udp_rcvbuf_errors",
+            "datagrams were dropped at a full receive buffer",
+        ),
+    )
+    for code, column, message in counters:
+        total = float(pd.to_numeric(host[column]).sum()) if column in host else 0.0
+        if total > 0:
+            yield Doubt(code=code, message=message, evidence=f"{column}: {total:.0f}")
