@@ -76,7 +76,7 @@ def host_checks() -> list[Check]:
         iperf3(),
         bird(),
         mosquitto(),
-        program("ip", "iproute2", "looking around in the lab; trying IPIP without root"),
+        program("ip", "iproute2", "the lab"),
         cores(),
         throttling(),
         steal(),
@@ -176,7 +176,7 @@ def program(name: str, package: str, needed_for: str) -> Check:
         ok=path is not None,
         found=path or "not installed",
         needed_for=needed_for,
-        need=Need.ADVICE,
+        need=Need.RUN,
         package=package,
     )
 

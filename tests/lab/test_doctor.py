@@ -1,0 +1,44 @@
+"""`bench doctor` on this very machine: what it tries really happens, and leaves nothing behind."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from support.bench import bench, lab_trouble
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
+]
+
+
+def _devices() -> set[str]:
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+def test_a_machine_that_builds_labs_is_told_so() -> None:
+    """Namespaces, VXLAN, stamps and programs are found; the exit code follows from the checks."""
+    before = _devices()
+    done = bench("doctor", "--json", "--instrument", timeout_s=60)
+    document = json.loads(done.stdout)
+    by_name = {check["name"]: check for check in document["checks"]}
+    assert done.returncode == document["exit_code"]
+    assert done.returncode in {0, 3}
+    for name in ("namespaces", "VXLAN", "veth stamps", "iperf3 JSON", "BIRD", "mosquitto", "HTB"):
+        assert by_name[name]["ok"] is True, by_name[name]
+    assert ("root" in by_name["namespaces"]["found"]) is (os.geteuid() == 0)
+    assert {"clock step", "sleep lateness", "loopback"} <= set(by_name)
+    assert _devices() == before
+
+
+def test_ipip_is_not_claimed_without_an_implementation() -> None:
+    """All three modes means that IPIP is real here: a kernel device or the programs at tc."""
+    done = bench("doctor", "--json", timeout_s=60)
+    document = json.loads(done.stdout)
+    (ipip,) = [check for check in document["checks"] if check["name"] == "IPIP"]
+    if ipip["ok"]:
+        assert ipip["found"] in {"kernel device", "eBPF at tc"}
+    else:
+        assert document["exit_code"] != 0
+        assert "IPIP" in ipip["found"]
