@@ -67,7 +67,9 @@ def directions_by_counter(
     """Fates of one flow's probes from the reflector's counter alone.
 
     Between two replies that no reordering crosses, the counter tells how many requests arrived.
-    If all or none of the missing ones did, each one's direction is certain; else it is unknown.
+    If all or none of the missing ones did, each one's direction follows; else it is unknown. This
+    takes the lost ones for in order: more requests between two replies than can be show that one
+    came late, and then no gap before it is called forward. Only the log is certain per packet.
 
     Args:
         seq_count: Probes sent, sequence numbers 0 to seq_count - 1.
@@ -86,12 +88,17 @@ def directions_by_counter(
     low = np.minimum.accumulate(counter[::-1])[::-1]
     high = np.maximum.accumulate(counter)
     clean = (high == counter) & (low == counter) if final is not None else _clean_open(counter)
+    surplus = clean[:-1] & clean[1:] & (np.diff(counter) > np.diff(s))
+    doubtful = int(s[np.flatnonzero(surplus)[-1]]) if surplus.any() else -1
     for i in np.flatnonzero(np.diff(s) > 1):
         missing = slice(int(s[i]) + 1, int(s[i + 1]))
         if clean[i] and clean[i + 1]:
             arrived = int(counter[i + 1] - counter[i] - 1)
             size = missing.stop - missing.start
-            fate[missing] = FORWARD if arrived == 0 else BACKWARD if arrived == size else UNKNOWN
+            if arrived == 0 and int(s[i]) >= doubtful:
+                fate[missing] = FORWARD
+            elif arrived == size:
+                fate[missing] = BACKWARD
     fate[seq[(seq >= 0) & (seq < seq_count)]] = OK
     return fate
 

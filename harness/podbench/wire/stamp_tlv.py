@@ -40,7 +40,6 @@ FOLLOW_UP_REPLY = struct.Struct("!BBHIQB3x")
 METHOD_SOFTWARE = 2
 """Timestamping method: software, taken locally (RFC 8972 table 9)."""
 
-_KNOWN = {EXTRA_PADDING, FOLLOW_UP, HMAC}
 _LENGTHS = {FOLLOW_UP: FOLLOW_UP_VALUE.size, HMAC: stamp.HMAC_BYTES}
 
 
@@ -144,7 +143,7 @@ def answer(
 ) -> bytes:
     """The reply's tail for a request's tail, of the same length.
 
-    Types 1, 7 and 8 are understood; others are echoed with U set. A malformed TLV gets M and ends
+    Types 1 and 7 are understood, and 8 where there is a key; others are echoed with U set. A malformed TLV gets M and ends
     the parsing; TLVs whose HMAC does not fit all get I, none is used (RFC 8972 sections 4, 4.8).
 
     Args:
@@ -161,8 +160,9 @@ def answer(
         for start, _, _ in spans:
             out[start] = tail[start] | I_FLAG
         return bytes(out)
+    known = {EXTRA_PADDING, FOLLOW_UP} | ({HMAC} if key is not None else set())
     for start, kind, end in spans:
-        out[start] = 0 if kind in _KNOWN else U_FLAG
+        out[start] = 0 if kind in known else U_FLAG
         if kind == FOLLOW_UP:
             told = follow_up()
             out[start + HEADER_BYTES : end] = (
@@ -175,7 +175,7 @@ def answer(
                 sequences[1].to_bytes(4, "big") + out[:start], key
             )
     if malformed is not None:
-        out[malformed] = M_FLAG | (0 if tail[malformed + 1] in _KNOWN else U_FLAG)
+        out[malformed] = M_FLAG | (0 if tail[malformed + 1] in known else U_FLAG)
     return bytes(out)
 
 
