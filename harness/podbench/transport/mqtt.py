@@ -261,7 +261,7 @@ async def serve_agent(
     status: messages.AgentStatus,
     handler: Handler,
     stop: asyncio.Event,
-    grace_s: float = 1.0,
+    grace_s: float = 0.5,
 ) -> None:
     """Serves one agent's commands until `stop` is set; waits for the broker as long as it takes.
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +15,9 @@ from podbench.model.nodes import AgentId
 from podbench.transport import mqtt
 from podbench.transport.base import Handler, Reply
 from podbench.transport.broker import private_broker
-from podbench.wire import batches, messages
+from podbench.transport.endpoint import parse_broker
+from podbench.transport.mqtt_link import Link
+from podbench.wire import batches, messages, topics
 
 pytestmark = pytest.mark.skipif(
     shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
@@ -200,6 +203,47 @@ def test_other_message_format_is_refused(short_dir: Path) -> None:
             await agent.end()
 
     asyncio.run(scene())
+
+
+def test_garbage_is_ignored_and_other_formats_are_answered(short_dir: Path) -> None:
+    """Garbage changes nothing, a foreign format is told so, a repeated request is done once."""
+    asked: list[messages.Command] = []
+
+    async def handler(command: messages.Command) -> Reply:
+        asked.append(command)
+        return await done(command)
+
+    async def scene() -> list[messages.Response]:
+        responses: list[messages.Response] = []
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            stranger = Link(
+                parse_broker(f"unix://{socket}"),
+                "stranger",
+                [topics.all_answers(RUN)],
+                lambda _, payload: responses.append(messages.decode_response(payload)),
+            )
+            running = asyncio.create_task(stranger.run())
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+                await fleet.wait_ready([N1], 5)
+                await stranger.up.wait()
+                once = messages.encode(messages.Request(id=5, command=messages.Stop()))
+                foreign = msgspec.msgpack.encode({"id": 6, "format": 99})
+                for payload in (b"", b"garbage", foreign, once, once):
+                    await stranger.publish(topics.command(RUN, N1), payload)
+                    await stranger.publish(topics.status(RUN, N1), b"garbage")
+                await fleet.ask(N1, messages.CollectCounters(), 5)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await agent.end()
+        return responses
+
+    by_id = {response.id: response for response in asyncio.run(scene())}
+
+    assert asked == [messages.Stop(), messages.CollectCounters()]
+    assert isinstance(by_id[6].answer, messages.Failed)
+    assert "format 99" in by_id[6].answer.reason
+    assert by_id[5].answer == messages.Done(facts={"command": "Stop"})
 
 
 def test_both_sides_survive_the_broker(short_dir: Path) -> None:
