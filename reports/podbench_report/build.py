@@ -16,7 +16,7 @@ from markupsafe import Markup
 import podbench
 from podbench.analysis.bundle import Bundle
 from podbench.model.errors import ReportError
-from podbench_report import palette
+from podbench_report import numbers, palette, wording
 from podbench_report.sections import (
     appendix,
     blame,
@@ -77,7 +77,6 @@ def render(bundle: Bundle) -> str:
                 script=Markup(script),  # noqa: S704 - our own file
                 contents=_CONTENTS,
                 steps=palette.STEPS,
-                zones=view.has_zones,
                 header=header.build(view),
                 found=found.build(view),
                 untold=untold.build(view),
@@ -126,13 +125,21 @@ def write(bundle: Bundle, path: Path) -> None:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("podbench_report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["glue"] = _glue
+    environment.filters["full_stop"] = wording.full_stop
+    return environment
+
+
+def _glue(text: str) -> str:
+    """Keeps the two ends of an interval on one line: browsers break after an en dash."""
+    return text.replace(numbers.EN_DASH, f"{numbers.EN_DASH}\u2060")
 
 
 @functools.cache

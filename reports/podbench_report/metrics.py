@@ -71,7 +71,10 @@ HEADLINES = (
     "small_packets_pps.p50",
     "loss.ratio",
 )
-"""In the order sentences are told. Metrics outside are in the table of all comparisons only."""
+"""The order of metrics wherever several are shown; others come after."""
+
+SENTENCES = tuple(m for m in HEADLINES if not m.startswith(("rtt_idle", "rtt_loaded")))
+"""What is told as sentences among the findings; the rest is in the table of all comparisons."""
 
 
 def metric_words(metric: str) -> Metric:

@@ -39,20 +39,27 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
-    """One scale for all of these: the unit of the largest, decimals for three digits of it.
+    """One scale for all of these: the unit of the largest, decimals for three digits of each."""
+    known = _magnitudes(values)
+    factor, shown = _step(max(known, default=0.0), _SAME_UNIT.get(unit, unit))
+    return Scale(factor, shown, _joint_decimals(known, factor))
 
-    The smallest non-zero figure keeps at least one significant digit more than none, so that a
-    column of 0.4 and 98.1 does not read 0 and 98.
-    """
-    known = [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
-    unit = _SAME_UNIT.get(unit, unit)
-    top = max(known, default=0.0)
-    factor, shown = _step(top, unit)
-    decimals = _decimals(top / factor) if top else 0
-    low = min(known, default=top) / factor
-    if low and low < 10 ** (1 - decimals) and decimals < 3:
-        decimals += 1
-    return Scale(factor, shown, decimals)
+
+def column_scale(values: Iterable[float | None], table: Scale) -> Scale:
+    """The table's unit with decimals for this column: p50 and p99.9 differ tenfold."""
+    decimals = _joint_decimals(_magnitudes(values), table.factor)
+    return msgspec.structs.replace(table, decimals=decimals)
+
+
+def _magnitudes(values: Iterable[float | None]) -> list[float]:
+    return [abs(v) for v in values if v is not None and math.isfinite(v) and v != 0]
+
+
+def _joint_decimals(known: list[float], factor: float) -> int:
+    """Three digits of the smallest, but at most one decimal more than the largest needs."""
+    if not known:
+        return 0
+    return min(_decimals(min(known) / factor), _decimals(max(known) / factor) + 1)
 
 
 def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
@@ -72,7 +79,11 @@ def interval(bounds: tuple[float, float] | None, unit: str) -> str:
     """Both bounds in one unit; `to` in place of the dash where one is negative; null is said."""
     if bounds is None:
         return NOT_MEASURED
-    scale = scale_for(bounds, unit)
+    known = _magnitudes(bounds)
+    factor, shown = _step(max(known, default=0.0), _SAME_UNIT.get(unit, unit))
+    scale = Scale(factor, shown, _decimals(max(known, default=0.0) / factor))
+    if known and min(known) / factor < 10.0 ** (1 - scale.decimals):
+        scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)
     while scale.decimals < 4 and bounds[0] != bounds[1] and len(set(map(scale.number, bounds))) < 2:
         # 99.99 to 100 % must not read 100 to 100 %.
         scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)

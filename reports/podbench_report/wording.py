@@ -57,7 +57,7 @@ def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sent
     if c.verdict in {"different", "small"} and c.ratio is not None:
         text = f"{other} {_effect(c, words)} compared with {base}"
     elif c.verdict == "equivalent" and c.ratio is None:
-        because = f": {c.reason}" if c.reason else ""
+        because = f" ({c.reason})" if c.reason else ""
         text = f"{other} and {base} in the {words.phrase}{because}"
     elif c.verdict == "equivalent":
         text = (
@@ -216,7 +216,8 @@ def _lede_sentence(
 
 
 def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
-    who = subject(c.other, implementations)
+    how = implementations.get(names.mode_of(c.other))
+    who = names.mode_label(names.mode_of(c.other))
     if c.verdict == "not measured" or c.ratio is None:
         return f"not measured under {who}"
     sure = "no interval"
@@ -224,6 +225,8 @@ def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
         one_side = c.ci95[0] > 1 or c.ci95[1] < 1
         shown = numbers.percent_size_interval if one_side else numbers.percent_change_interval
         sure = f"95{numbers.NBSP}% CI {shown(c.ci95)}"
+    if is_stand_in(how):
+        sure = f"stand-in: {how}; {sure}"
     if c.verdict in {"equivalent", "inconclusive"}:
         word = "equivalent" if c.verdict == "equivalent" else "undecided"
         return f"{word} under {who} ({sure})"
@@ -303,6 +306,15 @@ def blame(found: Blame, labels: Mapping[str, str]) -> Sentence:
     size = numbers.percent_change(found.effect_ratio)
     text = f"{who} stands out in the {words.phrase}: {size}, z = {numbers.quantity(found.z, '')}"
     return Sentence(text=text, verdict=found.kind.replace("_", " "), note=found.evidence)
+
+
+def full_stop(text: str) -> str:
+    """A message as a sentence: a capital where it starts with a word, a full stop at its end."""
+    text = text.strip()
+    first = text.partition(" ")[0]
+    if first.isalpha() and first.islower():
+        text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -53,7 +53,15 @@ def _line(ax: Axes, curve: TailCurve) -> None:
         line.set_dashes(list(palette.dash_of_mode(mode)))
     if not host:
         line.set_marker(palette.marker_of_mode(mode))
-        line.set_markersize(3.6)
+        line.set_markersize(4.5)
+        # Marks at the labelled percentiles only: they tell lines apart, they are not the data.
+        line.set_markevery(_nearest(curve.q))
+
+
+def _nearest(q: Sequence[float]) -> list[int]:
+    """Indices of the points closest to the ticks."""
+    ticks = [tick for tick in _TICKS if tick <= q[-1] + 1e-9]
+    return sorted({min(range(len(q)), key=lambda i: abs(q[i] - tick)) for tick in ticks})
 
 
 def _axes(ax: Axes, last: float) -> None:

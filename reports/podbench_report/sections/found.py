@@ -37,7 +37,10 @@ def build(view: RunView) -> Found:
         said = [
             wording.comparison(c, view.implementations)
             for c in told
-            if c.verdict in _SHOWN and metrics.metric_words(c.metric).theme == title
+            # Where neither mode lost anything, each mode's own sentence says more.
+            if c.verdict in _SHOWN
+            and c.ratio is not None
+            and metrics.metric_words(c.metric).theme == title
         ]
         if title == "Loss":
             said += _loss_sentences(view)
@@ -60,7 +63,7 @@ def build(view: RunView) -> Found:
 
 
 def _headline_comparisons(view: RunView) -> list[Comparison]:
-    rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
+    rank = {metric: i for i, metric in enumerate(metrics.SENTENCES)}
     pod = [c for c in view.between_modes() if c.path == "pod" and c.metric in rank]
     return sorted(pod, key=lambda c: rank[c.metric])
 
@@ -94,7 +97,7 @@ def _comparison_table(view: RunView) -> tables.Table:
     limited = [max(-1.0, min(end, _AXIS_LIMIT)) for end in ends]
     axis = strips.nice_axis(limited, unit_factor=0.01)
     rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
-    shown.sort(key=lambda c: (rank.get(c.metric, 99), c.metric, c.path, view_order(view, c.other)))
+    shown.sort(key=lambda c: (rank.get(c.metric, 99), c.metric, c.path, _place(view, c)))
     rows, last = [], ""
     for c in shown:
         words = metrics.metric_words(c.metric)
@@ -118,10 +121,11 @@ def _comparison_table(view: RunView) -> tables.Table:
     )
 
 
-def view_order(view: RunView, arm: str) -> int:
-    """The place of an arm's mode in the run's order."""
-    mode = names.mode_of(arm)
-    return view.modes.index(mode) if mode in view.modes else len(view.modes)
+def _place(view: RunView, c: Comparison) -> tuple[bool, int]:
+    """Modes in the run's order; the A/A repeat last."""
+    mode = names.mode_of(c.other)
+    place = view.modes.index(mode) if mode in view.modes else len(view.modes)
+    return names.is_repeat(c.other), place
 
 
 def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:

@@ -18,7 +18,7 @@ ROOMY_NODES = 10
 """So many columns of figures fit three matrices side by side on a page of 1,100 px."""
 TITLED_NODES = 24
 """Beyond, a text on every cell would be most of the file: 100 nodes are 89,100 cells."""
-_COMPACT_WIDTH_PX = 300
+_WIDTH_PX = 290
 _LOG_FROM = 8.0
 """Beyond this largest-to-smallest ratio the scale is logarithmic, lest one pair bleach the rest."""
 
@@ -59,7 +59,11 @@ class Matrices(msgspec.Struct, frozen=True, kw_only=True):
 
     compact: bool
     cell_px: int
+    need_px: int
+    """The width one matrix needs, labels included."""
     groups: tuple[Group, ...]
+    zones: str
+    """Which rows belong to which zone; empty where all nodes share one."""
     key: tuple[tuple[int, str, str, str], ...]
     """Number, short label, full name and zone of every node, in the order of rows and columns."""
 
@@ -135,12 +139,35 @@ def build(view: RunView) -> Matrices:
     groups = [_group(view, about) for about in _SUBJECTS]
     return Matrices(
         compact=count > ROOMY_NODES,
-        cell_px=max(3, min(16, _COMPACT_WIDTH_PX // max(count, 1))),
+        cell_px=_cell_px(count),
+        need_px=max(240, _cell_px(count) * count + 64),
         groups=tuple(group for group in groups if group is not None),
+        zones=_zones(view),
         key=tuple(
             (i, view.labels[n.name], n.name, n.zone or "") for i, n in enumerate(view.nodes, 1)
         ),
     )
+
+
+def _zones(view: RunView) -> str:
+    if not view.has_zones:
+        return ""
+    spans: dict[str, list[int]] = {}
+    for i, node in enumerate(view.nodes, 1):
+        place = " / ".join(part for part in (node.region, node.zone) if part) or "no zone"
+        spans.setdefault(place, []).append(i)
+    return "; ".join(f"{zone}: {_span(rows)}" for zone, rows in spans.items())
+
+
+def _span(rows: list[int]) -> str:
+    ends = str(rows[0]) if len(rows) == 1 else f"{rows[0]}{numbers.EN_DASH}{rows[-1]}"
+    return f"row{'' if len(rows) == 1 else 's'} {ends}"
+
+
+def _cell_px(count: int) -> int:
+    """The width of a cell, so that three matrices stand side by side on a wide page."""
+    largest = 52 if count <= ROOMY_NODES else 16
+    return max(3, min(largest, _WIDTH_PX // max(count, 1)))
 
 
 def _group(view: RunView, about: _Subject) -> Group | None:

@@ -69,9 +69,11 @@ def _variance_table(view: RunView, stem: str) -> tables.Table:
         if any(view.estimate(a.arm, m) is not None for m in quantiles)
     ]
     heads = {arm.arm: _first(view, arm.arm, quantiles) for arm in arms}
-    every = [view.value(a.arm, m) for a in arms for m in quantiles]
-    every += [v for h in heads.values() if h is not None for v in (h.mean, h.sd)]
-    scale = numbers.scale_for(every, "ns")
+    columns = [[view.value(a.arm, m) for a in arms] for m in quantiles]
+    columns.append([None if h is None else h.mean for h in heads.values()])
+    columns.append([None if h is None else h.sd for h in heads.values()])
+    scale = numbers.scale_for([value for column in columns for value in column], "ns")
+    scales = [numbers.column_scale(column, scale) for column in columns]
     short = metrics.metric_words(quantiles[0]).short.rsplit(" ", 1)[0]
     return tables.Table(
         caption=f"{short[0].upper()}{short[1:]}, {scale.unit}: quantiles with 95 % intervals over "
@@ -81,10 +83,10 @@ def _variance_table(view: RunView, stem: str) -> tables.Table:
             *tables.number_columns(
                 [(t, scale.unit) for t in ("p50", "p90", "p99", "p99.9", "Mean", "SD")]
             ),
-            tables.Column("Variance: within sessions, between blocks, between pairs"),
+            tables.Column("Variance within sessions · between blocks · between pairs"),
             *tables.number_columns([("n", ""), ("Effective n", "")]),
         ),
-        rows=tuple(_variance_row(view, arm.arm, quantiles, heads[arm.arm], scale) for arm in arms),
+        rows=tuple(_variance_row(view, arm.arm, quantiles, heads[arm.arm], scales) for arm in arms),
     )
 
 
@@ -95,20 +97,23 @@ def _first(view: RunView, arm: str, names_: list[str]) -> Estimate | None:
 
 
 def _variance_row(
-    view: RunView, arm: str, quantiles: list[str], head: Estimate | None, scale: numbers.Scale
+    view: RunView,
+    arm: str,
+    quantiles: list[str],
+    head: Estimate | None,
+    scales: list[numbers.Scale],
 ) -> tables.Row:
     cells = []
-    for metric in quantiles:
+    for metric, scale in zip(quantiles, scales, strict=False):
         e = view.estimate(arm, metric)
-        cells.append(
-            tables.figure_cell(None if e is None else e.value, scale, None if e is None else e.ci95)
-        )
+        value, bounds = (None, None) if e is None else (e.value, e.ci95)
+        cells.append(tables.figure_cell(value, scale, bounds))
     effective = None if head is None or head.n_effective is None else round(head.n_effective)
     return tables.row(
         names.arm_label(arm),
         *cells,
-        tables.figure_cell(None if head is None else head.mean, scale),
-        tables.figure_cell(None if head is None else head.sd, scale),
+        tables.figure_cell(None if head is None else head.mean, scales[-2]),
+        tables.figure_cell(None if head is None else head.sd, scales[-1]),
         _shares(None if head is None else head.variance_share),
         tables.count_cell(None if head is None else head.n),
         tables.count_cell(effective),

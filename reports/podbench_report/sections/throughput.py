@@ -120,6 +120,7 @@ def _loaded(view: RunView) -> tables.Table:
     found = view.bundle.loaded
     columns = [(p.rest_p50_ns, p.loaded_p50_ns, p.rest_p99_ns, p.loaded_p99_ns) for p in found]
     scale = numbers.scale_for([v for row in columns for v in row], "ns")
+    scales = [numbers.column_scale([row[i] for row in columns], scale) for i in range(4)]
     p99s = [v for row in columns for v in row[2:] if v is not None]
     axis = strips.nice_axis(p99s, unit_factor=scale.factor)
     rank = {arm.arm: i for i, arm in enumerate(view.arms_in_order())}
@@ -143,8 +144,12 @@ def _loaded(view: RunView) -> tables.Table:
             tables.row(
                 names.arm_label(p.arm),
                 *(
-                    tables.figure_cell(v, scale)
-                    for v in (p.rest_p50_ns, p.loaded_p50_ns, p.rest_p99_ns, p.loaded_p99_ns)
+                    tables.figure_cell(v, one)
+                    for v, one in zip(
+                        (p.rest_p50_ns, p.loaded_p50_ns, p.rest_p99_ns, p.loaded_p99_ns),
+                        scales,
+                        strict=True,
+                    )
                 ),
                 tables.Cell(
                     strips.dumbbell(
