@@ -1,1 +1,4 @@
-"""The control channel between the orchestrator and its agents. Only `mqtt` knows MQTT."""
+"""The control channel between the orchestrator and its agents.
+
+Only `mqtt` and its `mqtt_link` know MQTT.
+"""

@@ -134,13 +134,8 @@ def error_of(text: str) -> str | None:
     return _read(text)[1]
 
 
-def version_of(text: str) -> str | None:
-    """`3.12`, as the program that wrote it calls itself; None if it does not say."""
-    document, _ = _read(text)
-    return _version(document) if document else None
-
-
 def _version(document: _Document) -> str | None:
+    """`3.12`, as the program that wrote it calls itself; None if it does not say."""
     version = document.start.version
     return version.removeprefix("iperf ") if version else None
 
