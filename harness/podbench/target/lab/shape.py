@@ -1,10 +1,12 @@
 """Faults of a known size: link rate, one-way loss, CPU noise. Off unless asked for.
 
-- Rate: HTB at every node's underlay device, egress, with 24 octets a packet added to the 14 that
-the
-  kernel counts: preamble 8, frame check 4, gap 12 (IEEE 802.3). Segmentation offloads go off on the
-  underlay and in the pods while it is on: HTB would count a super-packet's headers once, and
-  tunnels would seem to beat the wire.
+- Rate: HTB at the switch's port to every node (the bridge's end of the node's link), with 24 octets
+  a packet added to the 14 that the kernel counts: preamble 8, frame check 4, gap 12 (IEEE 802.3).
+  Not at the node's own end: a packet's length is counted there before a tc program wraps it (kernel
+  net/core/dev.c, qdisc_pkt_len_init), so IPIP by eBPF came out 1 point above its ceiling; and a
+  local queue would push back on the host path's sender, but not on a pod's.
+  Segmentation offloads go off on the underlay and in the pods while it is on: HTB would count a
+  super-packet's headers once, and tunnels would seem to beat the wire.
 - Loss: nftables at the receiving node's underlay device (netdev ingress), by the sender's Ethernet
   address: it hits whatever crosses the underlay in that direction, pod or host, wrapped or not,
   after a capture has seen it. ARP and BGP sessions pass: the fault is in the data, not in the lab's
@@ -87,8 +89,8 @@ def settle_pods(options: LabOptions, pods: Sequence[PodPlan]) -> None:
             offloads_off(pod.node.name, pod.host_device)
 
 
-def limit_rate(netns: str, rate_bps: int, mtu: int) -> None:
-    """Shapes a node's egress on the underlay.
+def limit_rate(port: str, rate_bps: int, mtu: int) -> None:
+    """Shapes what leaves the underlay's bridge by one port, towards one node.
 
     Raises:
         LabError: The kernel refuses.
@@ -100,7 +102,7 @@ def limit_rate(netns: str, rate_bps: int, mtu: int) -> None:
     bucket = max(rate // 1000, 10 * frame)
 
     def work(netlink: Any) -> None:
-        device = index(netlink, layout.UPLINK)
+        device = index(netlink, port)
         netlink.tc("add", "htb", device, 0x10000, default=0x10)
         netlink.tc(
             "add-class",
@@ -117,7 +119,7 @@ def limit_rate(netns: str, rate_bps: int, mtu: int) -> None:
         )
         netlink.tc("add", "pfifo", device, 0x100000, parent=0x10010, limit=packets)
 
-    with_netlink(netns, work)
+    with_netlink(layout.UNDERLAY, work)
 
 
 def offloads_off(netns: str, device: str) -> None:
