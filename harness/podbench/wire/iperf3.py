@@ -160,8 +160,11 @@ def rows(
     client, trouble = _read(client_json)
     server, far_trouble = _read(server_json or "")
     reasons = [reason] if reason else []
-    reasons += [f"sender: {trouble}"] if trouble else []
-    reasons += [f"receiver: {far_trouble}"] if far_trouble and not trouble else []
+    # The agent repeats what the document says; once is enough.
+    if trouble and trouble not in (reason or ""):
+        reasons.append(f"sender: {trouble}")
+    if far_trouble and not trouble and far_trouble not in (reason or ""):
+        reasons.append(f"receiver: {far_trouble}")
     if client is not None and server is not None and not reasons:
         if not (client.intervals and server.intervals):
             reasons = ["no interval was reported"]

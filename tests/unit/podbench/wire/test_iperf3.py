@@ -159,6 +159,14 @@ def test_known_reason_comes_first() -> None:
     assert list(table["reason"]) == ["ended after 11 s: it hung; sender: it wrote nothing"]
 
 
+def test_a_reason_is_told_once() -> None:
+    """A reason that repeats what the document says is not doubled."""
+    told = "unable to connect to server: Connection refused"
+    table = iperf3.rows(client("refused"), None, omit_s=0.3, reason=told)
+
+    assert list(table["reason"]) == [told]
+
+
 def test_unequal_versions_are_refused() -> None:
     """Two ends of different versions give one failed row that names both."""
     table = iperf3.rows(
