@@ -7,7 +7,6 @@ opens (a netlink, packet or UDP socket) stays in that namespace and may be used 
 afterwards. Namespaces that last are made elsewhere.
 """
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable
@@ -19,16 +18,12 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from podbench.model.errors import LabError
+from podbench.target.lab import syscalls
 
 T = TypeVar("T")
 
-CLONE_NEWNET = 0x40000000
-"""`linux/sched.h`; os.setns and its constants came with Python 3.12 only."""
-
 NETNS_DIR = Path("/run/netns")
 """Where iproute2 and pyroute2 keep named namespaces."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def inside(netns: str | None, work: Callable[[], T]) -> T:
@@ -91,8 +86,10 @@ def with_netlink(netns: str | None, work: Callable[[Any], T]) -> T:
 
 
 def _unshare() -> None:
-    if _libc.unshare(CLONE_NEWNET) != 0:
-        raise LabError(f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}")
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+    except OSError as error:
+        raise LabError(f"cannot make a network namespace: {error.strerror}") from error
 
 
 def _enter(netns: str) -> None:
@@ -102,8 +99,8 @@ def _enter(netns: str) -> None:
     except OSError as error:
         raise LabError(f"no network namespace at {path}: {error.strerror}") from error
     try:
-        if _libc.setns(descriptor, CLONE_NEWNET) != 0:
-            reason = os.strerror(ctypes.get_errno())
-            raise LabError(f"cannot enter network namespace {path}: {reason}")
+        syscalls.setns(descriptor, syscalls.CLONE_NEWNET)
+    except OSError as error:
+        raise LabError(f"cannot enter network namespace {path}: {error.strerror}") from error
     finally:
         os.close(descriptor)
