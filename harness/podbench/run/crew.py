@@ -49,9 +49,10 @@ class End(msgspec.Struct, frozen=True):
 class Crew:
     """Nodes, their agents, and the session numbers the agents are given."""
 
-    def __init__(self, nodes: Sequence[Node], fleet: Fleet) -> None:
+    def __init__(self, nodes: Sequence[Node], fleet: Fleet, *, spin: bool = False) -> None:
         self.nodes = {node.name: node for node in nodes}
         self.fleet = fleet
+        self.spin = spin
         # 16-bit SSIDs; the groups of one round stay far below a whole turn.
         self._numbers = itertools.cycle(range(1, SSIDS - SOURCE_PORTS, SOURCE_PORTS))
 

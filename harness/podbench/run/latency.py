@@ -110,6 +110,7 @@ def _session(crew: Crew, stretch: Stretch, src: str, dst: str) -> _Session:
         source_ports=stretch.source_ports,
         rate_pps=stretch.rate_pps,
         duration_s=stretch.duration_s,
+        spin=crew.spin,
     )
     return _Session(src=src, dst=dst, sender=near.agent, reflector=far.agent, order=order)
 

@@ -32,6 +32,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     method: str | None = None
     equal_mtu: bool = False
     proof: str | None = None
+    spin: bool = False
     lab_rate: str | None = None
     lab_loss: list[str] = []
     lab_cpu_noise: int = 0

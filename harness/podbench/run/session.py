@@ -43,7 +43,7 @@ class Session:
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
                     self._note_nodes(nodes)
-                    crew = Crew(nodes, fleet)
+                    crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, nodes[0]) as ticks:
                         for visit in stage:
                             if visit.mode in modes:

@@ -44,6 +44,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     labels: dict[str, str] = {}
     proof_capture: bool = False
+    spin: bool = False
+    """Senders spin before each send: on time on a busy machine, for more CPU."""
     lab: LabOptions = LabOptions()
 
 
@@ -80,6 +82,7 @@ def resolve(options: Options) -> RunSpec:
         name=options.name,
         labels=dict(options.label),
         proof_capture=_capture(options),
+        spin=options.spin,
         lab=lab,
     )
 
