@@ -290,7 +290,8 @@ def steal_ratio(stat: str) -> float | None:
         return None
     # guest and guest_nice (from the ninth on) are already in user and nice
     ticks = [int(field) for field in match.group(1).split()[:8]]
-    return ticks[7] / sum(ticks) if len(ticks) == 8 and sum(ticks) else None
+    total = sum(ticks)
+    return ticks[7] / total if len(ticks) == 8 and total else None
 
 
 def _own_cgroups() -> list[Path]:
