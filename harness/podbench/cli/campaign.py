@@ -8,7 +8,7 @@ from rich.console import Console
 
 from podbench.cli.progress import Screen
 from podbench.model.errors import PodbenchError
-from podbench.run import conduct, prerequisites, record, results
+from podbench.run import conduct, plan, prerequisites, record, results
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec, kubeconfig
 from podbench.store import rundir as store
@@ -21,6 +21,9 @@ FLAGGED = 3
 def begin(options: Options, spec: RunSpec) -> int:
     """Starts a new run and sees it through; returns the exit code."""
     prerequisites.require(prerequisites.needed(spec))
+    plan.draw(
+        spec, spec.lab.names, exclusive=True
+    )  # refuses a budget too short before anything is made
     where = Path(options.out) if options.out else record.default_directory(spec)
     rundir = store.create(where)
     console = Console(stderr=True)

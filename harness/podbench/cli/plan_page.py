@@ -10,8 +10,7 @@ from podbench.run.spec import RunSpec
 
 def show(spec: RunSpec, *, as_json: bool) -> None:
     """Draws the plan and prints it."""
-    names = [f"n{i}" for i in range(1, spec.lab.nodes + 1)]
-    drawn = planning.draw(spec, names, exclusive=True)
+    drawn = planning.draw(spec, spec.lab.names, exclusive=True)
     expected = cost.expect(drawn)
     if as_json:
         document = {"plan": drawn, "expected": expected, "changes": list(cost.LAB_CHANGES)}

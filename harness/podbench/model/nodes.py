@@ -80,3 +80,8 @@ class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
     cpu_noise: int = 0
     """Number of bounded CPU burners beside the lab."""
     underlay_mtu: int = 1500
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nodes' names: n1, n2, ..."""
+        return tuple(f"n{number}" for number in range(1, self.nodes + 1))

@@ -177,7 +177,7 @@ def parse_loss(text: str, nodes: int) -> Loss:
     Raises:
         ConfigError: Another form, an unknown node, or the same node twice.
     """
-    names = [f"n{i}" for i in range(1, nodes + 1)]
+    names = LabOptions(nodes=nodes).names
     pair, equals, ratio = text.partition("=")
     src, arrow, dst = pair.partition(">")
     if not (equals and arrow):
