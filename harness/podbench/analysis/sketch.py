@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 ERROR = 0.005
 GAMMA = (1.0 + ERROR) / (1.0 - ERROR)
 _LOG_GAMMA = float(np.log(GAMMA))
-_LAST = int(np.log(2.0**62) / _LOG_GAMMA)
+_LAST = int(np.ceil(np.log(2.0**62) / _LOG_GAMMA))
 """Index of 2^62 ns, 146 years: no latency is longer."""
 # The largest whole number of each bucket; x is in the first whose bound it does not pass.
 _BOUNDS = np.floor(GAMMA ** np.arange(_LAST + 1, dtype=np.float64)).astype(np.int64)
