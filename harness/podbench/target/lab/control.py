@@ -75,8 +75,11 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def address(uid: int) -> str:
-    """The abstract socket's name of a user's lab."""
-    return f"\0podbench-lab-{uid}"
+    """The abstract socket's name of a user's lab.
+
+    With PODBENCH_LAB in the environment it is that one of several: `PODBENCH_LAB=two bench lab up`.
+    """
+    return f"\0podbench-lab-{uid}-{os.environ.get('PODBENCH_LAB', '')}"
 
 
 def listen() -> socket.socket:

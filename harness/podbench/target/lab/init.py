@@ -23,6 +23,7 @@ from podbench.target.lab import syscalls
 REPORT_BYTES = 65536
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ignored by entry and init: ending them would kill the session without its clean-up."""
+SYSCTL = Path("/proc/sys")
 
 Mask = Iterable[int]
 Handler = Callable[[int, FrameType | None], Any] | int | None
@@ -102,7 +103,7 @@ def _refusal(error: OSError, uid: int) -> PrerequisiteError:
         ),
     ):
         with contextlib.suppress(OSError):
-            if Path("/proc/sys", switch).read_text("ascii").strip() == refused:
+            if (SYSCTL / switch).read_text("ascii").strip() == refused:
                 advice = f"run it as root (sudo), or: sudo sysctl -w {remedy}"
                 message += f" ({switch.replace('/', '.')} is {refused})"
     return PrerequisiteError(message, advice=advice)
