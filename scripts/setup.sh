@@ -40,7 +40,7 @@ find_python() {
     local name path last=''
     if [ -n "${PODBENCH_PYTHON:-}" ]; then
         is_python "$PODBENCH_PYTHON" || fail "PODBENCH_PYTHON=$PODBENCH_PYTHON is not a Python >= 3.11"
-        command -v "$PODBENCH_PYTHON"
+        realpath -s -- "$(command -v "$PODBENCH_PYTHON")"
         return
     fi
     for name in python3.13 python3.12 python3.11 python3; do
@@ -85,6 +85,12 @@ python_packages() {
     printf 'python3 python3-venv '
 }
 
+# True if apt knows where to get a package. Args: package
+is_available() {
+    lists_are_missing ||
+        apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { found = 1 } END { exit !found }'
+}
+
 lists_are_missing() { ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; }
 
 # Prints the one line that installs packages. Args: packages
@@ -125,13 +131,11 @@ apt_install() {
     trap allow_services EXIT
     trap 'exit 130' INT TERM HUP
     forbid_services
-    if lists_are_missing; then apt-get "${options[@]}" update 8<&- >&2 || status=$?; fi
+    if lists_are_missing; then apt-get "${options[@]}" update 8<&- >&2 || true; fi
     if ! apt-get "${options[@]}" install --no-install-recommends -y "$@" 8<&- >&2; then
         # Lists may be older than the archive they describe.
-        apt-get "${options[@]}" update 8<&- >&2 &&
-            apt-get "${options[@]}" install --no-install-recommends -y "$@" 8<&- >&2 || status=$?
-    else
-        status=0
+        apt-get "${options[@]}" update 8<&- >&2 || true
+        apt-get "${options[@]}" install --no-install-recommends -y "$@" 8<&- >&2 || status=$?
     fi
     # Installing also marks a service to start at the next boot. Only those installed just now are unmarked.
     if command -v systemctl >/dev/null; then
