@@ -23,6 +23,11 @@ class Kind(StrEnum):
     EXTREME = "extreme"
     COUNT = "count"
 
+    @property
+    def in_words(self) -> str:
+        """With its article."""
+        return f"a{'n' if self.value[0] == 'e' else ''} {self.value}"
+
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One figure: its dotted name, its unit (`ns`, `bit/s`, `packets/s`, `ratio`, empty: a count).
@@ -85,9 +90,7 @@ def _figure(place: str) -> Figure:
     kind = Kind.COUNT if last in _COUNTS else Kind.EXTREME if last in _EXTREMES else Kind.ESTIMATE
     series = place.rpartition(".")[0] or place
     better = series.startswith(("goodput_bps", "small_packets_pps"))
-    return Figure(
-        name=place, series=series, unit=_unit(place), kind=kind, more_is_better=better
-    )
+    return Figure(name=place, series=series, unit=_unit(place), kind=kind, more_is_better=better)
 
 
 FIGURES: dict[str, Figure] = {place: _figure(place) for place in _leaves(Pair)}

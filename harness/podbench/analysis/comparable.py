@@ -1,0 +1,251 @@
+"""May two runs' figures stand side by side? What agrees, what is flagged, what is refused.
+
+Numbers with different Type-P (RFC 2330: kind of probe, size, rate, time stamps) are never compared;
+neither are transfers of different iperf3 versions. What may differ because it is the very thing
+compared (CNI, kernel, place) is only shown. Facts come from summary.json; the measured rate and the
+time stamps from the samples, where they are there.
+"""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from podbench.analysis.type_p import Seen
+from podbench.model.summary import ArmSummary, Summary
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as it is compared."""
+
+    label: str
+    summary: Summary
+    seen: Seen = Seen()
+
+    @property
+    def arms(self) -> dict[str, ArmSummary]:
+        """Its arms by name."""
+        return {arm.arm: arm for arm in self.summary.arms}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that two runs do not share, and what follows.
+
+    `series`: beginnings of the metrics it touches, empty: all. `arm`: the arm, null: all.
+    """
+
+    refused: bool
+    message: str
+    series: tuple[str, ...] = ()
+    arm: str | None = None
+
+    def touches(self, arm: str, metric: str) -> bool:
+        """Whether it concerns this metric of this arm."""
+        if self.arm is not None and self.arm != arm:
+            return False
+        return not self.series or metric.startswith(self.series)
+
+
+LATENCY = ("rtt_", "pdv_", "ipdv_", "rfc3550_", "loss")
+KERNEL = ("rtt_kernel_ns", "rtt_idle_ns", "rtt_loaded_ns", "pdv_", "ipdv_", "rfc3550_")
+TRANSFERS = ("goodput_bps", "small_packets_pps", "retransmit_ratio", "rtt_loaded_ns")
+RATES = ("goodput_bps", "small_packets_pps")
+_PHASES = {
+    "warm": ("rtt_kernel_ns", "rtt_app_ns", "pdv_", "ipdv_", "rfc3550_", "loss"),
+    "idle": ("rtt_idle_ns",),
+    "loaded": ("rtt_loaded_ns",),
+}
+_RATE_TOLERANCE = 0.05
+"""The measured rate wavers by a little; 1,000 and 100 packets a second are told apart for sure."""
+_TYPE_P = {
+    "udp_payload_bytes": "size",
+    "schedule": "schedule",
+    "spin": "how they wait for the reply",
+    "dscp": "DSCP",
+}
+"""What run.json may say of the probes, by the names of `wire.messages.LatencySession`. A run that
+says nothing was taken with what its version of podbench always sends."""
+_FAULTS = ("rate_bps", "losses", "cpu_noise", "equal_mtu", "underlay_mtu")
+
+
+def between(a: Side, b: Side) -> tuple[Finding, ...]:
+    """Everything that keeps two runs' figures apart, refusals first."""
+    found = [finding for rule in _RULES for finding in rule(a, b)]
+    return tuple(sorted(found, key=lambda finding: not finding.refused))
+
+
+def refusal(findings: tuple[Finding, ...], arm: str, metric: str) -> str | None:
+    """Why one metric of one arm is not compared; null where it may be."""
+    for finding in findings:
+        if finding.refused and finding.touches(arm, metric):
+            return finding.message
+    return None
+
+
+def flags(findings: tuple[Finding, ...], arm: str, metric: str) -> tuple[str, ...]:
+    """What to keep in mind about one metric of one arm."""
+    return tuple(f.message for f in findings if not f.refused and f.touches(arm, metric))
+
+
+def _both(a: Side, b: Side, one: object, other: object) -> str:
+    def said(value: object) -> str:
+        return "not known" if value is None else str(value)
+
+    return f"{a.label}: {said(one)}, {b.label}: {said(other)}"
+
+
+def _place(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = a.summary.target, b.summary.target
+    if one != other:
+        yield Finding(
+            refused=True,
+            message="a lab is network namespaces on one machine and says nothing about a cluster "
+            f"({_both(a, b, one, other)})",
+        )
+
+
+def _void(a: Side, b: Side) -> Iterator[Finding]:
+    for side in (a, b):
+        if side.summary.status == "invalid":
+            yield Finding(refused=True, message=f"{side.label} is void: its A/A check failed")
+        elif side.summary.status == "partial":
+            yield Finding(refused=False, message=f"{side.label} is only part of what was planned")
+
+
+def _probe_rate(a: Side, b: Side) -> Iterator[Finding]:
+    for phase, series in _PHASES.items():
+        one, other = a.seen.rate_pps.get(phase), b.seen.rate_pps.get(phase)
+        if one and other and abs(one / other - 1.0) > _RATE_TOLERANCE:
+            yield Finding(
+                refused=True,
+                series=series,
+                message=f"the {phase} probes' rates differ "
+                f"({_both(a, b, f'{one:.4g} a second', f'{other:.4g} a second')})",
+            )
+
+
+def _stamps(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = (side.seen.stamps[0] if side.seen.stamps else None for side in (a, b))
+    if one is not None and other is not None and one != other:
+        yield Finding(
+            refused=True,
+            series=KERNEL,
+            message=f"the time stamps were taken in different places ({_both(a, b, one, other)})",
+        )
+
+
+def _settings(a: Side, b: Side) -> Iterator[Finding]:
+    for name, what in _TYPE_P.items():
+        one, other = a.summary.spec.get(name), b.summary.spec.get(name)
+        if one != other:
+            yield Finding(
+                refused=True,
+                series=LATENCY,
+                message=f"the probes differ in {what} ({_both(a, b, one, other)})",
+            )
+
+
+def _udp_size(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = a.seen.udp_bytes, b.seen.udp_bytes
+    if one and other and one != other:
+        yield Finding(
+            refused=False,
+            series=("goodput_bps.udp", "small_packets_pps"),
+            message=f"UDP payloads differ ({_both(a, b, list(one), list(other))} octets)",
+        )
+
+
+def _versions(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = (side.summary.versions.get("iperf3") for side in (a, b))
+    if one != other:
+        yield Finding(
+            refused=True,
+            series=TRANSFERS,
+            message=f"iperf3 versions differ in pacing and threads ({_both(a, b, one, other)})",
+        )
+    one, other = (side.summary.versions.get("podbench") for side in (a, b))
+    if one != other:
+        yield Finding(
+            refused=False,
+            message="measured by different versions of podbench, whose probes may differ in what "
+            f"run.json does not state ({_both(a, b, one, other)})",
+        )
+
+
+def _cnis(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = a.summary.cni.name, b.summary.cni.name
+    if one != other:
+        yield Finding(
+            refused=False,
+            series=KERNEL,
+            message="kernel time stamps are not taken at the same place in every CNI: rely on "
+            f"rtt_app_ns ({_both(a, b, one, other)})",
+        )
+
+
+def _method(a: Side, b: Side) -> Iterator[Finding]:
+    if a.summary.method != b.summary.method:
+        yield Finding(
+            refused=False,
+            message="the arms came about differently "
+            f"({_both(a, b, a.summary.method, b.summary.method)})",
+        )
+
+
+def _faults(a: Side, b: Side) -> Iterator[Finding]:
+    labs = [side.summary.spec.get("lab") for side in (a, b)]
+    one, other = (lab if isinstance(lab, dict) else {} for lab in labs)
+    for name in _FAULTS:
+        if one.get(name) != other.get(name):
+            yield Finding(
+                refused=False,
+                message=f"the labs differ in {name} "
+                f"({_both(a, b, one.get(name), other.get(name))})",
+            )
+
+
+def _arms(a: Side, b: Side) -> Iterator[Finding]:
+    for name in sorted(a.arms.keys() & b.arms.keys()):
+        yield from _arm(a, b, name)
+
+
+def _arm(a: Side, b: Side, name: str) -> Iterator[Finding]:
+    one, other = a.arms[name], b.arms[name]
+    for side, arm in ((a, one), (b, other)):
+        proof = arm.proof
+        if proof is not None and proof.verdict in {"fell back", "mixed", "unreachable"}:
+            seen = f" to {proof.observed}" if proof.observed else ""
+            yield Finding(
+                refused=True,
+                arm=name,
+                message=f"{name} of {side.label} was not what it is called: {proof.verdict}{seen}",
+            )
+    if one.pod_mtu != other.pod_mtu:
+        yield Finding(
+            refused=False,
+            arm=name,
+            series=RATES,
+            message=f"MTUs of {name} differ, and goodput rises with the MTU "
+            f"({_both(a, b, one.pod_mtu, other.pod_mtu)})",
+        )
+    if one.implementation != other.implementation:
+        yield Finding(
+            refused=False,
+            arm=name,
+            message=f"{name} is made differently "
+            f"({_both(a, b, one.implementation, other.implementation)})",
+        )
+
+
+_RULES: tuple[Callable[[Side, Side], Iterator[Finding]], ...] = (
+    _place,
+    _void,
+    _probe_rate,
+    _stamps,
+    _settings,
+    _udp_size,
+    _versions,
+    _cnis,
+    _method,
+    _faults,
+    _arms,
+)
