@@ -1,0 +1,60 @@
+"""TCP goodput of each mode beside the ceiling that its headers allow, on a link of a known rate.
+
+    python tests/bench/ceiling [--rate 200Mbit/s] [--blocks 3]
+
+Runs `bench run` on the lab twice, with each mode's own MTU and with equal MTUs, and prints measured
+and predicted share of the shaped rate, their ratio and their distance in points. The referee is
+arithmetic: (pod_mtu - 52) / (pod_mtu + overhead + 38), RFC 791, 793, 7323, 7348, 2003, IEEE 802.3.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FLAGGED = 3
+
+
+def measure(rate: str, blocks: int, out: Path, *extra: str) -> list[dict[str, float | str | None]]:
+    """One run; its `encapsulation` entries."""
+    command = [sys.executable, "-m", "podbench.cli", "run", "--cni", "calico", "--nodes", "2"]
+    command += ["--blocks", str(blocks), "--probes", "throughput", "--lab-rate", rate, "--quiet"]
+    done = subprocess.run([*command, *extra, "--out", str(out)], check=False)
+    if done.returncode not in {0, FLAGGED}:
+        sys.exit(done.returncode)
+    found: list[dict[str, float | str | None]]
+    found = json.loads((out / "summary.json").read_text())["encapsulation"]
+    return found
+
+
+def main() -> None:
+    """Prints the table; exits 1 when a mode is more than one point off."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rate", default="200Mbit/s")
+    parser.add_argument("--blocks", type=int, default=3)
+    options = parser.parse_args()
+    worst = 0.0
+    print(
+        f"{'MTUs':6} {'mode':6} {'pod MTU':>7} {'predicted':>10} {'measured':>9} {'ratio':>7} points"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for label, extra in (("own", ()), ("equal", ("--equal-mtu",))):
+            for one in measure(options.rate, options.blocks, Path(folder, label), *extra):
+                predicted, measured = one["predicted_goodput_share"], one["measured_goodput_share"]
+                if not isinstance(predicted, float) or not isinstance(measured, float):
+                    print(f"{label:6} {one['mode']:6} not measured")
+                    continue
+                points = 100 * (measured - predicted)
+                worst = max(worst, abs(points))
+                print(
+                    f"{label:6} {one['mode']:6} {one['pod_mtu']:>7} {predicted:>10.2%}"
+                    f" {measured:>9.2%} {measured / predicted:>7.4f} {points:+.2f}"
+                )
+    print(f"largest distance {worst:.2f} points; the goal is 1")
+    sys.exit(worst > 1)
+
+
+if __name__ == "__main__":
+    main()
