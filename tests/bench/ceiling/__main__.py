@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=3)
     options = parser.parse_args()
     worst = 0.0
-    print(
-        f"{'MTUs':6} {'mode':6} {'pod MTU':>7} {'predicted':>10} {'measured':>9} {'ratio':>7} points"
-    )
+    print("MTUs   mode   pod MTU  predicted  measured   ratio points")
     with tempfile.TemporaryDirectory() as folder:
         for label, extra in (("own", ()), ("equal", ("--equal-mtu",))):
             for one in measure(options.rate, options.blocks, Path(folder, label), *extra):
