@@ -10,6 +10,7 @@ node has a /32 route to the pod. Flannel: the pods of a node hang on the bridge 
 pod packets between nodes (`vxlan`, `bird`, `ipip`) is laid on top and not known here.
 """
 
+import time
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -21,6 +22,7 @@ from podbench.target.lab.inside import with_netlink
 from podbench.target.lab.layout import NodePlan, PodPlan
 
 RT_SCOPE_LINK = 253
+UNDERLAY_S = 10.0
 FELIX_PROTOCOL = 80
 """Felix' DeviceRouteProtocol, its default."""
 
@@ -101,6 +103,33 @@ def node(plan: NodePlan, options: LabOptions) -> None:
 
     with_netlink(layout.UNDERLAY, plug)
     with_netlink(plan.name, address)
+
+
+def await_underlay(count: int) -> None:
+    """Returns once the bridge forwards to all `count` nodes; before, packets just vanish.
+
+    The kernel may take a second from a link's being up to its bridge port's forwarding (it gathers
+    carrier changes, net/core/link_watch.c).
+
+    Raises:
+        LabError: Some port does not forward after 10 s.
+    """
+
+    def work(netlink: Any) -> None:
+        deadline = time.monotonic() + UNDERLAY_S
+        while sum(_forwards(link) for link in netlink.get_links()) < count:
+            if time.monotonic() > deadline:
+                raise LabError(f"the underlay does not forward after {UNDERLAY_S:g} s")
+            time.sleep(0.02)
+
+    with_netlink(layout.UNDERLAY, work)
+
+
+def _forwards(link: Any) -> bool:
+    """Whether a device is a bridge port in the state `forwarding` (3, linux/if_bridge.h)."""
+    info = link.get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info is not None else None
+    return data is not None and data.get_attr("IFLA_BRPORT_STATE") == 3
 
 
 def pod(plan: PodPlan, pool: Pool, layout_name: str) -> None:

@@ -151,7 +151,9 @@ def loss_rules(losses: Sequence[Loss], nodes: dict[str, NodePlan]) -> str:
     for loss in losses:
         match = f"ether saddr {nodes[loss.src].mac} ether type ip"
         share = round(loss.ratio * LOSS_SCALE)
-        lines.append(f"    {match} numgen random mod {LOSS_SCALE} < {share} counter drop")
+        # nftables refuses a comparison that is always true.
+        chance = f"numgen random mod {LOSS_SCALE} < {share} " if share < LOSS_SCALE else ""
+        lines.append(f"    {match} {chance}counter drop")
     return "\n".join(
         [
             "table netdev podbench {",

@@ -59,7 +59,7 @@ class LabWorld:
         self._plans = layout.plan_nodes(options.nodes)
         self._pools: dict[Mode, _LaidPool] = {}
         self._holders: dict[str, subprocess.Popen[bytes]] = {}
-        self._burners: list[subprocess.Popen[bytes]] = []
+        self.burners: list[subprocess.Popen[bytes]] = []
         self._ipip = IpipDataplane()
         self.mesh = Mesh(self._plans)
         """The routing daemons, for those who inject faults."""
@@ -76,7 +76,8 @@ class LabWorld:
                 build.node(plan, self._options)
                 self._hold(plan.name)
             shape.apply(self._options, self._plans)
-            self._burners = shape.burn(self._options.cpu_noise)
+            await asyncio.to_thread(build.await_underlay, len(self._plans))
+            self.burners = shape.burn(self._options.cpu_noise)
         except BaseException:
             await self._close()
             raise
@@ -289,7 +290,7 @@ class LabWorld:
     async def _close(self) -> None:
         for laid in list(self._pools.values()):
             await self.remove(laid.laid.pool)
-        for burner in self._burners:
+        for burner in self.burners:
             namespaces.end(burner)
         for plan in self._plans:
             self._release(plan.name)
