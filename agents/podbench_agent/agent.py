@@ -12,6 +12,7 @@ from podbench.model.errors import ProbeError
 from podbench.transport.base import Reply
 from podbench.wire import messages
 from podbench.wire.columns import Table
+from podbench_agent import evidence
 from podbench_agent.host import Counters
 from podbench_agent.probes.throughput import Transfers
 
@@ -72,6 +73,8 @@ class Agent:
                 return Reply(await self._transfer(command), {})
             case messages.StartCounters() | messages.CollectCounters():
                 return self._count(command)
+            case messages.ReadFacts() | messages.LookUp():
+                return Reply(await asyncio.to_thread(evidence.answer, command), {})
             case messages.Stop():
                 self._stop.set()
                 return Reply(messages.Done(), {})

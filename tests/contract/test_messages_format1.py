@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from podbench.model.facts import NodeFacts, Route
 from podbench.model.nodes import AgentId
 from podbench.wire import columns, messages
 
@@ -35,6 +36,8 @@ COMMANDS: dict[str, messages.Command] = {
     "collect transfer": messages.CollectTransfer(port=45123),
     "start counters": messages.StartCounters(node="n1", period_s=0.1, pids=(7,)),
     "collect counters": messages.CollectCounters(stop=True),
+    "read facts": messages.ReadFacts(node="n1"),
+    "look up": messages.LookUp(address="10.244.2.2", source="10.244.1.2"),
     "stop": messages.Stop(),
 }
 ANSWERS: dict[str, messages.Answer] = {
@@ -42,6 +45,8 @@ ANSWERS: dict[str, messages.Answer] = {
     "ran": messages.Ran(
         program="iperf3", version="3.12", exit_status=-9, output="{}", error="it hung"
     ),
+    "facts": messages.Facts(facts=NodeFacts(node="n1", wall_ns=5)),
+    "found": messages.Found(route=Route(dst="10.244.2.0/24", device="eth0", protocol=12)),
     "failed": messages.Failed(reason="no", retryable=True),
 }
 STATUS = messages.AgentStatus(

@@ -16,7 +16,7 @@ from podbench.wire import columns, messages
 class Reply(msgspec.Struct, frozen=True):
     """One agent's whole answer, its tables put together again."""
 
-    answer: messages.Done | messages.Ran | messages.Failed
+    answer: messages.Answer
     tables: dict[str, columns.Table]
 
 

@@ -8,6 +8,7 @@ Nothing here knows how messages travel: that is `transport`.
 import msgspec
 
 from podbench.model.errors import RemoteProtocolError
+from podbench.model.facts import NodeFacts, Route
 from podbench.model.nodes import AgentId
 
 MESSAGE_FORMAT = 1
@@ -121,6 +122,25 @@ class CollectCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     stop: bool = False
 
 
+class ReadFacts(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Read this agent's network namespace: devices, routes, neighbours (answer: `Facts`).
+
+    A host-network agent's is its node's, a pod's its own.
+    """
+
+    node: str
+
+
+class LookUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Ask the kernel for the route to an address (answer: `Found`).
+
+    With `source`, a pod of this node, as for a packet that comes from it: policy rules count.
+    """
+
+    address: str
+    source: str | None = None
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """End this agent."""
 
@@ -134,6 +154,8 @@ Command = (
     | CollectTransfer
     | StartCounters
     | CollectCounters
+    | ReadFacts
+    | LookUp
     | Stop
 )
 
@@ -157,6 +179,18 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str | None = None
 
 
+class Facts(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What an agent read in its network namespace."""
+
+    facts: NodeFacts
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The kernel's answer to a route lookup; `type` `unreachable` is an answer."""
+
+    route: Route
+
+
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The command could not be carried out. `reason` is for a person and goes into the record."""
 
@@ -164,7 +198,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     retryable: bool = False
 
 
-Answer = Done | Ran | Failed
+Answer = Done | Ran | Facts | Found | Failed
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,8 +143,8 @@ def answer(
 ) -> bytes:
     """The reply's tail for a request's tail, of the same length.
 
-    Types 1 and 7 are understood, and 8 where there is a key; others are echoed with U set. A malformed TLV gets M and ends
-    the parsing; TLVs whose HMAC does not fit all get I, none is used (RFC 8972 sections 4, 4.8).
+    Types 1 and 7 are understood, 8 where there is a key; others are echoed with U set. A malformed
+    TLV gets M and ends the parsing; if the HMAC does not fit, all get I (RFC 8972 sections 4, 4.8).
 
     Args:
         tail: All behind the base packet of the request.

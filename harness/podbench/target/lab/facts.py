@@ -1,51 +1,12 @@
-"""Reads a node's facts from its kernel by netlink: devices, routes, neighbours, VXLAN forwarding.
+"""Reads a node's facts from its kernel: netlink opened in the node's namespace, asked, closed.
 
-Each function opens netlink in the node's namespace, asks and closes: 2-4 ms, no state, from any
-thread (from a coroutine by `asyncio.to_thread`). BGP sessions are read elsewhere and passed in.
-Only IPv4 routes and neighbours are read: the pools of the lab are IPv4. Nothing is decided here.
+2-4 ms a call, no state, from any thread (from a coroutine by `asyncio.to_thread`). What the
+messages mean is `wire.rtnetlink`'s business. BGP sessions are read elsewhere and passed in.
 """
 
-import errno
-import ipaddress
-import os
-import socket
-import time
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-from pyroute2.netlink.exceptions import NetlinkError
-
-from podbench.model.facts import BgpSession, Link, Neighbour, NodeFacts, Route, TunnelCount
+from podbench.model.facts import BgpSession, NodeFacts, Route, TunnelCount
 from podbench.target.lab.inside import with_netlink
-
-IFF_UP = 0x1
-RTNH_F_ONLINK = 0x4
-RTM_F_FIB_MATCH = 0x2000
-"""Makes RTM_GETROUTE answer with the table's entry that won, its protocol included."""
-NUD_PERMANENT = 0x80
-AF_BRIDGE = 7
-RT_TABLE_MAIN = 254
-ROUTE_TYPES = {
-    # rtm_type, linux/rtnetlink.h, in iproute2's words.
-    1: "unicast",
-    2: "local",
-    3: "broadcast",
-    5: "multicast",
-    6: "blackhole",
-    7: "unreachable",
-    8: "prohibit",
-    9: "throw",
-}
-LOOKUP_REFUSALS = {
-    # fib_props in net/ipv4/fib_semantics.c: how the kernel answers a lookup that ends in a route of
-    # that type; ENETUNREACH means no entry matched at all.
-    errno.EHOSTUNREACH: "unreachable",
-    errno.ENETUNREACH: "unreachable",
-    errno.EINVAL: "blackhole",
-    errno.EACCES: "prohibit",
-}
+from podbench.wire import rtnetlink
 
 
 def read_facts(
@@ -56,54 +17,16 @@ def read_facts(
     Raises:
         LabError: The namespace is gone or netlink refuses.
     """
-
-    def work(netlink: Any) -> NodeFacts:
-        wall_ns = time.time_ns()
-        links = list(netlink.get_links())
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
-        addresses = list(netlink.get_addr())
-        routes = netlink.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
-        neighbours = netlink.get_neighbours(family=socket.AF_INET)
-        fdb = netlink.get_neighbours(family=AF_BRIDGE)
-        return NodeFacts(
-            node=node,
-            wall_ns=wall_ns,
-            links=tuple(_link(link, addresses) for link in links),
-            routes=tuple(_route(route, names) for route in routes),
-            neighbours=tuple(_neighbour(entry, names) for entry in neighbours),
-            fdb=tuple(_neighbour(entry, names) for entry in fdb),
-            bgp=bgp,
-            kernel=os.uname().release,
-            cpu_model=_cpu_model(),
-        )
-
-    return with_netlink(netns, work)
+    return with_netlink(netns, lambda netlink: rtnetlink.read_facts(netlink, node, bgp))
 
 
 def lookup(netns: str | None, address: str) -> Route:
-    """Asks the kernel which route a packet to `address` takes, as `ip route get fibmatch` does.
-
-    A refusal is an answer: `type` is then `unreachable`, `blackhole` or `prohibit` and, where an
-    entry of the table says so, `dst` and `protocol` are that entry's (an unresolved BGP next hop is
-    `unreachable`, protocol 12); `dst` is the address itself where nothing matched.
+    """Asks the kernel which route a packet to `address` takes (`wire.rtnetlink.lookup`).
 
     Raises:
         LabError: The namespace is gone, or netlink fails otherwise.
     """
-
-    def work(netlink: Any) -> Route:
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in netlink.get_links()}
-        try:
-            answer = netlink.route("get", dst=address, flags=RTM_F_FIB_MATCH)[0]
-        except NetlinkError as error:
-            if error.code not in LOOKUP_REFUSALS:
-                raise
-            table = netlink.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
-            entries = [_route(route, names) for route in table]
-            return _refusal(address, LOOKUP_REFUSALS[error.code], entries)
-        return _route(answer, names)
-
-    return with_netlink(netns, work)
+    return with_netlink(netns, lambda netlink: rtnetlink.lookup(netlink, address))
 
 
 def device_counts(netns: str | None, node: str, device: str) -> tuple[TunnelCount, ...]:
@@ -112,100 +35,4 @@ def device_counts(netns: str | None, node: str, device: str) -> tuple[TunnelCoun
     Raises:
         LabError: The namespace is gone or netlink refuses.
     """
-
-    def work(netlink: Any) -> tuple[TunnelCount, ...]:
-        return tuple(
-            TunnelCount(
-                node=node,
-                device=device,
-                peer=None,
-                tx_packets=stats["tx_packets"],
-                rx_packets=stats["rx_packets"],
-            )
-            for link in netlink.get_links()
-            if link.get_attr("IFLA_IFNAME") == device
-            for stats in (link.get_attr("IFLA_STATS64"),)
-        )
-
-    return with_netlink(netns, work)
-
-
-def _link(link: Any, addresses: Sequence[Any]) -> Link:
-    info = link.get_attr("IFLA_LINKINFO")
-    kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
-    data = info.get_attr("IFLA_INFO_DATA") if kind == "vxlan" else None
-    stats = link.get_attr("IFLA_STATS64")
-    port = data.get_attr("IFLA_VXLAN_PORT") if data is not None else None
-    return Link(
-        name=link.get_attr("IFLA_IFNAME"),
-        kind=kind,
-        mtu=link.get_attr("IFLA_MTU"),
-        up=bool(link["flags"] & IFF_UP),
-        addresses=tuple(
-            f"{_own_address(entry)}/{entry['prefixlen']}"
-            for entry in addresses
-            if entry["index"] == link["index"]
-        ),
-        tx_packets=stats["tx_packets"],
-        rx_packets=stats["rx_packets"],
-        tx_bytes=stats["tx_bytes"],
-        rx_bytes=stats["rx_bytes"],
-        vxlan_id=data.get_attr("IFLA_VXLAN_ID") if data is not None else None,
-        vxlan_port=port,
-    )
-
-
-def _own_address(entry: Any) -> str:
-    # On a point-to-point device IFA_ADDRESS is the other end's; IPv6 has no IFA_LOCAL.
-    return str(entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS"))
-
-
-def _route(route: Any, names: dict[int, str]) -> Route:
-    hops = route.get_attr("RTA_MULTIPATH") or ()
-    # Several next hops: the first stands for the route; no CNI here makes such to a peer's block.
-    hop = hops[0] if hops else route
-    device = hop["oif"] if hops else route.get_attr("RTA_OIF")
-    flags = hop["flags"] if hops else route["flags"]
-    metrics = route.get_attr("RTA_METRICS")
-    # A default route carries no RTA_DST.
-    prefix = route.get_attr("RTA_DST") or ipaddress.IPv4Address(0)
-    return Route(
-        dst=f"{prefix}/{route['dst_len']}",
-        device=names.get(device),
-        gateway=hop.get_attr("RTA_GATEWAY"),
-        protocol=route["proto"],
-        type=ROUTE_TYPES.get(route["type"], str(route["type"])),
-        onlink=bool(flags & RTNH_F_ONLINK),
-        mtu=metrics.get_attr("RTAX_MTU") if metrics is not None else None,
-    )
-
-
-def _neighbour(entry: Any, names: dict[int, str]) -> Neighbour:
-    return Neighbour(
-        device=names.get(entry["ifindex"], str(entry["ifindex"])),
-        address=entry.get_attr("NDA_DST"),
-        lladdr=entry.get_attr("NDA_LLADDR"),
-        permanent=bool(entry["state"] & NUD_PERMANENT),
-    )
-
-
-def _refusal(address: str, kind: str, entries: Sequence[Route]) -> Route:
-    """The entry behind a refusal: the longest prefix of that type that covers the address."""
-    target = ipaddress.ip_address(address)
-    covering = [
-        (network.prefixlen, entry)
-        for entry in entries
-        for network in (ipaddress.ip_network(entry.dst),)
-        if entry.type == kind and target in network
-    ]
-    if not covering:
-        return Route(dst=address, device=None, type=kind)
-    return max(covering, key=lambda pair: pair[0])[1]
-
-
-@cache
-def _cpu_model() -> str | None:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return None
+    return with_netlink(netns, lambda netlink: rtnetlink.device_counts(netlink, node, device))
