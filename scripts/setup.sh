@@ -124,7 +124,7 @@ allow_services() {
 apt_install() {
     local unit status=0
     export DEBIAN_FRONTEND=noninteractive
-    local options=(-o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -qq)
+    local options=(-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -qq)
     say "installing with apt-get: $*"
     exec 8</var/lib/dpkg
     flock 8 # two checkouts set up at once share one policy-rc.d
