@@ -53,8 +53,19 @@ def t_p_value(d: FloatArray) -> float | None:
     return float(2.0 * special.stdtr(n - 1, -abs(float(d.mean())) / error))
 
 
-def bca_interval(d: FloatArray, level: float = 0.95) -> Interval | None:
-    """Bias-corrected and accelerated bootstrap interval for the mean; None below two values."""
+def _expanded(level: float, n: int) -> float:
+    """The level at which percentiles of n resampled values cover as t does."""
+    return float(1.0 - 2.0 * special.ndtr(-math.sqrt(n / (n - 1)) * t_quantile(n - 1, level)))
+
+
+def bca_interval(d: FloatArray, level: float = 0.95, *, expand: bool = True) -> Interval | None:
+    """Bias-corrected and accelerated bootstrap interval for the mean; None below two values.
+
+    Args:
+        d: (n,) values.
+        level: confidence.
+        expand: make up for the few values; without it the textbook's interval.
+    """
     n = len(d)
     if n < 2:
         return None
@@ -69,6 +80,7 @@ def bca_interval(d: FloatArray, level: float = 0.95) -> Interval | None:
     bias = special.ndtri(np.clip(share, 1.0 / RESAMPLES, 1.0 - 1.0 / RESAMPLES))
     # Jackknife skewness; for a mean the deleted estimates differ by -centred/(n-1).
     acceleration = float((centred**3).sum()) / (6.0 * float((centred**2).sum()) ** 1.5)
+    level = _expanded(level, n) if expand else level
     z = special.ndtri(np.array([0.5 - level / 2.0, 0.5 + level / 2.0]))
     shares = special.ndtr(bias + (bias + z) / (1.0 - acceleration * (bias + z)))
     low, high = np.quantile(means, shares)

@@ -26,8 +26,23 @@ def test_bca_is_close_to_scipys() -> None:
     """Own BCa and scipy's agree to resampling error on skewed data."""
     d = np.random.default_rng(2).exponential(1.0, 25)
     theirs = stats.bootstrap((d,), np.mean, method="BCa", n_resamples=9999).confidence_interval
-    ours = intervals.bca_interval(d)
+    ours = intervals.bca_interval(d, expand=False)
     assert ours == pytest.approx((theirs.low, theirs.high), rel=0.05)
+
+
+def test_expanded_bca_joins_t() -> None:
+    """On fifteen even values the expanded interval is as wide as t's, the plain one is not."""
+    d = stats.norm.ppf((np.arange(15) + 0.5) / 15)
+    t, plain, wide = (
+        np.ptp(found or (0.0, 0.0))
+        for found in (
+            intervals.t_interval(d),
+            intervals.bca_interval(d, expand=False),
+            intervals.bca_interval(d),
+        )
+    )
+    assert wide == pytest.approx(t, rel=0.03)
+    assert plain < 0.92 * t
 
 
 def test_bootstrap_takes_over_at_fifteen() -> None:
