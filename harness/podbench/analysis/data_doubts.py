@@ -25,7 +25,7 @@ LATE_LIMIT = 0.02
 
 
 def _percent(ratio: float) -> str:
-    return f"{100 * ratio:.2g} %"
+    return f"{100 * ratio:.0f} %" if ratio >= 0.095 else f"{100 * ratio:.2g} %"
 
 
 def of_samples(streams: Streams) -> Iterable[Doubt]:

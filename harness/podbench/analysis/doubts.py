@@ -37,6 +37,7 @@ class Code(StrEnum):
     COARSE_QUANTILES = "coarse_quantiles"
     ABOVE_CEILING = "goodput_above_ceiling"
     TRANSFER_FAILED = "transfer_failed"
+    NOT_TAKEN = "measurement_not_taken"
     CPU_BOUND = "cpu_bound_transfers"
     PACKETS_ARE_SEGMENTS = "packets_are_segments"
     HIGH_STEAL = "high_steal"
@@ -46,6 +47,7 @@ class Code(StrEnum):
     FILE_DAMAGED = "file_damaged"
 
 
+SHOWN_PLACES = 6
 MIN_BLOCKS = 5
 """Below, a t interval is so wide that hardly any difference can be shown."""
 
@@ -121,6 +123,22 @@ def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
             if stale
             else None,
             evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
+        )
+
+
+def of_unmeasured(inputs: Inputs) -> Iterable[Doubt]:
+    """What was planned and could not be taken: one doubt for each arm, kind and reason."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in inputs.unmeasured:
+        where = f"block {one.block} {one.src} > {one.dst}"
+        groups.setdefault((one.arm, one.kind, one.reason), []).append(where)
+    for (arm, kind, reason), places in groups.items():
+        yield Doubt(
+            code=Code.NOT_TAKEN,
+            message=f"{arm}: {kind} was not measured {len(places)} times: {reason}",
+            advice="these pairs have fewer samples in these blocks; the rest is unaffected",
+            evidence="; ".join(places[:SHOWN_PLACES])
+            + ("; ..." if len(places) > SHOWN_PLACES else ""),
         )
 
 

@@ -40,6 +40,17 @@ class BlockProof(msgspec.Struct, frozen=True, kw_only=True):
     proof: ArmProof
 
 
+class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement that was planned and could not be taken; `kind` is its phase or probe."""
+
+    block: int
+    arm: str
+    kind: str
+    src: str
+    dst: str
+    reason: str
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything `summarise.analyse` works on.
 
@@ -66,6 +77,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     plan: PlanFacts
     visits: tuple[VisitSpan, ...] = ()
     faults_injected: tuple[str, ...] = ()
+    unmeasured: tuple[Unmeasured, ...] = ()
     damages: tuple[Damage, ...] = ()
     latency: pd.DataFrame | None = None
     throughput: pd.DataFrame | None = None

@@ -212,6 +212,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *doubts.of_setting(inputs, judged.arms),
         *doubts.of_arms(judged.arms),
         *doubts.of_proofs(inputs),
+        *doubts.of_unmeasured(inputs),
         *doubts.of_design(inputs, judged.check),
         *data_doubts.of_samples(measured.probes),
         *data_doubts.of_losses(measured.tables.losses),

@@ -11,10 +11,12 @@ import msgspec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, VisitSpan
+from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
 from podbench.cni import detect
 from podbench.model.arms import Path as ArmPath
+from podbench.model.arms import parse_arm
 from podbench.model.errors import StoreError
+from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
 from podbench.run import evidence, plan, record
@@ -45,6 +47,11 @@ def flags(bundle: Bundle) -> list[str]:
         f"{arm.arm} not measured: {arm.reason}"
         for arm in summary.arms
         if arm.status == "not measured" and arm.path == ArmPath.POD
+    ]
+    found += [
+        f"{arm.arm}: the packets' mode was {arm.proof.verdict}"
+        for arm in summary.arms
+        if arm.proof is not None and arm.path == ArmPath.POD and arm.proof.verdict != Verdict.MATCH
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
@@ -93,6 +100,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         plan=_plan_facts(drawn, entries),
         visits=_visits(entries),
         faults_injected=_faults(begun),
+        unmeasured=_unmeasured(entries),
         damages=tuple(damages),
         latency=tables["latency"],
         throughput=tables["throughput"],
@@ -194,6 +202,23 @@ def _visits(entries: list[Entry]) -> tuple[VisitSpan, ...]:
         VisitSpan(block=block, arm=arm, start_mono_ns=low, end_mono_ns=high)
         for (block, arm), (low, high) in sorted(spans.items(), key=lambda item: item[1])
     )
+
+
+def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
+    found = []
+    for e in entries:
+        if e.event != "round" or e.block is None or e.arm is None:
+            continue
+        for f in e.failures:
+            # A failed transfer has a row of its own, from which analysis tells it.
+            if not f.kind.startswith("throughput"):
+                arm = parse_arm(e.arm).on(ArmPath(f.path)).name
+                found.append(
+                    Unmeasured(
+                        block=e.block, arm=arm, kind=f.kind, src=f.src, dst=f.dst, reason=f.reason
+                    )
+                )
+    return tuple(found)
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:

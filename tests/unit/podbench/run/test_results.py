@@ -1,0 +1,71 @@
+"""A finished run deserves exit 3 when an arm is missing, unproven or in doubt."""
+
+import msgspec
+from support import synthetic
+
+from podbench.analysis import summarise
+from podbench.analysis.bundle import Bundle
+from podbench.analysis.inputs import ArmLaid, Unmeasured
+from podbench.model.summary import AaCheck, ArmSummary
+from podbench.run import results
+
+
+def _with(bundle: Bundle, **changes: object) -> Bundle:
+    summary = msgspec.structs.replace(bundle.summary, **changes)
+    return msgspec.structs.replace(bundle, summary=summary)
+
+
+def test_a_sound_run_has_no_flags() -> None:
+    """Every arm measured and proven, A/A passed: exit 0."""
+    assert results.flags(synthetic.bundle(nodes=2, blocks=5)) == []
+
+
+def test_an_arm_not_measured_is_a_flag() -> None:
+    """It is named with its reason."""
+    inputs = synthetic.run(shape=synthetic.Shape(nodes=2, blocks=3))
+    arms = [a for a in inputs.arms if not a.arm.startswith("ipip")]
+    missing = ArmLaid(arm="ipip/pod", reason="kernel has no IPIP")
+    assert inputs.latency is not None
+    rest = inputs.latency[inputs.latency["mode"] != "ipip"]
+    bundle = summarise.analyse(
+        msgspec.structs.replace(
+            inputs, arms=(*arms, missing), latency=rest, throughput=None, host=None
+        )
+    )
+    assert any(f == "ipip/pod not measured: kernel has no IPIP" for f in results.flags(bundle))
+
+
+def test_a_mode_that_fell_back_is_a_flag() -> None:
+    """Figures of another mode than asked for are flagged by the proof."""
+    bundle = synthetic.bundle(nodes=2, blocks=3)
+
+    def fallen(arm: ArmSummary) -> ArmSummary:
+        if arm.arm != "bgp/pod":
+            return arm
+        assert arm.proof is not None
+        proof = msgspec.structs.replace(arm.proof, verdict="fell back", observed="vxlan")
+        return msgspec.structs.replace(arm, proof=proof)
+
+    changed = _with(bundle, arms=tuple(fallen(a) for a in bundle.summary.arms))
+    assert results.flags(changed) == ["bgp/pod: the packets' mode was fell back"]
+
+
+def test_a_failed_aa_check_is_a_flag() -> None:
+    """The same mode twice came out different."""
+    bundle = synthetic.bundle(nodes=2, blocks=5)
+    failed = AaCheck(passed=False, comparisons=4, false_alarms=1)
+    assert "A/A" in results.flags(_with(bundle, aa_check=failed))[0]
+
+
+def test_what_was_not_taken_is_told_once_per_reason() -> None:
+    """Failures of the journal become one doubt with its places, never a silent gap."""
+    inputs = synthetic.run(shape=synthetic.Shape(nodes=2, blocks=3))
+    lost = tuple(
+        Unmeasured(block=b, arm="bgp/pod", kind="warm", src="n1", dst="n2", reason="n1-bgp is gone")
+        for b in (1, 2)
+    )
+    bundle = summarise.analyse(msgspec.structs.replace(inputs, unmeasured=lost))
+    told = [w for w in bundle.summary.warnings if w.code == "measurement_not_taken"]
+    assert len(told) == 1
+    assert told[0].message == "bgp/pod: warm was not measured 2 times: n1-bgp is gone"
+    assert told[0].evidence == "block 1 n1 > n2; block 2 n1 > n2"
