@@ -11,11 +11,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import podbench
 from podbench.model.errors import PodbenchError
 from podbench.model.nodes import AgentId
-from podbench.transport.endpoint import parse_broker
+from podbench.transport.endpoint import Endpoint, parse_broker, read_credentials
 from podbench.transport.mqtt import serve_agent
 from podbench.wire import messages, topics
 from podbench_agent import logs
@@ -34,10 +35,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="podbench_agent", description=__doc__)
     parser.add_argument("--id", required=True, help="this agent's name: n1-vxlan")
-    parser.add_argument("--broker", required=True, help="unix:///path or mqtt://host:port")
+    parser.add_argument("--broker", required=True, help="unix:///path, mqtt[s]://host:port")
     parser.add_argument("--run", required=True, help="the run's id: its part of the broker")
     parser.add_argument("--bind", default="0.0.0.0", help="the reflector's address")  # noqa: S104 a pod's only one
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the reflector's UDP port")
+    parser.add_argument(
+        "--broker-credentials", type=Path, help="folder with ca.crt, username, password"
+    )
     parser.add_argument("--node", help="the node this agent runs on")
     parser.add_argument("--log-level", default="info")
     return parser.parse_args(arguments)
@@ -67,6 +71,12 @@ def _on_signal(stop: asyncio.Event) -> None:
     signal.setitimer(signal.ITIMER_REAL, END_S)
 
 
+def _broker(options: argparse.Namespace) -> Endpoint:
+    folder: Path | None = options.broker_credentials
+    credentials = None if folder is None else read_credentials(folder)
+    return parse_broker(options.broker, credentials)
+
+
 async def _serve(options: argparse.Namespace, workers: Workers) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,7 +88,7 @@ async def _serve(options: argparse.Namespace, workers: Workers) -> None:
     logger.info("agent started", extra={"agent": options.id, "capabilities": capabilities})
     try:
         await serve_agent(
-            options.broker,
+            _broker(options),
             run_id=options.run,
             status=messages.AgentStatus(
                 agent=AgentId(options.id),
@@ -99,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logs.set_up(options.log_level)
     try:
-        parse_broker(options.broker)
+        _broker(options).context()
         topics.command(options.run, AgentId(options.id))
         workers = start_workers(options.bind, options.port)
     except PodbenchError as error:

@@ -36,8 +36,8 @@ class MqttFleet:
     An async context manager; entering it raises TransportError when the broker cannot be reached.
     """
 
-    def __init__(self, broker: str, *, run_id: str) -> None:
-        self._endpoint = parse_broker(broker)
+    def __init__(self, broker: str | Endpoint, *, run_id: str) -> None:
+        self._endpoint = parse_broker(broker) if isinstance(broker, str) else broker
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
         self._stale: set[AgentId] = set()
@@ -255,7 +255,7 @@ class _AgentSide:
 
 
 async def serve_agent(
-    broker: str,
+    broker: str | Endpoint,
     *,
     run_id: str,
     status: messages.AgentStatus,
@@ -271,7 +271,8 @@ async def serve_agent(
     Raises:
         ConfigError: The broker's address cannot be used.
     """
-    side = _AgentSide(parse_broker(broker), run_id, status, handler)
+    endpoint = parse_broker(broker) if isinstance(broker, str) else broker
+    side = _AgentSide(endpoint, run_id, status, handler)
     running = asyncio.create_task(side.link.run())
     stopped = asyncio.create_task(stop.wait())
     try:

@@ -1,9 +1,11 @@
 """Where a broker is."""
 
+from pathlib import Path
+
 import pytest
 
 from podbench.model.errors import ConfigError
-from podbench.transport.endpoint import Endpoint, parse_broker
+from podbench.transport.endpoint import Credentials, Endpoint, parse_broker, read_credentials
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,7 @@ from podbench.transport.endpoint import Endpoint, parse_broker
         ("mqtt://broker.example", Endpoint("tcp", "broker.example", 1883)),
         ("mqtt://192.0.2.7:2883", Endpoint("tcp", "192.0.2.7", 2883)),
         ("mqtt://[2001:db8::1]:2883/", Endpoint("tcp", "2001:db8::1", 2883)),
+        ("mqtts://192.0.2.7", Endpoint("tcp", "192.0.2.7", 8883, tls=True)),
     ],
 )
 def test_urls_are_read(url: str, endpoint: Endpoint) -> None:
@@ -24,6 +27,7 @@ def test_url_is_shown_as_it_was() -> None:
     """Errors show the address as users write it."""
     assert str(parse_broker("unix:///a.sock")) == "unix:///a.sock"
     assert str(parse_broker("mqtt://h")) == "mqtt://h:1883"
+    assert str(parse_broker("mqtts://h:1")) == "mqtts://h:1"
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,22 @@ def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
     with pytest.raises(ConfigError, match="credentials") as caught:
         parse_broker("mqtt://user:secret@h")
     assert "secret" not in str(caught.value)
+
+
+def test_credentials_are_the_files_of_a_mounted_secret(tmp_path: Path) -> None:
+    """What is there is read, what is not there is not asked for."""
+    (tmp_path / "username").write_text("agent\n")
+
+    assert read_credentials(tmp_path) == Credentials(username="agent")
+
+
+def test_a_missing_folder_of_credentials_is_named(tmp_path: Path) -> None:
+    """Connecting without the credentials one was told to use would hide the mistake."""
+    with pytest.raises(ConfigError, match="absent"):
+        read_credentials(tmp_path / "absent")
+
+
+def test_a_damaged_certificate_is_an_error_of_ours() -> None:
+    """No traceback of the TLS library."""
+    with pytest.raises(ConfigError, match="certificate"):
+        parse_broker("mqtts://h", Credentials(ca="nonsense")).context()

@@ -94,7 +94,7 @@ def test_every_command_is_covered_here() -> None:
     """A new kind of command needs a strategy above."""
     covered = {
         "Reflect", "Measure", "CollectReflections", "ServeTransfer", "Transfer",
-        "CollectTransfer", "StartCounters", "CollectCounters", "Stop",
+        "CollectTransfer", "StartCounters", "CollectCounters", "ReadFacts", "LookUp", "Stop",
     }  # fmt: skip
 
     assert {kind.__name__ for kind in get_args(messages.Command)} == covered
