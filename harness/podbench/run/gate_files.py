@@ -1,9 +1,10 @@
 """The outcome of a gate for people and pipelines: lines, Markdown, JUnit, JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from podbench.model.markdown import code, table, text
 from podbench.run import junit
 from podbench.run.gate import Check, Gate, Outcome, Verdict
 
@@ -53,15 +54,15 @@ def markdown(gate: Gate) -> str:
     out = [
         f"# Gate: {gate.verdict}",
         "",
-        f"Run {_code(gate.run_id)}, limits of {_code(gate.file)}.",
+        f"Run {code(gate.run_id)}, limits of {code(gate.file)}.",
     ]
     if gate.name:
-        out[-1] = f"{_cell(gate.name)}: " + out[-1]
-    out += [line for note in gate.notes for line in ("", f"**Note:** {_cell(note)}.")]
+        out[-1] = f"{text(gate.name)}: " + out[-1]
+    out += [line for note in gate.notes for line in ("", f"**Note:** {text(note)}.")]
     rows = [
         (str(outcome.verdict), str(outcome.slo), _counted(outcome)) for outcome in gate.outcomes
     ]
-    out += ["", *_table(("Verdict", "Limit", "Pairs"), rows)]
+    out += ["", *table(("Verdict", "Limit", "Pairs"), rows)]
     checks = [(outcome, check) for outcome in gate.outcomes for check in outcome.checks]
     checks.sort(key=lambda both: _RANK[both[1].verdict])
     if checks:
@@ -70,28 +71,10 @@ def markdown(gate: Gate) -> str:
             (str(check.verdict), outcome.slo.figure.name, _pair(check), check.reason)
             for outcome, check in checks[:SHOWN]
         ]
-        out += _table(("Verdict", "Metric", "Pair", "What was found"), found)
+        out += table(("Verdict", "Metric", "Pair", "What was found"), found)
     if len(checks) > SHOWN:
         out += ["", f"{len(checks) - SHOWN} more pairs are not listed; none of them is worse."]
     return "\n".join(out) + "\n"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(heads)} |",
-        f"|{'---|' * len(heads)}",
-        *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows),
-    ]
-
-
-def _cell(text: str) -> str:
-    """Text that can neither end its cell nor turn into markup."""
-    escaped = "".join(f"\\{char}" if char in "\\`*[]|" else char for char in text)
-    return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").split())
-
-
-def _code(text: str) -> str:
-    return f"`{' '.join(text.replace('`', chr(39)).split())}`"
 
 
 def junit_xml(gate: Gate, unknown: str | None) -> str:
@@ -109,12 +92,12 @@ def _cases(outcome: Outcome, unknown: str | None) -> Iterator[junit.Case]:
 
 
 def _case(suite: str, name: str, verdict: Verdict, reason: str, unknown: str | None) -> junit.Case:
-    text = f"{verdict}: {reason}"
+    found = f"{verdict}: {reason}"
     if verdict is Verdict.FAIL or (verdict is Verdict.CANNOT_TELL and unknown == "fail"):
-        return junit.Case(suite=suite, name=name, failure=text)
+        return junit.Case(suite=suite, name=name, failure=found)
     if verdict is Verdict.CANNOT_TELL and unknown is None:
-        return junit.Case(suite=suite, name=name, skipped=text)
-    return junit.Case(suite=suite, name=name, said=text)
+        return junit.Case(suite=suite, name=name, skipped=found)
+    return junit.Case(suite=suite, name=name, said=found)
 
 
 def as_json(gate: Gate, code: int) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from podbench.analysis import group_points
 from podbench.analysis.bundle import Damage
 from podbench.analysis.group_points import GroupPoints, Groups
+from podbench.analysis.histograms import Histogram, collect
 from podbench.analysis.metrics import METRICS, Metric
 from podbench.model.errors import ConfigError, StoreError
 from podbench.model.summary import FORMAT, Summary
@@ -71,6 +72,17 @@ def same_run(one: RunDir, other: RunDir) -> bool:
     return (a.run_id, a.started, a.seed) == (b.run_id, b.started, b.seed) and a.pairs == b.pairs
 
 
+def histograms(run: RunDir) -> tuple[tuple[Histogram, ...], tuple[Damage, ...]]:
+    """Latency histograms from a run's samples, and what of them could not be read."""
+    held = Visits(run)
+    found = collect(held.read("latency", place) for place in held.places())
+    return found, _damages(held)
+
+
+def _damages(held: Visits) -> tuple[Damage, ...]:
+    return tuple(Damage(file=file, reason=reason) for file, reason in held.damaged)
+
+
 class Points(msgspec.Struct, frozen=True, kw_only=True):
     """Block statistics of a run, and what of its samples could not be read."""
 
@@ -85,6 +97,6 @@ def points(run: RunDir, groups: Groups, metrics: tuple[Metric, ...] = METRICS) -
     found = group_points.collect(held.tables(), groups, metrics)
     return Points(
         points=found,
-        damages=tuple(Damage(file=file, reason=reason) for file, reason in held.damaged),
+        damages=_damages(held),
         any_samples=bool(held.places()),
     )

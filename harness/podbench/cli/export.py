@@ -1,0 +1,56 @@
+"""`bench export RUN --format ...`: a run's figures for other programs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from podbench.store.rundir import RunDir
+
+FORMATS = ("csv", "prometheus", "markdown", "junit")
+FLAGGED = 3
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The run directory.")],
+    form: Annotated[str, typer.Option("--format", help="csv, prometheus, markdown or junit.")],
+    out: Annotated[Path | None, typer.Option(help="Write here instead of stdout.")] = None,
+) -> None:
+    """Write a run's figures as CSV, OpenMetrics text, Markdown or JUnit XML."""
+    from podbench.model import words
+    from podbench.run import saved
+    from podbench.store import rundir
+
+    words.check(form, FORMATS, "--format")
+    opened = saved.open_run(run)
+    damaged: list[str] = []
+    text = _rendered(opened, form, damaged)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        said = "replaced" if out.exists() else "wrote"
+        rundir.write_whole(out, text.encode())
+        print(f"{said} {out}", file=sys.stderr)
+    for line in damaged:
+        print(f"damaged: {line}", file=sys.stderr)
+    if damaged:
+        sys.exit(FLAGGED)
+
+
+def _rendered(run: "RunDir", form: str, damaged: list[str]) -> str:
+    from podbench.run import export_csv, export_junit, export_openmetrics, saved
+
+    summary = saved.summary(run)
+    if form == "csv":
+        return export_csv.render(summary)
+    if form == "junit":
+        return export_junit.render(summary)
+    if form == "prometheus":
+        histograms, damages = saved.histograms(run)
+        damaged += [f"{damage.file}: {damage.reason}" for damage in damages]
+        return export_openmetrics.render(summary, histograms)
+    from podbench_report import markdown
+
+    return markdown.render(summary)
