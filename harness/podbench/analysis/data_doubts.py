@@ -28,8 +28,13 @@ def _percent(ratio: float) -> str:
     return f"{100 * ratio:.0f} %" if ratio >= 0.095 else f"{100 * ratio:.2g} %"
 
 
-def of_samples(streams: Streams) -> Iterable[Doubt]:
-    """Samples the instrument itself doubts."""
+def of_samples(streams: Streams, reasons: Sequence[str] = ()) -> Iterable[Doubt]:
+    """Samples the instrument itself doubts.
+
+    Args:
+        streams: all rows.
+        reasons: why rows are not valid, the most frequent first.
+    """
     if streams.unusable:
         yield Doubt(
             code=Code.SAMPLES_UNUSABLE,
@@ -41,19 +46,36 @@ def of_samples(streams: Streams) -> Iterable[Doubt]:
             message=f"{streams.impossible} round trips were not above zero and were left out",
             advice="look for a clock that was set during the run",
         )
-    arm_of_row = np.array([key.arm for key in streams.keys], dtype=object)[streams.stream_of_row]
-    for arm in streams.arms:
-        rows = arm_of_row == arm
-        invalid = float(1.0 - streams.valid[rows].mean())
-        if invalid > 0.0:
-            yield Doubt(
-                code=Code.SAMPLES_INVALID if invalid > INVALID_LIMIT else Code.SAMPLES_LEFT_OUT,
-                message=f"{arm}: {_percent(invalid)} of the samples are not valid and left out",
-                advice="see invalid_reason in samples/latency",
-                evidence=f"{int((~streams.valid[rows]).sum())} of {int(rows.sum())}",
-            )
+    yield from _invalid(streams, reasons)
     yield from _late(streams)
     yield from _stamps(streams)
+
+
+def _invalid(streams: Streams, reasons: Sequence[str]) -> Iterable[Doubt]:
+    """Two doubts at most: arms above the limit (the run is flagged), and arms below it."""
+    arm_of_row = np.array([key.arm for key in streams.keys], dtype=object)[streams.stream_of_row]
+    shares = {arm: float(1.0 - streams.valid[arm_of_row == arm].mean()) for arm in streams.arms}
+    why = f": {reasons[0]}" if reasons else ""
+    for code, held in (
+        (Code.SAMPLES_INVALID, {a: s for a, s in shares.items() if s > INVALID_LIMIT}),
+        (Code.SAMPLES_LEFT_OUT, {a: s for a, s in shares.items() if 0.0 < s <= INVALID_LIMIT}),
+    ):
+        if held:
+            most = max(held.values())
+            yield Doubt(
+                code=code,
+                message=f"up to {_percent(most)} of an arm's samples are not valid and were left "
+                f"out{why}",
+                advice="less load on the machine; invalid_reason in samples/latency has each",
+                evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items()),
+            )
+
+
+def invalid_reasons(latency: pd.DataFrame | None) -> tuple[str, ...]:
+    """Why rows are not valid, the most frequent first."""
+    if latency is None or latency.empty or "invalid_reason" not in latency:
+        return ()
+    return tuple(str(reason) for reason in latency["invalid_reason"].dropna().value_counts().index)
 
 
 def _late(streams: Streams) -> Iterable[Doubt]:

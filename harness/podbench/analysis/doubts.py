@@ -61,7 +61,8 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             advice="compare modes here; take absolute figures on the cluster itself",
         )
     for arm in arms:
-        if arm.status == "measured" and arm.implementation and "eBPF" in arm.implementation:
+        stand_in = arm.implementation is not None and "eBPF" in arm.implementation
+        if stand_in and arm.status == "measured" and arm.path == "pod" and "#" not in arm.arm:
             yield Doubt(
                 code=Code.STAND_IN,
                 message=f"{arm.arm} is carried by {arm.implementation}, not by the kernel's own "

@@ -29,6 +29,8 @@ LOOKS = (5, 10, 15, 20, 30, 50)
 POWER = 0.8
 _TWIN_CAN_DECIDE = 6
 """With 5 blocks the signed-rank test's least p is 0.0625: it cannot confirm anything."""
+HOPELESS_BLOCKS = 500
+"""Ten times the last look: whoever needs this many needs a quieter place instead."""
 _MAX_BLOCKS = 100_000
 
 
@@ -182,6 +184,8 @@ def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | No
         return None
     if needed is None or needed <= blocks:
         return "the interval leaves both sides open"
+    if needed > HOPELESS_BLOCKS:
+        return "the interval leaves both sides open; the blocks differ too much for more to help"
     return (
         "the interval leaves both sides open; "
         f"about {needed} blocks would narrow it to half the margin"
