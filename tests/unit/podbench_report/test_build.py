@@ -1,0 +1,219 @@
+"""The whole page: every hard case renders, everything is escaped, nothing is fetched."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from support import synthetic
+from support.bundle_cases import Case
+from support.bundles import make_bundle
+
+from podbench.analysis.bundle import Bundle, Damage
+from podbench.model.errors import ReportError
+from podbench.model.summary import Doubt
+from podbench_report import build
+
+LONG = tuple(f"gke-prod-europe-west4-default-pool-7c0d4f6e-{c}x9z" for c in "abcd")
+CASES = {
+    "three nodes": Case(),
+    "two nodes": Case(nodes=2),
+    "twenty nodes": Case(nodes=20, zones=3, target="kubernetes"),
+    "a missing arm": Case(missing="ipip"),
+    "a missing base": Case(missing="bgp"),
+    "one block": Case(blocks=1),
+    "all lost": Case(all_lost=True),
+    "long names": Case(nodes=4, names=LONG, zones=2, target="kubernetes"),
+    "flannel's modes": Case(modes=("vxlan", "bgp")),
+    "faults": Case(faults=("loss n1>n2 1 %",)),
+}
+EVIL = '<script>alert(1)</script><img src=x onerror="x">'
+
+
+class Outline(HTMLParser):
+    """Collects what an accessible page must have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes a tag."""
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for key, value in attrs if key == "id" and value]
+
+    def all(self, *names: str) -> list[dict[str, str | None]]:
+        """The attributes of every tag of these names."""
+        return [attrs for tag, attrs in self.tags if tag in names]
+
+
+def outline(page: str) -> Outline:
+    """The page's tags."""
+    found = Outline()
+    found.feed(page)
+    return found
+
+
+def text_of(page: str) -> str:
+    """Readable text, with ordinary spaces."""
+    body = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
+    bare = re.sub(r"<[^>]+>", " ", body)
+    return re.sub(r"[\s\u00a0\u202f\u2060]+", " ", bare)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_every_case_renders_a_sound_page(case: Case) -> None:
+    """Landmarks, headings in order, captions, unique ids, no leftovers of null or nan."""
+    page = build.render(make_bundle(case))
+    found = outline(page)
+
+    levels = [int(tag[1]) for tag, _ in found.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    assert [len(found.all(t)) for t in ("main", "header", "nav", "footer")] == [1, 1, 1, 1]
+    assert len(found.all("caption")) == len(found.all("table"))
+    assert all("scope" in attrs for attrs in found.all("th"))
+    assert len(set(found.ids)) == len(found.ids)
+    assert not re.search(r"\b(None|nan|inf|NaN)\b", text_of(page))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_nothing_is_fetched_and_only_our_script_runs(case: Case) -> None:
+    """No address of anything, no handler in an attribute; the policy holds the script's hash."""
+    page = build.render(make_bundle(case))
+    found = outline(page)
+
+    assert not [a for _, a in found.tags if {"src", "onclick", "onload", "srcset"} & set(a)]
+    links = [a["href"] for a in found.all("a", "link", "use") if a.get("href")]
+    assert all(link is not None and link.startswith(("#", "data:,")) for link in links)
+    assert "url(http" not in page
+    assert "@import" not in page
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = next(a["content"] for a in found.all("meta") if "http-equiv" in a)
+    assert policy is not None
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_the_lab_is_named_on_top_in_these_words_and_a_cluster_is_not() -> None:
+    """The heading of every lab page, with the faults that were injected."""
+    lab = text_of(build.render(make_bundle(Case(faults=("loss n1>n2 1 %",)))))
+    cluster = text_of(build.render(make_bundle(Case(target="kubernetes"))))
+
+    heading = "network namespaces on one machine, not your cluster"
+    assert 0 <= lab.index(heading) < lab.index("What was found")
+    assert "loss n1&gt;n2 1 %" in lab[: lab.index("What was found")]
+    assert heading not in cluster
+
+
+def _evil(bundle: Bundle) -> Bundle:
+    s = bundle.summary
+    return msgspec.structs.replace(
+        bundle,
+        faults_injected=(EVIL,),
+        damages=(Damage(file=EVIL, reason=EVIL),),
+        episodes=tuple(msgspec.structs.replace(e, direction=EVIL) for e in bundle.episodes),
+        proofs=tuple(msgspec.structs.replace(p, evidence={EVIL: EVIL}) for p in bundle.proofs),
+        summary=msgspec.structs.replace(
+            s,
+            name=EVIL,
+            run_id=EVIL,
+            labels={EVIL: EVIL},
+            versions={EVIL: EVIL},
+            spec={EVIL: {EVIL: [EVIL]}},
+            method=EVIL,
+            warnings=(Doubt(code=EVIL, message=EVIL, advice=EVIL, evidence=EVIL),),
+            arms=tuple(
+                msgspec.structs.replace(a, implementation=EVIL, reason=EVIL) for a in s.arms
+            ),
+            comparisons=tuple(msgspec.structs.replace(c, reason=EVIL) for c in s.comparisons),
+        ),
+    )
+
+
+@pytest.mark.parametrize("nodes", [3, 12])
+def test_everything_from_outside_is_escaped(nodes: int) -> None:
+    """Names, labels, settings, reasons, evidence: markup in them stays text, in SVG too."""
+    names = tuple(f"{EVIL}{i}" for i in range(nodes))
+    page = build.render(_evil(make_bundle(Case(nodes=nodes, names=names, faults=("x",)))))
+    found = outline(page)
+
+    assert page.count("<script") == 1
+    assert not found.all("img")
+    assert not [a for _, a in found.tags if "onerror" in a]
+    assert "&lt;script&gt;" in page
+
+
+def test_null_reads_not_measured() -> None:
+    """All packets lost: no quantile is shown as 0."""
+    page = text_of(build.render(make_bundle(Case(all_lost=True))))
+
+    assert "Not one probe came back in any mode" in page
+    assert "Distributions: not measured" in page
+    assert "all lost" in page
+    assert not re.search(r"\b0(\.0+)? [µmn]s\b", page)
+
+
+def test_a_missing_arm_is_named_with_its_reason() -> None:
+    """Among what could not be told, once."""
+    page = text_of(build.render(make_bundle(Case(missing="ipip"))))
+    untold = page[page.index("What could not be told") : page.index("Overlay tax What")]
+
+    assert "IPIP (kernel has no IPIP device and eBPF at tc needs root): not measured" in untold
+    assert "Partial run" in page
+
+
+def test_stand_ins_and_verdicts_reach_the_page() -> None:
+    """The sentences of `wording` are on the page, with the stand-in."""
+    page = text_of(build.render(make_bundle()))
+
+    assert "VXLAN adds 4.20 µs (95 % CI" in page
+    assert "IPIP (stand-in: eBPF at tc) adds" in page
+
+
+def test_a_hundred_nodes_stay_small() -> None:
+    """Under 3 MB, matrices of 9,900 pairs for each of three modes included."""
+    bundle = make_bundle(Case(nodes=100, zones=4, target="kubernetes"))
+    page = build.render(bundle)
+
+    assert len(page.encode()) < 3_000_000
+    assert "are not listed" in page
+
+
+def test_what_analysis_gives_renders() -> None:
+    """The real bundle, not only those made by hand."""
+    page = text_of(build.render(synthetic.bundle(nodes=3, blocks=2)))
+
+    assert "What was found" in page
+    assert not re.search(r"\b(None|nan)\b", page)
+
+
+def test_the_same_bundle_gives_the_same_page() -> None:
+    """Byte for byte: a report can be compared with itself."""
+    assert build.render(make_bundle()) == build.render(make_bundle())
+
+
+def test_write_replaces_whole_or_not_at_all(tmp_path: Path) -> None:
+    """The page is there and nothing else is left beside it."""
+    target = tmp_path / "report.html"
+    target.write_text("old")
+    build.write(make_bundle(), target)
+
+    assert target.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_place_that_cannot_be_written_is_a_report_error(tmp_path: Path) -> None:
+    """With the path and the way out, not a traceback."""
+    with pytest.raises(ReportError, match=r"report\.html cannot be written") as caught:
+        build.write(make_bundle(), tmp_path / "absent" / "report.html")
+
+    assert caught.value.advice is not None
