@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import podbench
-from podbench.model.errors import PodbenchError
+from podbench.model.errors import ConfigError, PodbenchError
 from podbench.model.nodes import AgentId
-from podbench.transport.endpoint import Endpoint, parse_broker, read_credentials
+from podbench.transport.endpoint import Credentials, Endpoint, parse_broker, read_secret
 from podbench.transport.mqtt import serve_agent
 from podbench.wire import messages, topics
 from podbench_agent import logs
@@ -27,6 +27,8 @@ logger = logging.getLogger("podbench_agent")
 
 DEFAULT_PORT = 8620
 """862 (RFC 8762 section 4.1) needs a capability; ports from 1024 on must be configurable."""
+KEY_BYTES = 16
+"""HMAC keys shorter than this are refused, as for the instrument on its own."""
 END_S = 1.8
 """After a signal this process is gone within two seconds, whatever still hangs."""
 
@@ -39,9 +41,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", required=True, help="the run's id: its part of the broker")
     parser.add_argument("--bind", default="0.0.0.0", help="the reflector's address")  # noqa: S104 a pod's only one
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="the reflector's UDP port")
-    parser.add_argument(
-        "--broker-credentials", type=Path, help="folder with ca.crt, username, password"
-    )
+    parser.add_argument("--username", help="at the broker; this agent's name where not given")
+    parser.add_argument("--password-file", type=Path, help="the password for the broker")
+    parser.add_argument("--ca-file", type=Path, help="PEM: whom to trust as the broker")
+    parser.add_argument("--hmac-key-file", type=Path, help="its octets authenticate STAMP")
     parser.add_argument("--node", help="the node this agent runs on")
     parser.add_argument("--log-level", default="info")
     return parser.parse_args(arguments)
@@ -72,9 +75,24 @@ def _on_signal(stop: asyncio.Event) -> None:
 
 
 def _broker(options: argparse.Namespace) -> Endpoint:
-    folder: Path | None = options.broker_credentials
-    credentials = None if folder is None else read_credentials(folder)
-    return parse_broker(options.broker, credentials)
+    def secret(option: str) -> str | None:
+        path: Path | None = getattr(options, option)
+        return None if path is None else read_secret(path, f"--{option.replace('_', '-')}")
+
+    password = secret("password_file")
+    name: str = options.username or options.id
+    username = None if password is None else name
+    return parse_broker(options.broker, Credentials(secret("ca_file"), username, password))
+
+
+def _hmac_key(options: argparse.Namespace) -> bytes | None:
+    path: Path | None = options.hmac_key_file
+    if path is None:
+        return None
+    key = read_secret(path, "--hmac-key-file").encode()
+    if len(key) < KEY_BYTES:
+        raise ConfigError(f"--hmac-key-file: {path} holds {len(key)} octets, needs {KEY_BYTES}")
+    return key
 
 
 async def _serve(options: argparse.Namespace, workers: Workers) -> None:
@@ -111,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _broker(options).context()
         topics.command(options.run, AgentId(options.id))
-        workers = start_workers(options.bind, options.port)
+        workers = start_workers(options.bind, options.port, _hmac_key(options))
     except PodbenchError as error:
         logger.error("agent cannot start", extra={"why": str(error), "advice": error.advice})  # noqa: TRY400 its reason is enough
         return error.exit_code

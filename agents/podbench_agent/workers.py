@@ -5,6 +5,7 @@ import msgspec
 from podbench.model.errors import ProbeError
 from podbench_agent.probes.latency import ProbeWorker
 from podbench_agent.probes.reflector import ReflectorWorker
+from podbench_agent.probes.reflector_loop import Rules
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,13 +32,15 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
                 worker.stop()
 
 
-def start_workers(bind: str, port: int) -> Workers:
+def start_workers(bind: str, port: int, key: bytes | None = None) -> Workers:
     """Forks the prober and the reflector; one that cannot start is absent with its reason.
+
+    With an HMAC key both speak authenticated STAMP only.
 
     An agent without one of them still answers: what it cannot do is a record, not a silence.
     """
     absent: dict[str, str] = {}
-    prober, reflector = ProbeWorker(), ReflectorWorker(bind, port)
+    prober, reflector = ProbeWorker(key), ReflectorWorker(bind, port, Rules(key=key))
     parts: dict[str, ProbeWorker | ReflectorWorker] = {"prober": prober, "reflector": reflector}
     for name, worker in parts.items():
         try:

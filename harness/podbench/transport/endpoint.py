@@ -1,7 +1,7 @@
 """Where a broker is and how one is let in: `unix:///run/x.sock`, `mqtt://host`, `mqtts://host`.
 
 Credentials never stand in a URL, which everybody on the machine can read in the process list: they
-are files of one folder, as a mounted Secret gives them (`ca.crt`, `username`, `password`).
+are files, as a mounted Secret gives them.
 """
 
 import ssl
@@ -83,21 +83,16 @@ def parse_broker(url: str, credentials: Credentials | None = None) -> Endpoint:
     raise ConfigError(f"broker {url!r} is not one podbench can connect to", advice=ADVICE)
 
 
-def read_credentials(folder: Path) -> Credentials:
-    """Reads `ca.crt`, `username` and `password`; a file that is absent is not asked for.
+def read_secret(path: Path, option: str) -> str:
+    """What a file of credentials holds, without white space around it.
 
     Raises:
-        ConfigError: The folder is absent, or a file cannot be read.
+        ConfigError: It cannot be read or is empty; names the option.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"broker credentials: {folder} is not a folder")
-    return Credentials(*(_text(folder / name) for name in ("ca.crt", "username", "password")))
-
-
-def _text(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8").strip() or None
-    except FileNotFoundError:
-        return None
+        text = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"broker credentials: {path} cannot be read: {error}") from error
+        raise ConfigError(f"{option}: {path} cannot be read: {error}") from error
+    if not text:
+        raise ConfigError(f"{option}: {path} is empty")
+    return text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from podbench.model.errors import ConfigError
-from podbench.transport.endpoint import Credentials, Endpoint, parse_broker, read_credentials
+from podbench.transport.endpoint import Credentials, Endpoint, parse_broker, read_secret
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,21 @@ def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_credentials_are_the_files_of_a_mounted_secret(tmp_path: Path) -> None:
-    """What is there is read, what is not there is not asked for."""
-    (tmp_path / "username").write_text("agent\n")
+def test_a_secret_is_read_without_the_line_end(tmp_path: Path) -> None:
+    """Editors end a file with a line end that is no part of a password."""
+    (tmp_path / "password").write_text("secret\n")
 
-    assert read_credentials(tmp_path) == Credentials(username="agent")
+    assert read_secret(tmp_path / "password", "--password-file") == "secret"
 
 
-def test_a_missing_folder_of_credentials_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_a_secret_that_is_not_there_is_named(tmp_path: Path, content: str | None) -> None:
     """Connecting without the credentials one was told to use would hide the mistake."""
-    with pytest.raises(ConfigError, match="absent"):
-        read_credentials(tmp_path / "absent")
+    if content is not None:
+        (tmp_path / "password").write_text(content)
+
+    with pytest.raises(ConfigError, match="--password-file"):
+        read_secret(tmp_path / "password", "--password-file")
 
 
 def test_a_damaged_certificate_is_an_error_of_ours() -> None:
