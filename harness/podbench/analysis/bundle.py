@@ -105,6 +105,10 @@ class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     measuring_s: float
     arms_in_block: tuple[str, ...]
+    looks: tuple[int, ...] = ()
+    """Blocks after which the run asked whether every comparison was decided."""
+    decided_early: bool = False
+    """Whether it then stopped before its budget was used."""
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import numpy as np
 from podbench.analysis import aa, loss, loss_table
 from podbench.analysis.blocks import Cells, block_series
 from podbench.analysis.metrics import LOSS, METRICS, Metric
-from podbench.analysis.verdicts import Decision, Word, decide, unresolved
+from podbench.analysis.verdicts import Decision, Word, decide, look, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
 from podbench.model.units import show_ns
@@ -210,6 +210,32 @@ def not_measured(arms: tuple[str, str], reason: str | None) -> list[Comparison]:
     decision = Decision(verdict=Word.NOT_MEASURED, ratio=None, ci95=None, blocks=0, reason=reason)
     shown = {"rtt_kernel_ns.p50", "rtt_kernel_ns.p99", "rtt_app_ns.p50", "rtt_app_ns.p99"}
     return [_comparison(metric, arms, decision) for metric in HEADLINES if metric.name in shown]
+
+
+def undecided(
+    tables: Tables, arms: Sequence[str], maximum: int
+) -> tuple[tuple[str, str, str], ...]:
+    """(metric, base, other) of every headline comparison a look does not settle yet.
+
+    Args:
+        tables: the blocks measured so far.
+        arms: measured pod arms.
+        maximum: blocks the budget allows (verdicts.look).
+    """
+    base = base_of(arms)
+    pairs = [(base, arm) for arm in arms if base and arm != base and not parse_arm(arm).repeat > 1]
+    found = []
+    for pair in pairs:
+        if parse_arm(pair[1]).path is not Path.POD:
+            continue
+        for metric in HEADLINES:
+            if metric is LOSS or not all(tables.has(arm, metric) for arm in pair):
+                continue
+            d = block_series(tables.cells[metric.series], pair, metric).differences(*pair)
+            seen = look(d, metric.margin, maximum=maximum)
+            if seen is None or not seen.decided:
+                found.append((metric.name, *pair))
+    return tuple(found)
 
 
 def against_itself(tables: Tables, arms: Sequence[str]) -> list[Compared]:

@@ -214,7 +214,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *doubts.of_proofs(inputs),
         *doubts.of_unmeasured(inputs),
         *doubts.of_design(inputs, judged.check),
-        *data_doubts.of_samples(measured.probes),
+        *data_doubts.of_samples(measured.probes, data_doubts.invalid_reasons(inputs.latency)),
         *data_doubts.of_losses(measured.tables.losses),
         *data_doubts.of_pairs(judged.mesh),
         *data_doubts.of_throughput(inputs.throughput, judged.wrapped),
@@ -251,6 +251,21 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         cpu_price=judged.paid.prices,
         warnings=_warnings(inputs, measured, judged),
     )
+
+
+def undecided(inputs: Inputs, maximum: int) -> tuple[tuple[str, str, str], ...]:
+    """The headline comparisons that a look at a growing run does not settle: metric, base, other.
+
+    Loss is left out: that nothing was lost cannot be settled early.
+
+    Args:
+        inputs: facts and tables of the blocks measured so far.
+        maximum: blocks the budget allows.
+    """
+    measured = _read(inputs)
+    arms = _arms(inputs, measured)
+    names = [arm.arm for arm in arms if arm.status == "measured"]
+    return comparisons.undecided(measured.tables, names, maximum)
 
 
 def analyse(inputs: Inputs) -> Bundle:

@@ -1,15 +1,18 @@
 """Host counters through a whole run, kept a visit at a time on the samples' clock."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
-from podbench.model.errors import PodbenchError
+from podbench.model.errors import PodbenchError, ProbeError, TransportError
 from podbench.model.nodes import AgentId, Node
 from podbench.run import plan
 from podbench.run.crew import Crew
 from podbench.store import samples
 from podbench.store.rundir import RunDir
 from podbench.wire import messages
+
+logger = logging.getLogger(__name__)
 
 PERIOD_S = 0.1
 MACHINE = "machine"
@@ -23,16 +26,24 @@ class Ticks:
         self._crew = crew
         self._agent = agent
 
-    async def keep(self, rundir: RunDir, run_id: str, visit: plan.Visit) -> None:
-        """Fetches the ticks since the last call and writes them as this visit's.
+    async def keep(
+        self, rundir: RunDir, run_id: str, visit: plan.Visit, planned: plan.Round
+    ) -> None:
+        """Fetches the ticks since the last call and writes them as this round's.
+
+        An agent that is gone costs its ticks, not the run.
 
         Raises:
-            PodbenchError: The agent is gone, or the file cannot be written.
+            StoreError: The file cannot be written.
         """
-        reply = await self._crew.ask(self._agent, messages.CollectCounters())
+        try:
+            reply = await self._crew.ask(self._agent, messages.CollectCounters())
+        except (ProbeError, TransportError) as error:
+            logger.warning("host counters lost", extra={"why": str(error)})
+            return
         place: dict[str, samples.Scalar] = {"run_id": run_id, "block": visit.block, "node": MACHINE}
         part = (reply.tables.get("host", {}), place)
-        samples.write(rundir.host(visit.block, visit.arm), "host", [part])
+        samples.write(rundir.host(visit.block, visit.arm, planned.number), "host", [part])
 
 
 @contextlib.asynccontextmanager

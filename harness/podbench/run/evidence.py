@@ -6,12 +6,14 @@ import msgspec
 
 from podbench.cni.base import Driver, World
 from podbench.model.arms import Mode
+from podbench.model.errors import ProbeError, TransportError
 from podbench.model.facts import ArmProof, NodeFacts
 from podbench.model.nodes import Pod
 from podbench.run import latency, plan
 from podbench.run.crew import Crew
 from podbench.store.rundir import RunDir
 
+NOT_PROBED = "proof_window_failed"
 PROOF_PPS = 2000.0
 """Fast enough that a window is a tenth of a second, slow enough that nothing queues."""
 
@@ -26,6 +28,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     before: ArmProof
     after: ArmProof | None = None
     nodes: tuple[NodeFacts, ...] = ()
+    earlier: tuple[ArmProof, ...] = ()
+    """Proofs of the same visit from before an interruption."""
 
 
 class Witness(msgspec.Struct, frozen=True):
@@ -49,7 +53,13 @@ async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir
 
     driver, world = witness.driver, witness.world
     capture = world.capture if witness.capture else None
-    proof = await driver.verify(world, visit.mode, probe, capture=capture)
+    try:
+        proof = await driver.verify(world, visit.mode, probe, capture=capture)
+    except (ProbeError, TransportError) as error:
+        # An agent is gone: the routes still tell something, and the other pairs can be measured.
+        routed = await driver.verify(world, visit.mode, None)
+        why = f"{NOT_PROBED}: {error}"
+        proof = msgspec.structs.replace(routed, warnings=(*routed.warnings, why))
     nodes = [await world.facts(node.name) for node in world.nodes]
     found = Evidence(
         block=visit.block,
@@ -58,9 +68,18 @@ async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir
         wall_ns=time.time_ns(),
         before=proof,
         nodes=tuple(nodes),
+        earlier=_earlier(rundir, visit),
     )
     rundir.write_json(rundir.evidence(visit.block, visit.arm), found)
     return found
+
+
+def _earlier(rundir: RunDir, visit: plan.Visit) -> tuple[ArmProof, ...]:
+    where = rundir.evidence(visit.block, visit.arm)
+    if not where.exists():
+        return ()
+    before = rundir.read_json(where, Evidence)
+    return (*before.earlier, before.before)
 
 
 async def confirm(witness: Witness, visit: plan.Visit, rundir: RunDir) -> Evidence:

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import cast
 
 import msgspec
 
@@ -48,24 +49,27 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
-    """Measures a stretch; rows, spans and failures are added to `outcome`."""
-    try:
-        sessions = [_session(crew, stretch, src, dst) for src, dst in stretch.pairs]
-        await _each(crew, sessions, messages.Reflect)
-        start_ns = time.monotonic_ns()
-        logs = await _send(crew, sessions, stretch)
-        end_ns = time.monotonic_ns()
-        reflections = await _each(crew, sessions, messages.CollectReflections)
-    except PodbenchError as error:
-        outcome.failures += [_failure(stretch, pair, str(error)) for pair in stretch.pairs]
-        return
+    """Measures a stretch; rows, spans and failures are added to `outcome`.
+
+    An agent that cannot be asked costs its own pairs only: each becomes a failure with the reason.
+    """
+    sessions = []
+    for src, dst in stretch.pairs:
+        try:
+            sessions.append(_session(crew, stretch, src, dst))
+        except PodbenchError as error:
+            outcome.failures.append(_failure(stretch, (src, dst), error))
+    admitted = await _each(crew, sessions, messages.Reflect)
+    sessions = _standing(sessions, admitted, stretch, outcome, by_sender=False)
+    start_ns = time.monotonic_ns()
+    sent = await _send(crew, sessions, stretch)
+    end_ns = time.monotonic_ns()
+    sessions = _standing(sessions, sent, stretch, outcome, by_sender=True)
+    reflections = await _each(crew, sessions, messages.CollectReflections)
     for session in sessions:
-        log = logs.get(session.order.session_id)
-        if log is None:
-            reason = f"{session.sender} gave no log of its session"
-            outcome.failures.append(_failure(stretch, (session.src, session.dst), reason))
-            continue
-        rows = _resolve(log, reflections.get(session.reflector))
+        reply = sent[session.sender]
+        assert isinstance(reply, Reply)
+        rows = _resolve(session, reply, reflections[session.reflector])
         place = {
             "family": "ipv4",
             "src": session.src,
@@ -73,7 +77,8 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
             "phase": stretch.phase,
         }
         outcome.latency.setdefault(stretch.path, []).append((rows, {**place}))
-    outcome.spans.append(_span(stretch, start_ns, end_ns))
+    if sessions:
+        outcome.spans.append(_span(stretch, start_ns, end_ns))
 
 
 async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float) -> int:
@@ -93,10 +98,10 @@ async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float)
         source_ports=1,
     )
     session = _session(crew, stretch, src.node, dst.node)
-    await _each(crew, [session], messages.Reflect)
-    logs = await _send(crew, [session], stretch)
+    await _whole(_each(crew, [session], messages.Reflect))
+    sent = await _whole(_send(crew, [session], stretch))
     reflections = await _each(crew, [session], messages.CollectReflections)
-    rows = _resolve(logs[session.order.session_id], reflections.get(session.reflector))
+    rows = _resolve(session, sent[session.sender], reflections[session.reflector])
     return int((rows["status"] == "ok").sum())
 
 
@@ -122,52 +127,85 @@ def _by_reflector(sessions: Iterable[_Session]) -> dict[AgentId, tuple[int, ...]
     return dict(ids)
 
 
+_Replies = dict[AgentId, Reply | PodbenchError]
+"""What each agent answered, or why it did not."""
+
+
+async def _gather(asked: dict[AgentId, Coroutine[None, None, Reply]]) -> _Replies:
+    found = await asyncio.gather(*asked.values(), return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException) and not isinstance(one, PodbenchError):
+            raise one
+    return dict(zip(asked, cast("list[Reply | PodbenchError]", found), strict=True))
+
+
 async def _each(
     crew: Crew,
     sessions: list[_Session],
     command: type[messages.Reflect] | type[messages.CollectReflections],
-) -> dict[AgentId, Reply]:
+) -> _Replies:
     ids = _by_reflector(sessions)
-    replies = await asyncio.gather(
-        *(crew.ask(agent, command(session_ids=ssids)) for agent, ssids in ids.items())
+    return await _gather({a: crew.ask(a, command(session_ids=s)) for a, s in ids.items()})
+
+
+async def _send(crew: Crew, sessions: list[_Session], stretch: Stretch) -> _Replies:
+    by_sender: dict[AgentId, tuple[messages.LatencySession, ...]] = defaultdict(tuple)
+    for session in sessions:
+        by_sender[session.sender] += (session.order,)
+    work_s = stretch.duration_s + DRAIN_S
+    return await _gather(
+        {
+            agent: crew.ask(agent, messages.Measure(sessions=orders), work_s)
+            for agent, orders in by_sender.items()
+        }
     )
-    return dict(zip(ids, replies, strict=True))
 
 
-def _resolve(log: Table, reflections: Reply | None) -> Table:
-    if reflections is None:
+async def _whole(asked: Coroutine[None, None, _Replies]) -> dict[AgentId, Reply]:
+    """The replies, if every agent gave one.
+
+    Raises:
+        ProbeError, TransportError: The first that did not.
+    """
+    replies = {}
+    for agent, reply in (await asked).items():
+        if isinstance(reply, PodbenchError):
+            raise reply
+        replies[agent] = reply
+    return replies
+
+
+def _standing(
+    sessions: list[_Session],
+    replies: _Replies,
+    stretch: Stretch,
+    outcome: Outcome,
+    *,
+    by_sender: bool,
+) -> list[_Session]:
+    """The sessions whose agent answered; the others become failures."""
+    left = []
+    for session in sessions:
+        reply = replies[session.sender if by_sender else session.reflector]
+        if isinstance(reply, PodbenchError):
+            outcome.failures.append(_failure(stretch, (session.src, session.dst), reply))
+        else:
+            left.append(session)
+    return left
+
+
+def _resolve(session: _Session, sent: Reply, reflections: Reply | PodbenchError) -> Table:
+    log = sent.tables[f"latency/{session.order.session_id}"]
+    if isinstance(reflections, PodbenchError) or not isinstance(reflections.answer, messages.Done):
         return fates.resolve(log, None)
-    answer = reflections.answer
-    facts = answer.facts if isinstance(answer, messages.Done) else {}
+    facts = reflections.answer.facts
     counters = {name: value for name, value in facts.items() if isinstance(value, int)}
     return fates.resolve(log, reflections.tables.get("reflections"), counters)
 
 
-async def _send(crew: Crew, sessions: list[_Session], stretch: Stretch) -> dict[int, Table]:
-    by_sender: dict[AgentId, list[_Session]] = defaultdict(list)
-    for session in sessions:
-        by_sender[session.sender].append(session)
-    replies = await asyncio.gather(
-        *(
-            crew.ask(
-                agent,
-                messages.Measure(sessions=tuple(s.order for s in own)),
-                stretch.duration_s + DRAIN_S,
-            )
-            for agent, own in by_sender.items()
-        )
-    )
-    return {
-        int(name.partition("/")[2]): table
-        for reply in replies
-        for name, table in reply.tables.items()
-        if name.startswith("latency/")
-    }
-
-
-def _failure(stretch: Stretch, pair: tuple[str, str], reason: str) -> Failure:
+def _failure(stretch: Stretch, pair: tuple[str, str], error: PodbenchError) -> Failure:
     src, dst = pair
-    return Failure(kind=stretch.phase, path=stretch.path, src=src, dst=dst, reason=reason)
+    return Failure(kind=stretch.phase, path=stretch.path, src=src, dst=dst, reason=str(error))
 
 
 def _span(stretch: Stretch, start_ns: int, end_ns: int) -> Span:

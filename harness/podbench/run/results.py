@@ -19,7 +19,7 @@ from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, plan, record
+from podbench.run import evidence, looks, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.rundir import RunDir
@@ -172,8 +172,11 @@ def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
 
 def _plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
     done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
+    decided = min((e.block for e in entries if e.event == looks.DECIDED and e.block), default=None)
     wanted: dict[int, set[tuple[int, str, int]]] = {}
     for visit in drawn.visits:
+        if decided is not None and visit.block > decided:
+            continue
         keys = {(visit.block, visit.arm.name, r.number) for r in visit.rounds}
         wanted.setdefault(visit.block, set()).update(keys)
     spans = [
@@ -182,12 +185,14 @@ def _plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
         if e.end_mono_ns is not None and e.start_mono_ns is not None
     ]
     return PlanFacts(
-        blocks_planned=drawn.blocks,
+        blocks_planned=len(wanted),
         blocks_done=sum(keys <= done for keys in wanted.values()),
         visits=len(drawn.visits),
         rounds=drawn.rounds,
         measuring_s=sum(spans),
         arms_in_block=tuple(v.arm.name for v in drawn.visits if v.block == 1),
+        looks=tuple(e.block for e in entries if e.event in looks.EVENTS and e.block),
+        decided_early=decided is not None,
     )
 
 

@@ -13,7 +13,7 @@ from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import PrerequisiteError
 from podbench.model.nodes import Node
-from podbench.run import counters, evidence, plan, record, rounds
+from podbench.run import counters, evidence, looks, plan, record, rounds
 from podbench.run.crew import Crew
 from podbench.run.journal import Journal
 from podbench.run.progress import Progress
@@ -30,6 +30,8 @@ class Session:
         self.record = started
         self.progress = progress
         self.driver = detect.driver(started.spec.cni)
+        self.settled = any(e.event == looks.DECIDED for e in self.journal.entries())
+        """Whether a look found every comparison decided, so that no more need be measured."""
 
     async def run(self, target: Target) -> None:
         """Measures everything that the journal does not list yet.
@@ -46,8 +48,9 @@ class Session:
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, nodes[0]) as ticks:
                         for visit in stage:
-                            if visit.mode in modes:
+                            if visit.mode in modes and not self.settled:
                                 await self._visit(laid.world, crew, ticks, visit)
+                            await self._look(visit)
                 await self._unlay(laid.world, modes)
 
     async def _visit(
@@ -64,10 +67,21 @@ class Session:
             self.progress.round_begins(visit, planned)
             got = await rounds.measure(crew, visit, planned, self.plan.probes)
             place = (visit, planned)
+            await ticks.keep(self.rundir, self.record.run_id, *place)
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
             self.progress.round_done(visit, planned, len(got.failures))
-        await ticks.keep(self.rundir, self.record.run_id, visit)
         await evidence.confirm(witness, visit, self.rundir)
+
+    async def _look(self, visit: plan.Visit) -> None:
+        """After a block's last visit: whether the comparisons are decided."""
+        block = [v for v in self.plan.visits if v.block == visit.block]
+        looked = any(
+            e.block == visit.block for e in self.journal.entries() if e.event in looks.EVENTS
+        )
+        if visit is block[-1] and not looked and not self.settled:
+            self.settled = await looks.settled(
+                self.rundir, self.record, self.plan, visit.block, self.progress
+            )
 
     def _missing(self, visit: plan.Visit) -> list[plan.Round]:
         done = self.journal.rounds_done()
@@ -88,7 +102,9 @@ class Session:
         if self.record.spec.method == "pools":
             yield self.plan.visits
         else:
-            yield from ([visit] for visit in self.plan.visits if self._missing(visit))
+            for visit in self.plan.visits:
+                if self._missing(visit) and not self.settled:
+                    yield [visit]
 
     async def _lay(self, world: cni.World, stage: Sequence[plan.Visit]) -> list[Mode]:
         wanted = [m for m in self.plan.modes if any(v.mode == m for v in stage)]

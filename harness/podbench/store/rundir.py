@@ -85,9 +85,10 @@ class RunDir:
         folder = self.path / "samples" / probe / f"block-{block:03d}" / arm.slug
         return folder / f"round-{number:02d}.parquet"
 
-    def host(self, block: int, arm: Arm) -> Path:
-        """The Parquet file of the host's counters during one visit."""
-        return self.path / "host" / f"block-{block:03d}" / f"{arm.slug}.parquet"
+    def host(self, block: int, arm: Arm, number: int) -> Path:
+        """The Parquet file of the host's counters during one round."""
+        folder = self.path / "host" / f"block-{block:03d}" / arm.slug
+        return folder / f"round-{number:02d}.parquet"
 
     def evidence(self, block: int, arm: Arm) -> Path:
         """Facts and proof of one visit."""

@@ -1,0 +1,51 @@
+"""Looks at a growing run: after 5, 10, 15, 20, 30 and 50 blocks, whether more would tell anything.
+
+Only a run with a budget stops early; a number of blocks that was asked for is measured. The rule
+and its levels are analysis.verdicts.look's; each look is journalled, so that the report can say how
+many were taken.
+"""
+
+import asyncio
+import time
+
+from podbench.run import plan, record
+from podbench.run.journal import Entry, Journal
+from podbench.run.progress import Progress
+from podbench.store.rundir import RunDir
+
+SHOWN = 4
+LOOK, DECIDED = "look", "decided"
+EVENTS = (LOOK, DECIDED)
+
+
+async def settled(
+    rundir: RunDir, begun: record.RunRecord, drawn: plan.Plan, block: int, progress: Progress
+) -> bool:
+    """Whether every headline comparison is decided after this block; false where no look is due.
+
+    Raises:
+        StoreError: The run directory cannot be read or the look not be journalled.
+    """
+    if begun.spec.budget_s is None or block >= drawn.blocks:
+        return False
+    # Loading the statistics takes a second, and only runs long enough for a look need them.
+    from podbench.analysis import summarise, verdicts
+    from podbench.run import results
+
+    if block not in verdicts.LOOKS:
+        return False
+    inputs = await asyncio.to_thread(results.gather, rundir, begun)
+    still = await asyncio.to_thread(summarise.undecided, inputs, drawn.blocks)
+    names = [f"{metric} of {other} against {base}" for metric, base, other in still]
+    said = f"look after block {block}: "
+    said += f"{len(names)} comparisons open" if names else "every comparison is decided"
+    progress.say(said + (": " + "; ".join(names[:SHOWN]) if names else ", stopping"))
+    Journal(rundir.journal).write(
+        Entry(
+            event=LOOK if names else DECIDED,
+            wall_ns=time.time_ns(),
+            block=block,
+            note="; ".join(names) or None,
+        )
+    )
+    return not names
