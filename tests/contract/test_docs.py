@@ -6,9 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import typer.core
+import typer.main
 import yaml
 from support import docs
 
+from podbench.cli import main
 from podbench.model.summary import Summary
 from podbench.run.evidence import Evidence
 from podbench.run.journal import Entry
@@ -78,6 +81,43 @@ def test_the_schema_takes_what_print_config_writes() -> None:
         allowed = {branch.get("type") for branch in [described, *described.get("anyOf", [])]}
         expected = "null" if value is None else kinds[type(value)]
         assert expected in allowed, name
+
+
+FORESEEN = {
+    "run",
+    "plan",
+    "report",
+    "compare",
+    "gate",
+    "resume",
+    "restore",
+    "clean",
+    "doctor",
+    "export",
+    "lab",
+    "version",
+    "agent",
+}
+"""The commands users and scripts may count on, sooner or later."""
+
+
+def _commands() -> set[str]:
+    command = typer.main.get_command(main.app)
+    assert isinstance(command, typer.core.TyperGroup)
+    return set(command.commands)
+
+
+def test_what_is_not_there_yet_is_said_plainly() -> None:
+    """docs/limitations.md names exactly the commands that are foreseen and missing."""
+    text = (docs.ROOT / "docs/limitations.md").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if "foreseen and not there yet" in line]
+    assert set(re.findall(r"`bench (\w+)`", line)) == FORESEEN - _commands()
+
+
+def test_every_command_is_in_the_changelog() -> None:
+    """What can be typed was announced."""
+    text = (docs.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert not {name for name in _commands() if f"`bench {name}" not in text}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(docs.ROOT)))
