@@ -145,18 +145,40 @@ def not_measured(
     comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
 ) -> tuple[Sentence, ...]:
     """One sentence for each pair of arms and reason, naming all its metrics."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for c in comparisons:
-        if c.verdict == "not measured":
-            key = (c.other, c.base, c.reason or "")
-            groups.setdefault(key, []).append(metrics.metric_words(c.metric).short)
+    gone = [c for c in comparisons if c.verdict == "not measured"]
     out = []
-    for (other, base, reason), shorts in groups.items():
-        pair = f"{subject(other, implementations)} against {subject(base, implementations)}"
+    for (other, base, reason), shorts in _by_arms(gone, implementations).items():
         because = f" ({reason})" if reason else ""
-        text = f"{pair} in {_listed(shorts)}{because}"
+        text = f"{other} against {base} in {_listed(shorts)}{because}"
         out.append(Sentence(text=text, verdict="not measured", theme="Not measured"))
     return tuple(out)
+
+
+def open_questions(
+    comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
+) -> tuple[Sentence, ...]:
+    """One sentence for each inconclusive comparison; those without an interval share one."""
+    unclear = [c for c in comparisons if c.verdict == "inconclusive"]
+    out = [comparison(c, implementations) for c in unclear if c.ci95 is not None]
+    rest = [c for c in unclear if c.ci95 is None]
+    for (other, base, reason), shorts in _by_arms(rest, implementations).items():
+        because = reason or "too few blocks for an interval"
+        text = f"Whether {other} and {base} differ in {_listed(shorts)} ({because})"
+        out.append(Sentence(text=text, verdict="inconclusive"))
+    return tuple(out)
+
+
+def _by_arms(
+    comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
+) -> dict[tuple[str, str, str], list[str]]:
+    """Short names of the metrics by (other, base, reason)."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for c in comparisons:
+        other, base = subject(c.other, implementations), subject(c.base, implementations)
+        groups.setdefault((other, base, c.reason or ""), []).append(
+            metrics.metric_words(c.metric).short
+        )
+    return groups
 
 
 def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> Sentence:

@@ -52,3 +52,8 @@ def arms_of(case: Case) -> list[tuple[str, str, str]]:
 def level_ns(mode: str, path: str) -> float:
     """Median kernel round trip of a mode on a path."""
     return BASE_NS[mode] if path == "pod" else HOST_NS
+
+
+def around(value: float, share: float) -> tuple[float, float]:
+    """An interval that reaches `share` of the value to both sides."""
+    return value * (1 - share), value * (1 + share)

@@ -6,7 +6,7 @@ Nothing here is computed by `analysis`; the numbers are drawn from a seed around
 import math
 import random
 
-from support import bundle_series
+from support import bundle_pairs, bundle_series
 from support.bundle_cases import (
     BASE_NS,
     GOODPUT_BPS,
@@ -16,6 +16,7 @@ from support.bundle_cases import (
     TAIL,
     Case,
     arms_of,
+    around,
     level_ns,
 )
 
@@ -30,18 +31,19 @@ from podbench.model.summary import (
     Doubt,
     Encapsulation,
     Estimate,
-    Goodput,
-    LossSummary,
     NodeSummary,
     OverlayTax,
-    Pair,
-    PairProofSummary,
     ProofSummary,
-    Quantiles,
-    Rate,
     StealRatio,
     Summary,
     VarianceShare,
+)
+
+DOUBT = Doubt(
+    code="cpu_shared",
+    message="All nodes share one machine: its CPU bounds throughput, no wire does.",
+    advice="Compare modes with each other, not with another machine.",
+    evidence="2 cores, busiest 93 % during transfers",
 )
 
 
@@ -93,7 +95,7 @@ def _summary(case: Case, rng: random.Random) -> Summary:
         method="pools",
         arms=tuple(_arm_summaries(case)),
         estimates=tuple(_estimates(case, rng)),
-        pairs=tuple(_pairs(case, rng)),
+        pairs=tuple(bundle_pairs.pairs(case, rng)),
         comparisons=tuple(_comparisons(case)),
         overlay_tax=tuple(_tax(case)),
         noise_floor={
@@ -123,14 +125,7 @@ def _summary(case: Case, rng: random.Random) -> Summary:
             )
             for mode in case.measured
         ),
-        warnings=(
-            Doubt(
-                code="cpu_shared",
-                message="All nodes share one machine: its CPU bounds throughput, no wire does.",
-                advice="Compare modes with each other, not with another machine.",
-                evidence="2 cores, busiest 93 % during transfers",
-            ),
-        ),
+        warnings=(DOUBT,),
     )
 
 
@@ -190,14 +185,10 @@ def _arm_summaries(case: Case) -> list[ArmSummary]:
     return out
 
 
-def _around(value: float, share: float) -> tuple[float, float]:
-    return value * (1 - share), value * (1 + share)
-
-
 def _interval(metric: str, value: float, *, lost: bool) -> tuple[float, float]:
     if metric == "loss.ratio":
         return (0.9999, 1.0) if lost else (0.0, 0.0001)
-    return _around(value, 0.018)
+    return around(value, 0.018)
 
 
 def _estimates(case: Case, rng: random.Random) -> list[Estimate]:
@@ -243,71 +234,6 @@ def _figures(mode: str, path: str) -> list[tuple[str, float, str]]:
             ("retransmit_ratio", 0.00021, "ratio"),
         ]
     return out
-
-
-def _pairs(case: Case, rng: random.Random) -> list[Pair]:
-    names = case.node_names
-    out = []
-    for arm, mode, path in arms_of(case):
-        if path == "host" and case.nodes > 24:
-            continue
-        for i, src in enumerate(names):
-            for j, dst in enumerate(names):
-                if i != j:
-                    far = 1.0 if i % case.zones == j % case.zones else 1.35
-                    far *= 1.4 if case.nodes > 3 and 1 in (i, j) else 1.0
-                    level = level_ns(mode, path) * far * rng.uniform(0.97, 1.03)
-                    out.append(_pair(case, arm, (src, dst), level, GOODPUT_BPS[mode] / far))
-    return out
-
-
-def _pair(case: Case, arm: str, ends: tuple[str, str], level: float, rate: float) -> Pair:
-    sent = 1_000 * case.blocks
-    lost = sent if case.all_lost else 0
-    return Pair(
-        src=ends[0],
-        dst=ends[1],
-        arm=arm,
-        family="ipv4",
-        proof=PairProofSummary(verdict="match", method="counted", observed=arm.partition("/")[0]),
-        rtt_kernel_ns=None if case.all_lost else _quantiles(level, sent),
-        rtt_app_ns=None if case.all_lost else _quantiles(level * 3.1, sent),
-        rtt_idle_ns=None if case.all_lost else _quantiles(level * 1.9, sent // 30),
-        pdv_p99_ns=None if case.all_lost else level * 1.6,
-        loss=LossSummary(
-            sent=sent,
-            lost_forward=lost,
-            lost_backward=0,
-            lost_unknown=0,
-            ratio=lost / sent,
-            ci95=(1.0 - 3 / sent, 1.0) if lost else (0.0, 3 / sent),
-            episodes=case.blocks if lost else 0,
-        ),
-        goodput_bps=None
-        if case.all_lost or "/host" in arm
-        else Goodput(
-            tcp=Rate(p50=rate, min=rate * 0.8, max=rate * 1.1, n=20, ci95=_around(rate, 0.04))
-        ),
-    )
-
-
-def _quantiles(level: float, n: int) -> Quantiles:
-    values = {
-        q: level * k if n * (1 - float("0." + q[1:])) >= 10 else None for q, k in TAIL.items()
-    }
-    return Quantiles(
-        p50=values["p50"],
-        p90=values["p90"],
-        p99=values["p99"],
-        p999=values["p999"],
-        min=level * 0.62,
-        max=level * 21,
-        mean=level * 1.1,
-        sd=level * 0.3,
-        n=n,
-        n_effective=n / 22,
-        ci95={q: _around(v, 0.03) for q, v in values.items() if v is not None},
-    )
 
 
 def _comparisons(case: Case) -> list[Comparison]:
@@ -377,12 +303,18 @@ def _tax(case: Case) -> list[OverlayTax]:
                     pod=None if case.all_lost else pod,
                     host=None if case.all_lost else host,
                     difference=None if case.all_lost else pod - host,
-                    ci95=None if case.all_lost or case.blocks < 2 else _around(pod - host, 0.16),
+                    ci95=None if case.all_lost or case.blocks < 2 else around(pod - host, 0.16),
                     unit="ns",
-                    verdict="not measured" if case.all_lost else "different",
+                    verdict=_verdict(case),
                 )
             )
     return out
+
+
+def _verdict(case: Case) -> str:
+    if case.all_lost:
+        return "not measured"
+    return "different" if case.blocks > 1 else "inconclusive"
 
 
 def _blame(case: Case) -> tuple[Blame, ...]:

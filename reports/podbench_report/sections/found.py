@@ -81,7 +81,7 @@ def _tax_sentences(view: RunView) -> tuple[wording.Sentence, ...]:
     return tuple(
         wording.overlay_tax(tax, view.implementations)
         for tax in view.summary.overlay_tax
-        if tax.metric == "rtt_kernel_ns.p50" and tax.difference is not None
+        if tax.metric == "rtt_kernel_ns.p50" and tax.verdict in _SHOWN
     )
 
 
@@ -144,7 +144,8 @@ def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:
         tables.quantity_cell(c.difference, c.unit, signed=True),
         tables.Cell(numbers.percent_change(c.ratio), sort=c.ratio),
         tables.Cell(
-            numbers.percent_change_interval(c.ci95), css="" if c.ci95 is not None else "null"
+            "no interval" if c.ci95 is None else numbers.percent_change_interval(c.ci95),
+            css="" if c.ci95 is not None else "null",
         ),
         tables.Cell(strip),
         tables.Cell(c.verdict, css="v-" + c.verdict.replace(" ", "-")),

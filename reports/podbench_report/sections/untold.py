@@ -23,14 +23,17 @@ class Untold(msgspec.Struct, frozen=True, kw_only=True):
 
 def build(view: RunView) -> Untold:
     """The open ends of one run."""
-    s = view.summary
     rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
-    unclear = [c for c in view.between_modes() if c.verdict == "inconclusive"]
-    unclear.sort(key=lambda c: rank.get(c.metric, 99))
+    ordered = sorted(view.between_modes(), key=lambda c: rank.get(c.metric, 99))
+    taxes = [
+        wording.overlay_tax(tax, view.implementations)
+        for tax in view.summary.overlay_tax
+        if tax.verdict == "inconclusive" and tax.metric in metrics.HEADLINES
+    ]
     return Untold(
-        open_questions=tuple(wording.comparison(c, view.implementations) for c in unclear),
+        open_questions=(*wording.open_questions(ordered, view.implementations), *taxes),
         not_measured=(*_arms(view), *_comparisons(view)),
-        doubts=s.warnings,
+        doubts=view.summary.warnings,
         damages=view.bundle.damages,
     )
 

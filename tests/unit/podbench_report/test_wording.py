@@ -265,3 +265,17 @@ def test_messages_become_sentences() -> None:
     """A capital and a full stop, but an arm's name stays as it is."""
     assert wording.full_stop("compare modes here") == "Compare modes here."
     assert wording.full_stop("ipip/pod is a stand-in.") == "ipip/pod is a stand-in."
+
+
+def test_questions_without_an_interval_share_one_sentence() -> None:
+    """One block: not a screen full of the same words."""
+    unclear = [
+        msgspec.structs.replace(BASE, metric=m, verdict="inconclusive", ci95=None, blocks=1)
+        for m in ("rtt_kernel_ns.p50", "pdv_p99_ns")
+    ]
+    (only,) = wording.open_questions(unclear, KERNEL)
+
+    assert plain(only) == (
+        "Whether VXLAN and BGP differ in kernel RTT p50 and jitter (PDV p99) (too few blocks for "
+        "an interval): inconclusive."
+    )
