@@ -1,0 +1,1 @@
+"""A Kubernetes cluster as a target: the only importer of the kubernetes client."""
