@@ -37,6 +37,14 @@ def open_run(path: Path) -> RunDir:
     return rundir.open_existing(path)
 
 
+def format_of(run: RunDir) -> int | None:
+    """The format number of a run's summary.json; null where it has none that can be read."""
+    try:
+        return msgspec.json.decode(run.summary_json.read_bytes(), type=_Formatted).format
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def summary(run: RunDir) -> Summary:
     """The results of a run.
 
@@ -68,7 +76,11 @@ def same_run(one: RunDir, other: RunDir) -> bool:
     """Whether two directories hold one run: the same place, or a copy of it."""
     if one.path.resolve() == other.path.resolve():
         return True
-    a, b = summary(one), summary(other)
+    return same_results(summary(one), summary(other))
+
+
+def same_results(a: Summary, b: Summary) -> bool:
+    """Whether two results are of one run, by what identifies it and what it measured."""
     return (a.run_id, a.started, a.seed) == (b.run_id, b.started, b.seed) and a.pairs == b.pairs
 
 
