@@ -49,7 +49,7 @@ def begin(options: Options, spec: RunSpec) -> int:
 
 def see_through(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) -> int:
     """Measures what is missing, then analyses and renders; returns the exit code."""
-    code = isolate.run_isolated(lambda: _inside(rundir, console, quiet=quiet))
+    code = isolate.run_isolated(lambda: _inside(rundir, console, quiet=quiet), paths=[rundir.path])
     if code == conduct.INTERRUPTED:
         console.print(
             f"interrupted: what was measured is kept in {rundir.path}\n"

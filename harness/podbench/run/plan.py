@@ -18,7 +18,7 @@ from podbench.run import mesh
 from podbench.run.spec import DEFAULT_BLOCKS, RunSpec
 
 WARM_POD_S = 1.05
-"""A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and still have one."""
+"""A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and keep it."""
 WARM_HOST_S = 0.5
 IDLE_S = 1.5
 TRANSFER_S = 1
