@@ -65,15 +65,15 @@ def render(bundle: Bundle) -> str:
         ReportError: The page cannot be made from this bundle.
     """
     view = RunView(bundle)
-    script = _text("script.js")
+    script = text("script.js")
     try:
         return (
-            _environment()
+            environment()
             .get_template("report.html.j2")
             .render(
                 version=podbench.__version__,
-                csp=_policy(script),
-                style=_style(),
+                csp=policy(script),
+                style=style(),
                 script=Markup(script),  # noqa: S704 - our own file
                 contents=_CONTENTS,
                 steps=palette.STEPS,
@@ -103,7 +103,15 @@ def write(bundle: Bundle, path: Path) -> None:
     Raises:
         ReportError: It cannot be rendered or written.
     """
-    page = render(bundle)
+    write_page(render(bundle), path)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Writes a page so that a reader sees the old file or the whole new one.
+
+    Raises:
+        ReportError: It cannot be written.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         part = Path(name)
@@ -124,17 +132,18 @@ def write(bundle: Bundle, path: Path) -> None:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates, escaping on; for every page of this package."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader("podbench_report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["glue"] = _glue
-    environment.filters["full_stop"] = wording.full_stop
-    return environment
+    made.filters["glue"] = _glue
+    made.filters["full_stop"] = wording.full_stop
+    return made
 
 
 def _glue(text: str) -> str:
@@ -143,12 +152,14 @@ def _glue(text: str) -> str:
 
 
 @functools.cache
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """A file of `templates/` as it stands."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
 @functools.cache
-def _style() -> Markup:
+def style() -> Markup:
+    """The whole style sheet."""
     inks = "".join(
         f".f-{ink}{{fill:var(--{ink})}}.s-{ink}{{stroke:var(--{ink})}}" for ink in palette.INKS
     )
@@ -157,12 +168,12 @@ def _style() -> Markup:
         f":root{{color-scheme:light dark;{_FONTS}{light}}}"
         # Paper is white: the dark colours are for screens only.
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
-        f"{_text('style.css')}{inks}{palette.heat_css()}"
+        f"{text('style.css')}{inks}{palette.heat_css()}"
     )
     return Markup(css)  # noqa: S704 - our own file and numbers
 
 
-def _policy(script: str) -> str:
+def policy(script: str) -> str:
     """Nothing may be fetched; only our own script may run."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
