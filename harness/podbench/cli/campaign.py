@@ -25,6 +25,7 @@ def begin(options: Options, spec: RunSpec) -> int:
         spec, spec.lab.names, exclusive=True
     )  # refuses a budget too short before anything is made
     where = Path(options.out) if options.out else record.default_directory(spec)
+    isolate.refuse_hidden([where])
     rundir = store.create(where)
     console = Console(stderr=True)
     _first_lines(console, options, spec, rundir)

@@ -55,7 +55,7 @@ def run_isolated(main: Callable[[], int], *, paths: Sequence[Path] = ()) -> int:
         PrerequisiteError: The kernel refuses the namespaces, or something needed lies below /run.
         PodbenchError: What `main` raised, with its class, message and advice.
     """
-    _refuse_hidden([*paths, *_own_paths()])
+    refuse_hidden([*paths, *_own_paths()])
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -83,7 +83,7 @@ def _own_paths() -> list[Path]:
     return here
 
 
-def _refuse_hidden(paths: Sequence[Path]) -> None:
+def refuse_hidden(paths: Sequence[Path]) -> None:
     hidden = HIDDEN.resolve()
     for path in paths:
         if hidden in (path.resolve(), *path.resolve().parents):
