@@ -84,6 +84,11 @@ def _own_paths() -> list[Path]:
 
 
 def refuse_hidden(paths: Sequence[Path]) -> None:
+    """Refuses paths that the private /run would hide.
+
+    Raises:
+        PrerequisiteError: One lies below /run.
+    """
     hidden = HIDDEN.resolve()
     for path in paths:
         if hidden in (path.resolve(), *path.resolve().parents):
