@@ -20,6 +20,7 @@ class Screen:
         self._quiet = quiet
         self._total = 0
         self._done = 0
+        self._before = 0
         self._blocks = 0
         self._began_s = time.monotonic()
         self._bar: Progress | None = None
@@ -31,15 +32,18 @@ class Screen:
         if not self._quiet:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def planned(self, drawn: plan.Plan) -> None:
+    def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
         """Opens the live line, or says what is planned."""
         self._total, self._blocks = drawn.rounds, drawn.blocks
+        self._done = self._before = rounds_done
         self._estimate_s = drawn.total_s
         self._began_s = time.monotonic()
         self.say(
             f"{drawn.blocks} blocks x {len(drawn.modes) + 1} visits, {drawn.rounds} rounds,"
             f" about {show_duration(drawn.total_s)} of measuring, seed {drawn.seed}"
         )
+        if rounds_done:
+            self.say(f"{rounds_done} of {drawn.rounds} rounds are on disk already")
         if self._console.is_terminal and not self._quiet:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -48,7 +52,9 @@ class Screen:
                 console=self._console,
                 transient=True,
             )
-            self._task = self._bar.add_task("starting", total=self._total, left="")
+            self._task = self._bar.add_task(
+                "starting", total=self._total, completed=rounds_done, left=""
+            )
             self._bar.start()
 
     def visit_proven(self, visit: plan.Visit, verdict: str, matched: int, total: int) -> None:
@@ -95,7 +101,8 @@ class Screen:
         )
 
     def _left(self) -> str:
-        if not self._done:
-            return show_duration(self._estimate_s)
-        each_s = (time.monotonic() - self._began_s) / self._done
+        here = self._done - self._before
+        if not here:
+            return show_duration(self._estimate_s * (1 - self._done / max(self._total, 1)))
+        each_s = (time.monotonic() - self._began_s) / here
         return show_duration(each_s * (self._total - self._done))

@@ -11,8 +11,8 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """One line for a person."""
 
-    def planned(self, drawn: plan.Plan) -> None:
-        """The plan is fixed."""
+    def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
+        """The plan is fixed; a resumed run has rounds on disk already."""
 
     def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:
         """A round is about to measure."""
@@ -30,7 +30,7 @@ class Silent:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def planned(self, drawn: plan.Plan) -> None:
+    def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
         """Nothing."""
 
     def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:

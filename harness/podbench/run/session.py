@@ -94,7 +94,7 @@ class Session:
             names = [node.name for node in laid.world.nodes]
             drawn = plan.draw(self.record.spec, names, exclusive=target.exclusive)
             self.rundir.write_json(self.rundir.plan_json, drawn)
-        self.progress.planned(drawn)
+        self.progress.planned(drawn, len(self.journal.rounds_done()))
         return drawn
 
     def _stages(self) -> Iterable[Sequence[plan.Visit]]:
