@@ -58,6 +58,8 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
         ("started", s.started),
         ("ended", s.ended or "not ended"),
         ("blocks", f"{plan.blocks_done} of {plan.blocks_planned}"),
+        ("looks after blocks", ", ".join(map(str, plan.looks)) or "none"),
+        ("stopped early", "yes" if plan.decided_early else "no"),
         ("arms in a block", ", ".join(plan.arms_in_block)),
         ("visits", str(plan.visits)),
         ("rounds", str(plan.rounds)),

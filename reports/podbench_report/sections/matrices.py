@@ -140,7 +140,7 @@ def build(view: RunView) -> Matrices:
     return Matrices(
         compact=count > ROOMY_NODES,
         cell_px=_cell_px(count),
-        need_px=max(240, _cell_px(count) * count + 64),
+        need_px=min(350, max(240, _cell_px(count) * count + 64)),
         groups=tuple(group for group in groups if group is not None),
         zones=_zones(view),
         key=tuple(

@@ -18,6 +18,9 @@ class MethodSection(msgspec.Struct, frozen=True, kw_only=True):
     repeated: str | None
     """The A/A repeat in words; null where no mode was measured twice."""
     on_lab: bool
+    looks: str
+    """After which blocks the run asked whether it may stop; empty: it did not ask."""
+    decided_early: bool
 
 
 def build(view: RunView) -> MethodSection:
@@ -30,4 +33,6 @@ def build(view: RunView) -> MethodSection:
         seed=view.summary.seed,
         repeated=repeats[0] if repeats else None,
         on_lab=view.on_lab,
+        looks=", ".join(str(look) for look in plan.looks),
+        decided_early=plan.decided_early,
     )

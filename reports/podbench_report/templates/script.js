@@ -29,12 +29,6 @@
       button.addEventListener("click", function () { sort(table, i, head); });
     });
   });
-  Array.prototype.forEach.call(document.querySelectorAll(".figs"), function (figs) {
-    figs.addEventListener("toggle", function () {
-      var all = figs.closest(".matrices"), any = all.querySelector(".figs[open]") !== null;
-      all.classList.toggle("open", any);
-    });
-  });
   var names = Array.prototype.map.call(document.querySelectorAll("#node-key td[data-name]"), function (c) { return c.textContent; });
   Array.prototype.forEach.call(document.querySelectorAll(".matrix-group"), function (group) {
     var out = group.querySelector(".readout");
