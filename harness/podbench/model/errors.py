@@ -7,6 +7,8 @@ line returns (docs/contract: 1 failed, 2 usage, configuration or missing prerequ
     ├── ConfigError               exit 2   an option, a file or a value the user gave
     ├── PrerequisiteError         exit 2   something this machine or cluster lacks
     ├── LabError                  exit 1   namespaces, links, routes
+    ├── ClusterError              exit 1   the API server, or what it keeps
+    │   └── InterferenceError     exit 3   somebody else changed what this run had made
     ├── TransportError            exit 1   the broker, a lost agent, a late answer
     ├── ProtocolError             exit 1
     │   ├── LocalProtocolError             we were about to send something illegal
@@ -41,6 +43,16 @@ class PrerequisiteError(PodbenchError):
 
 class LabError(PodbenchError):
     """The lab could not be built or changed."""
+
+
+class ClusterError(PodbenchError):
+    """The cluster's API cannot be reached, refuses, or holds something unexpected."""
+
+
+class InterferenceError(ClusterError):
+    """Somebody else changed what this run had made; it was not written over."""
+
+    exit_code = 3
 
 
 class TransportError(PodbenchError):

@@ -1,0 +1,260 @@
+"""Takes away everything a run made and puts back what it changed; idempotent, from any machine.
+
+In order: workloads and their pods; the addresses that the pods held; what was changed, in reverse;
+temporary pools, through Calico's own API; the namespaces, and with the last of them the ledger.
+Nothing is touched that does not bear our labels or that the ledger does not name. It uses the API
+only, over whatever way leads there: never the network under test.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from podbench.model.errors import ClusterError
+from podbench.target.kubernetes import lease
+from podbench.target.kubernetes.apply import differences
+from podbench.target.kubernetes.client import Api, ApiError, Object
+from podbench.target.kubernetes.ledger import Entry, published, run_of
+from podbench.target.kubernetes.refs import Ref, collection, ref
+from podbench.target.kubernetes.settings import HOST_NAMESPACE, NAMESPACE, RUN_LABEL
+
+NAMESPACES = (HOST_NAMESPACE, NAMESPACE)
+"""In the order they go: the ledger and the lease are in the last."""
+POOLS = ("podbench-vxlan", "podbench-ipip", "podbench-bgp")
+WORKLOADS = ("DaemonSet", "Deployment")
+PODS_S = 120.0
+BLOCKS_S = 60.0
+NAMESPACES_S = 180.0
+LOOK_S = 0.5
+SERVER_SET = (
+    "resourceVersion", "uid", "creationTimestamp", "managedFields", "generation", "selfLink",
+)  # fmt: skip
+
+Say = Callable[[str], None]
+
+
+class Left(msgspec.Struct, frozen=True):
+    """Something that is still there, and why."""
+
+    ref: Ref
+    why: str
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked for afterwards: the proof that the cluster is as it was."""
+
+    runs: tuple[str, ...]
+    """Whose traces were found; empty: there were none."""
+    gone: tuple[Ref, ...] = ()
+    restored: tuple[Ref, ...] = ()
+    left: tuple[Left, ...] = ()
+
+
+class Undo:
+    """One restoration. `run_id` null: whichever run left something."""
+
+    def __init__(self, api: Api, say: Say, *, run_id: str | None = None, own: str | None = None):
+        self._api = api
+        self._say = say
+        self._run_id = run_id
+        self._own = own
+        self._runs: set[str] = set()
+        self._left: list[Left] = []
+        self._restored: list[Ref] = []
+
+    async def run(self, known: Sequence[Entry] = ()) -> Listing:
+        """Undoes it all; returns once the namespaces are gone.
+
+        Args:
+            known: Entries of the run directory, for a cluster whose ConfigMap is gone.
+
+        Raises:
+            ClusterError: A run is still measuring, another run's traces are there than asked for,
+                or something does not go away; calling it again goes on.
+        """
+        spaces = await self._namespaces()
+        # Living runs are let be; a dead one's lease runs out while we look.
+        holder = await lease.living_holder(self._api) if self._ours(spaces, NAMESPACE) else None
+        if holder is not None and holder != self._own:
+            raise lease.in_use(holder)
+        entries = {each.ref: each for each in (*known, *await self._published(spaces))}
+        await self._workloads(spaces)
+        pools = await self._pools(entries)
+        for pool in pools:
+            await self._released(pool)
+        for entry in reversed(list(entries.values())):
+            if entry.earlier is not None:
+                await self._put_back(entry)
+        for pool in pools:
+            self._say(f"removing {ref(pool)}")
+            await self._api.delete(ref(pool).path, pool["metadata"]["uid"])
+        for name in NAMESPACES:
+            await self._remove_namespace(spaces.get(name))
+        return await self._look_again(entries)
+
+    async def _published(self, spaces: dict[str, Object]) -> tuple[Entry, ...]:
+        return await published(self._api) if self._ours(spaces, NAMESPACE) else ()
+
+    async def _namespaces(self) -> dict[str, Object]:
+        found = {}
+        for name in NAMESPACES:
+            space = await self._api.find(Ref("Namespace", name).path)
+            if space is None:
+                continue
+            if self._mine(space):
+                found[name] = space
+        return found
+
+    def _ours(self, spaces: dict[str, Object], name: str) -> bool:
+        return name in spaces
+
+    def _mine(self, body: Object) -> bool:
+        """Whether an object is to go; one that is not is said to be left."""
+        name, run = ref(body), run_of(body)
+        if run is None:
+            self._left.append(Left(name, "it does not bear podbench's labels: not made by it"))
+            return False
+        if self._run_id is not None and run != self._run_id:
+            raise ClusterError(
+                f"this cluster holds run {run}, not {self._run_id} ({name})",
+                advice="`bench clean` takes away whatever run's traces are there",
+            )
+        self._runs.add(run)
+        return True
+
+    async def _workloads(self, spaces: dict[str, Object]) -> None:
+        query = {"labelSelector": RUN_LABEL}
+        for space in spaces:
+            for kind in WORKLOADS:
+                for body in await self._api.items(collection(kind, space), query):
+                    self._say(f"removing {kind} {body['metadata']['name']}")
+                    await self._api.delete(
+                        f"{collection(kind, space)}/{body['metadata']['name']}",
+                        body["metadata"]["uid"],
+                    )
+        for space in spaces:
+            await self._until_empty(collection("Pod", space), query, PODS_S, "pods")
+
+    async def _until_empty(
+        self, path: str, query: dict[str, str], timeout_s: float, what: str
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while found := await self._api.items(path, query):
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(each["metadata"]["name"] for each in found)
+                raise ClusterError(
+                    f"{what} are still there after {timeout_s:g} s: {names}",
+                    advice="look why they do not end (kubectl describe), then call this again",
+                )
+            await asyncio.sleep(LOOK_S)
+
+    async def _pools(self, entries: dict[Ref, Entry]) -> list[Object]:
+        """Temporary pools: those of the ledger and, for a run that died early, by name."""
+        planned = {each.ref for each in entries.values() if each.earlier is None}
+        names = {Ref("IPPool", name) for name in POOLS}
+        names |= {each for each in planned if each.kind == "IPPool"}
+        found = [await self._api.find(each.path) for each in sorted(names)]
+        return [each for each in found if each is not None and self._mine(each)]
+
+    async def _released(self, pool: Object) -> None:
+        """Waits until no pod's address of the pool is held any more."""
+        cidr = ipaddress.ip_network(pool["spec"]["cidr"])
+        deadline = asyncio.get_running_loop().time() + BLOCKS_S
+        while held := await self._held(cidr):
+            if asyncio.get_running_loop().time() > deadline:
+                self._say(f"{len(held)} addresses of {cidr} are still held: {', '.join(held[:5])}")
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _held(self, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> list[str]:
+        held = []
+        for block in await self._api.items(collection("IPAMBlock")):
+            if ipaddress.ip_network(block["spec"]["cidr"]).overlaps(cidr):
+                for attribute in block["spec"].get("attributes") or []:
+                    owner = attribute.get("secondary") or {}
+                    if owner.get("namespace") in NAMESPACES:
+                        held.append(f"{owner['namespace']}/{owner.get('pod', '?')}")
+        return held
+
+    async def _put_back(self, entry: Entry) -> None:
+        """Makes an object be what it was, unless somebody else has changed it since."""
+        assert entry.earlier is not None
+        live = await self._api.find(entry.ref.path)
+        if live is None:
+            self._left.append(Left(entry.ref, "somebody deleted it; it was not made anew"))
+            return
+        wanted = {key: value for key, value in entry.earlier.items() if key != "status"}
+        if same(wanted, live):
+            self._restored.append(entry.ref)
+            return
+        if entry.change is not None and (fields := differences(entry.change, live)):
+            why = f"somebody else changed it since ({', '.join(fields)}); it was not written over"
+            self._left.append(Left(entry.ref, why))
+            return
+        kept = {key: each for key, each in wanted["metadata"].items() if key not in SERVER_SET}
+        wanted["metadata"] = {**kept, "resourceVersion": live["metadata"]["resourceVersion"]}
+        self._say(f"putting back {entry.ref}")
+        await self._api.replace(entry.ref.path, wanted)
+        self._restored.append(entry.ref)
+
+    async def _remove_namespace(self, space: Object | None) -> None:
+        if space is None:
+            return
+        name = space["metadata"]["name"]
+        self._say(f"removing Namespace {name}")
+        path = Ref("Namespace", name).path
+        try:
+            await self._api.delete(path, space["metadata"]["uid"])
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        deadline = asyncio.get_running_loop().time() + NAMESPACES_S
+        while (found := await self._api.find(path)) is not None:
+            if found["metadata"]["uid"] != space["metadata"]["uid"]:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise ClusterError(
+                    f"Namespace {name} is still there after {NAMESPACES_S:g} s: {_hindered(found)}",
+                    advice="remove what hinders it, then call this again",
+                )
+            await asyncio.sleep(LOOK_S)
+
+    async def _look_again(self, entries: dict[Ref, Entry]) -> Listing:
+        looked = {Ref("Namespace", name) for name in NAMESPACES}
+        looked |= {Ref("IPPool", name) for name in POOLS}
+        looked |= {each.ref for each in entries.values() if each.earlier is None}
+        gone = []
+        for each in sorted(looked, key=str):
+            body = await self._api.find(each.path)
+            if body is None:
+                gone.append(each)
+            elif run_of(body) is not None:
+                self._left.append(Left(each, "it is still there"))
+        return Listing(
+            runs=tuple(sorted(self._runs)),
+            gone=tuple(gone),
+            restored=tuple(self._restored),
+            left=tuple(dict.fromkeys(self._left)),
+        )
+
+
+def same(one: Object, other: Object) -> bool:
+    """Whether two states of an object are alike in all that people decide."""
+    first, second = _content(one), _content(other)
+    return not differences(first, second) and not differences(second, first)
+
+
+def _content(body: Object) -> Object:
+    """What of an object people decide: neither status nor what the server keeps."""
+    meta = body.get("metadata") or {}
+    kept = {key: meta[key] for key in ("labels", "annotations") if key in meta}
+    rest = {key: value for key, value in body.items() if key not in ("metadata", "status")}
+    return {**rest, "metadata": kept}
+
+
+def _hindered(space: Object) -> str:
+    conditions = space.get("status", {}).get("conditions") or []
+    told = [each["message"] for each in conditions if each.get("status") == "True"]
+    return "; ".join(told) or "no reason given"
