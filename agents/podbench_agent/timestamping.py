@@ -8,6 +8,7 @@ Source: Linux Documentation/networking/timestamping.rst, include/uapi/linux/net_
 
 import ctypes
 import os
+import platform
 import socket
 import struct
 import time
@@ -44,6 +45,10 @@ RECEIVE_BUFFER_BYTES = 4 << 20
 _TX_FLAG = {0: TX_SOFTWARE, 1: TX_SCHED, 2: 0}
 _STAMP = struct.Struct("=qq")
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+"""The system call's number; the C library has no wrapper before 2.41."""
+SLICE_NS = 100_000
+"""The least the kernel accepts."""
 _SELF_TESTS = 3
 _DISCARD_PORT = 9
 
@@ -57,6 +62,25 @@ def _prctl(option: int, value: int) -> None:
 def sharpen_timers() -> None:
     """Sets the calling thread's timer slack to 1 ns; the default 50 us delays every wake-up."""
     _prctl(_PR_SET_TIMERSLACK, 1)
+
+
+def shorten_slice() -> bool:
+    """Asks for the shortest scheduling slice, so that others' longer ones are cut when we wake.
+
+    Takes no privilege and gives no larger share of the CPU: a task of short slices is only served
+    sooner (EEVDF, kernel/sched/fair.c, PREEMPT_SHORT; Linux 6.12). Kernels without it refuse or
+    ignore the request; then probes leave late more often on a busy machine, and are counted late.
+
+    Returns:
+        Whether the kernel took the request.
+    """
+    number = _SCHED_SETATTR.get(platform.machine())
+    if number is None:
+        return False
+    # struct sched_attr, version 1: size, policy SCHED_OTHER, flags, nice, priority, runtime ...
+    attributes = struct.pack("=IIQiIQQQII", 56, 0, 0, 0, 0, SLICE_NS, 0, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.syscall(number, 0, attributes, 0) == 0)
 
 
 def die_with_parent(signal_number: int) -> None:
@@ -125,6 +149,9 @@ def drops(sock: socket.socket) -> int:
 
 def read_ancillary(ancillary: Sequence[tuple[int, int, bytes]]) -> tuple[int, int | None]:
     """(kernel receive stamp in ns, 0 where missing; TTL or hop limit, null where missing)."""
+    if len(ancillary) == 1 and ancillary[0][1] == SO_TIMESTAMPING:  # a sender's every reply
+        seconds, rest = _STAMP.unpack_from(ancillary[0][2])
+        return seconds * 1_000_000_000 + rest, None
     stamp_ns, ttl = 0, None
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:

@@ -36,6 +36,7 @@ def serve(channel: socket.socket) -> None:
         return
     setup = msgspec.msgpack.decode(body, type=_Setup)
     timestamping.sharpen_timers()
+    timestamping.shorten_slice()
     # Held open for good: it keeps the kernel's receive stamps switched on between measurements, so
     # that the first packets of the next one have theirs.
     keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -132,6 +132,7 @@ def _answer(reflector: Reflector) -> None:
     """The answering thread: if it fails the whole child does, so that the agent learns of it."""
     try:
         timestamping.sharpen_timers()
+        timestamping.shorten_slice()
         reflector.serve()
     finally:
         traceback.print_exc()
