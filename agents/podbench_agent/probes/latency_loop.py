@@ -18,6 +18,7 @@ from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
 from podbench_agent.errqueue import ErrorQueue
 from podbench_agent.probes import latency_schedule
+from podbench_agent.probes.alarm import Alarm
 from podbench_agent.probes.clockwatch import ClockWatch
 from podbench_agent.probes.latency_flows import Flow, Flows
 from podbench_agent.probes.latency_notes import Notes
@@ -103,7 +104,8 @@ class _Measurement:
         self._clock = ClockWatch()
         self._by_fd: dict[int, tuple[Notes, Flow]] = {}
         self._epoll = select.epoll()
-        self._waitable = [self._epoll.fileno()]
+        self._alarm = Alarm()
+        self._epoll.register(self._alarm.fd, select.EPOLLIN | select.EPOLLET)
         self.sent = 0
         self.send_errors = 0
         self.refused = 0
@@ -125,23 +127,21 @@ class _Measurement:
             if self._wait_until(due_ns):
                 behind = 0
             elif (behind := behind + 1) % _BEHIND_POLL == 0:
-                self._take_ready()
+                self._take_ready(0)
             note = self._notes[index]
             self._send(note, note.flows[at % note.ports], at)
 
     def _wait_until(self, due_ns: int) -> bool:
         """Sleeps until then, taking replies in; false if it is past already."""
         monotonic_ns = time.monotonic_ns
-        left = due_ns - monotonic_ns()
-        if left <= 0:
+        awake_from = due_ns - self._spin_ns
+        if monotonic_ns() >= due_ns:
             return False
-        while left > 0:
-            if left > self._spin_ns:
-                if select.select(self._waitable, (), (), (left - self._spin_ns) / 1e9)[0]:
-                    self._take_ready()
-            else:
-                self._take_ready()
-            left = due_ns - monotonic_ns()
+        self._alarm.set(awake_from)
+        while monotonic_ns() < awake_from:
+            self._take_ready(-1)
+        while monotonic_ns() < due_ns:
+            self._take_ready(0)
         return True
 
     def _send(self, note: Notes, flow: Flow, row: int) -> None:
@@ -169,9 +169,11 @@ class _Measurement:
         flow.stamp_from_here(self._stamp_code)
         self.send_errors += 1
 
-    def _take_ready(self) -> None:
-        """Takes in one reply of every socket that has one."""
-        for fd, _ in self._epoll.poll(0):
+    def _take_ready(self, timeout_s: float) -> None:
+        """Takes in one reply of every socket that has one; waits for the first (-1: for ever)."""
+        for fd, _ in self._epoll.poll(timeout_s):
+            if fd == self._alarm.fd:
+                continue
             note, flow = self._by_fd[fd]
             try:
                 length, ancillary, _, _ = flow.rx.recvmsg_into(
@@ -201,9 +203,9 @@ class _Measurement:
         return sum(note.outstanding for note in self._notes)
 
     def _wait_for_replies(self, until_ns: int) -> None:
-        while self._outstanding() and (left := until_ns - time.monotonic_ns()) > 0:
-            if select.select(self._waitable, (), (), left / 1e9)[0]:
-                self._take_ready()
+        self._alarm.set(until_ns)
+        while self._outstanding() and time.monotonic_ns() < until_ns:
+            self._take_ready(-1)
 
     def drain(self) -> None:
         """Waits for the last reply, at most until the longest timeout after the last probe."""
@@ -234,5 +236,6 @@ class _Measurement:
         return tables
 
     def close(self) -> None:
-        """Closes what waits; the sockets belong to the caller."""
+        """Closes what it waits with; the sockets belong to the caller."""
         self._epoll.close()
+        self._alarm.close()

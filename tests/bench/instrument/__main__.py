@@ -1,0 +1,208 @@
+"""podbench beside irtt, sockperf and ping over the same VXLAN path, in turn, in random order.
+
+    .venv/bin/python tests/bench/instrument [--rate 1000] [--seconds 5] [--turns 2]
+
+Prints RTT quantiles, CPU per probe on each side and missed send times, without and with a CPU
+burner per core. `capture` is podbench's turn seen by taps on the pods' own interfaces: the truth
+about the network that the others' RTTs contain. Tools that are not installed are left out and said.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench.instrument import peers
+from support import vxlan_path
+
+from podbench.target.lab.isolate import run_isolated
+from podbench.wire import fates
+from podbench.wire.messages import LatencySession
+from podbench_agent.probes.latency import ProbeWorker
+from podbench_agent.probes.reflector import ReflectorWorker
+
+PORTS = 8
+Tool = Callable[[float, float, int, Path], list[peers.Result]]
+
+
+class Podbench:
+    """The instrument, started once as an agent starts it."""
+
+    def __init__(self, *, spin: bool) -> None:
+        self._spin = spin
+        self._first = 1
+        with vxlan_path.entered("pb"):
+            self._reflector = ReflectorWorker(vxlan_path.POD_B, 8620 + spin)
+            self._reflector.start()
+        with vxlan_path.entered("pa"):
+            self._probe = ProbeWorker()
+            self._probe.start()
+
+    def __call__(
+        self, rate: float, duration: float, burners: int, folder: Path
+    ) -> list[peers.Result]:
+        """One turn: the row of the network and the row of what a program feels."""
+        del folder
+        rows, sender_us, reflector_us = asyncio.run(self._measure(rate, duration))
+        name = "podbench" + (" --spin" if self._spin else "")
+        period_ns = 1e9 / rate
+        late = float(np.mean(np.ma.getdata(rows["late_ns"]) > period_ns / 2))
+        return [
+            peers.Result(
+                tool=f"{name} {label}",
+                burners=burners,
+                rtt_ns=peers.quantiles(np.ma.compressed(rows[column])),
+                sender_cpu_us=sender_us,
+                reflector_cpu_us=reflector_us,
+                missed_ratio=late,
+            )
+            for label, column in (("kernel", "rtt_kernel_ns"), ("app", "rtt_app_ns"))
+        ]
+
+    async def _measure(self, rate: float, duration: float) -> tuple[dict[str, Any], float, float]:
+        first = self._first
+        self._first += PORTS
+        ids = tuple(range(first, first + PORTS))
+        await self._reflector.admit(ids)
+        before = int((await self._reflector.counters())["cpu_ns"])
+        session = LatencySession(
+            session_id=first,
+            peer_address=vxlan_path.POD_B,
+            peer_port=self._reflector.port,
+            source_ports=PORTS,
+            rate_pps=rate,
+            duration_s=duration,
+            spin=self._spin,
+        )
+        sender = (await self._probe.measure((session,)))[first]
+        after = int((await self._reflector.counters())["cpu_ns"])
+        log, _ = await self._reflector.collect(ids)
+        n = len(sender["seq"])
+        cpu = float(self._probe.facts["cpu_us_per_probe"])
+        return dict(fates.resolve(sender, log)), cpu, (after - before) / n / 1000
+
+    def stop(self) -> None:
+        """Ends both processes."""
+        self._probe.stop()
+        self._reflector.stop()
+
+
+def _alone(tool: Callable[[float, float, int, Path], peers.Result]) -> Tool:
+    return lambda rate, duration, burners, folder: [tool(rate, duration, burners, folder)]
+
+
+def render(results: list[peers.Result]) -> str:
+    """The table: medians over the turns of each tool and noise."""
+    lines = [
+        "burners  tool                    RTT µs p50      p99     p99.9   CPU µs/probe sender"
+        "  reflector   missed sends"
+    ]
+    for burners in sorted({r.burners for r in results}):
+        for tool in sorted({r.tool for r in results}):
+            mine = [r for r in results if (r.tool, r.burners) == (tool, burners)]
+            rtt = np.median([r.rtt_ns for r in mine if r.rtt_ns], axis=0) / 1000
+            cells = [
+                _median([getattr(r, f) for r in mine]) for f in peers.Result.__struct_fields__[3:]
+            ]
+            numbers = [f"{'-' if c is None else format(c, '.1f'):>10}" for c in cells[:2]]
+            missed = "-" if cells[2] is None else f"{cells[2]:.2%}"
+            lines.append(
+                f"{burners:7d}  {tool:22} {rtt[0]:10.1f} {rtt[1]:10.1f} {rtt[2]:10.1f}"
+                f"          {numbers[0]} {numbers[1]}   {missed:>10}"
+            )
+    return "\n".join(lines)
+
+
+def _median(values: list[float | None]) -> float | None:
+    there = [v for v in values if v is not None]
+    return float(np.median(there)) if there else None
+
+
+def verdict(results: list[peers.Result]) -> str:
+    """The two goals that are relative to irtt, from this run's medians."""
+    lines = []
+    for burners in sorted({r.burners for r in results}):
+        ours = [r for r in results if r.tool == "podbench app" and r.burners == burners]
+        theirs = [r for r in results if r.tool == "irtt" and r.burners == burners]
+        if not ours or not theirs:
+            continue
+        cost = [
+            float(np.median([(r.sender_cpu_us or 0) + (r.reflector_cpu_us or 0) for r in who]))
+            for who in (ours, theirs)
+        ]
+        missed = [float(np.median([r.missed_ratio or 0 for r in who])) for who in (ours, theirs)]
+        lines.append(
+            f"{burners} burners: CPU per probe, both ends, {cost[0]:.1f} against irtt's "
+            f"{cost[1]:.1f} µs: {cost[0] / cost[1]:.2f} (goal 0.40); sent late {missed[0]:.2%} "
+            f"against {missed[1]:.2%} missed (goal a twentieth: {missed[1] / 20:.2%})"
+        )
+    return "\n".join(lines)
+
+
+def burn(count: int) -> list["subprocess.Popen[bytes]"]:
+    """CPU burners, ended by the caller, by themselves after two minutes."""
+    code = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+    return [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+
+
+def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
+    """All turns."""
+    vxlan_path.build()
+    sleeping, spinning = Podbench(spin=False), Podbench(spin=True)
+    tools: dict[str, Tool] = {"podbench": sleeping, "podbench --spin": spinning}
+    for name, tool in (("irtt", peers.irtt), ("sockperf", peers.sockperf), ("ping", peers.ping)):
+        if shutil.which(name):
+            tools[name] = _alone(tool)
+        else:
+            print(f"{name} is not installed: left out")
+    tools = {name: tool for name, tool in tools.items() if name in options.tools.split(",")}
+    rng = random.Random(options.seed)
+    results: list[peers.Result] = []
+    for burners in (0, os.cpu_count() or 1):
+        burning = burn(burners)
+        for _ in range(options.turns):
+            for name in rng.sample(sorted(tools), len(tools)):
+                time.sleep(0.3)
+                results += tools[name](options.rate, options.seconds, burners, folder)
+        for process in burning:
+            process.kill()
+            process.wait()
+    sleeping.stop()
+    spinning.stop()
+    return results
+
+
+def main() -> int:
+    """Measures in private namespaces and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=1000.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--tools", default="podbench,podbench --spin,irtt,sockperf,ping")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    folder = Path("/run/instrument")
+
+    def inside() -> int:
+        folder.mkdir()
+        results = measure(options, folder)
+        print(render(results))
+        print(verdict(results))
+        return 0
+
+    return run_isolated(inside)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
