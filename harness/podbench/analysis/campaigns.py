@@ -29,6 +29,10 @@ MIN_BLOCKS = 5
 also the first look of a run, and the default number of blocks."""
 
 
+OPEN = "the interval leaves both sides open"
+"""Why most inconclusive contrasts are."""
+
+
 class Welch(msgspec.Struct, frozen=True, kw_only=True):
     """A log ratio with its error and degrees of freedom."""
 
@@ -99,7 +103,6 @@ def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
             f"an interval takes {MIN_BLOCKS} of each)",
         )
     verdict = _classify(found, margin)
-    open_ends = "the interval leaves both sides open"
     return Decision(
         verdict=verdict,
         ratio=ratio,
@@ -107,7 +110,7 @@ def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
         blocks=blocks,
         p_value=found.p_value,
         smallest_detectable_ratio=_detectable(found),
-        reason=open_ends if verdict is Word.INCONCLUSIVE else None,
+        reason=OPEN if verdict is Word.INCONCLUSIVE else None,
     )
 
 

@@ -6,6 +6,7 @@ compared (CNI, kernel, place) is only shown. Facts come from summary.json; the m
 time stamps from the samples, where they are there.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -30,11 +31,13 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that two runs do not share, and what follows.
 
-    `series`: beginnings of the metrics it touches, empty: all. `arm`: the arm, null: all.
+    `values`: each run's label and what it has. `series`: beginnings of the metrics it touches,
+    empty: all. `arm`: the arm, null: all.
     """
 
     refused: bool
-    message: str
+    what: str
+    values: tuple[tuple[str, str], ...] = ()
     series: tuple[str, ...] = ()
     arm: str | None = None
 
@@ -43,6 +46,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         if self.arm is not None and self.arm != arm:
             return False
         return not self.series or metric.startswith(self.series)
+
+    @property
+    def message(self) -> str:
+        """In words, with both runs' values."""
+        said = ", ".join(f"{label}: {value}" for label, value in self.values)
+        return f"{self.what} ({said})" if said else self.what
 
 
 LATENCY = ("rtt_", "pdv_", "ipdv_", "rfc3550_", "loss")
@@ -86,11 +95,10 @@ def flags(findings: tuple[Finding, ...], arm: str, metric: str) -> tuple[str, ..
     return tuple(f.message for f in findings if not f.refused and f.touches(arm, metric))
 
 
-def _both(a: Side, b: Side, one: object, other: object) -> str:
-    def said(value: object) -> str:
-        return "not known" if value is None else str(value)
-
-    return f"{a.label}: {said(one)}, {b.label}: {said(other)}"
+def _both(a: Side, b: Side, one: object, other: object) -> tuple[tuple[str, str], ...]:
+    """What each run has, in words."""
+    said = ("not known" if value is None else str(value) for value in (one, other))
+    return tuple(zip((a.label, b.label), said, strict=True))
 
 
 def _place(a: Side, b: Side) -> Iterator[Finding]:
@@ -98,17 +106,17 @@ def _place(a: Side, b: Side) -> Iterator[Finding]:
     if one != other:
         yield Finding(
             refused=True,
-            message="a lab is network namespaces on one machine and says nothing about a cluster "
-            f"({_both(a, b, one, other)})",
+            what="a lab is network namespaces on one machine and says nothing about a cluster",
+            values=_both(a, b, one, other),
         )
 
 
 def _void(a: Side, b: Side) -> Iterator[Finding]:
     for side in (a, b):
         if side.summary.status == "invalid":
-            yield Finding(refused=True, message=f"{side.label} is void: its A/A check failed")
+            yield Finding(refused=True, what=f"{side.label} is void: its A/A check failed")
         elif side.summary.status == "partial":
-            yield Finding(refused=False, message=f"{side.label} is only part of what was planned")
+            yield Finding(refused=False, what=f"{side.label} is only part of what was planned")
 
 
 def _probe_rate(a: Side, b: Side) -> Iterator[Finding]:
@@ -118,8 +126,8 @@ def _probe_rate(a: Side, b: Side) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 series=series,
-                message=f"the {phase} probes' rates differ "
-                f"({_both(a, b, f'{one:.4g} a second', f'{other:.4g} a second')})",
+                what=f"the {phase} probes' rates differ",
+                values=_both(a, b, f"{one:.4g} a second", f"{other:.4g} a second"),
             )
 
 
@@ -129,7 +137,8 @@ def _stamps(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=True,
             series=KERNEL,
-            message=f"the time stamps were taken in different places ({_both(a, b, one, other)})",
+            what="the time stamps were taken in different places",
+            values=_both(a, b, one, other),
         )
 
 
@@ -140,7 +149,8 @@ def _settings(a: Side, b: Side) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 series=LATENCY,
-                message=f"the probes differ in {what} ({_both(a, b, one, other)})",
+                what=f"the probes differ in {what}",
+                values=_both(a, b, one, other),
             )
 
 
@@ -150,24 +160,41 @@ def _udp_size(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=False,
             series=("goodput_bps.udp", "small_packets_pps"),
-            message=f"UDP payloads differ ({_both(a, b, list(one), list(other))} octets)",
+            what="UDP payloads differ, octets",
+            values=_both(a, b, _listed(one), _listed(other)),
         )
 
 
+def _listed(sizes: tuple[int, ...]) -> str:
+    return " and ".join(str(size) for size in sizes)
+
+
+def iperf3_version(side: Side) -> str | None:
+    """The version's number; the program's own line names its JSON library too."""
+    stated = side.summary.versions.get("iperf3")
+    found = _VERSION.search(stated) if stated else None
+    return found.group() if found else stated
+
+
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+\S*")
+
+
 def _versions(a: Side, b: Side) -> Iterator[Finding]:
-    one, other = (side.summary.versions.get("iperf3") for side in (a, b))
+    one, other = iperf3_version(a), iperf3_version(b)
     if one != other:
         yield Finding(
             refused=True,
             series=TRANSFERS,
-            message=f"iperf3 versions differ in pacing and threads ({_both(a, b, one, other)})",
+            what="iperf3 versions differ in pacing and threads",
+            values=_both(a, b, one, other),
         )
     one, other = (side.summary.versions.get("podbench") for side in (a, b))
     if one != other:
         yield Finding(
             refused=False,
-            message="measured by different versions of podbench, whose probes may differ in what "
-            f"run.json does not state ({_both(a, b, one, other)})",
+            what="measured by different versions of podbench, whose probes may differ in what "
+            "run.json does not state",
+            values=_both(a, b, one, other),
         )
 
 
@@ -177,8 +204,9 @@ def _cnis(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=False,
             series=KERNEL,
-            message="kernel time stamps are not taken at the same place in every CNI: rely on "
-            f"rtt_app_ns ({_both(a, b, one, other)})",
+            what="kernel time stamps are not taken at the same place in every CNI: rely on "
+            "rtt_app_ns",
+            values=_both(a, b, one, other),
         )
 
 
@@ -186,8 +214,8 @@ def _method(a: Side, b: Side) -> Iterator[Finding]:
     if a.summary.method != b.summary.method:
         yield Finding(
             refused=False,
-            message="the arms came about differently "
-            f"({_both(a, b, a.summary.method, b.summary.method)})",
+            what="the arms came about differently",
+            values=_both(a, b, a.summary.method, b.summary.method),
         )
 
 
@@ -198,8 +226,8 @@ def _faults(a: Side, b: Side) -> Iterator[Finding]:
         if one.get(name) != other.get(name):
             yield Finding(
                 refused=False,
-                message=f"the labs differ in {name} "
-                f"({_both(a, b, one.get(name), other.get(name))})",
+                what=f"the labs differ in {name}",
+                values=_both(a, b, one.get(name), other.get(name)),
             )
 
 
@@ -217,22 +245,22 @@ def _arm(a: Side, b: Side, name: str) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 arm=name,
-                message=f"{name} of {side.label} was not what it is called: {proof.verdict}{seen}",
+                what=f"{name} of {side.label} was not what it is called: {proof.verdict}{seen}",
             )
     if one.pod_mtu != other.pod_mtu:
         yield Finding(
             refused=False,
             arm=name,
             series=RATES,
-            message=f"MTUs of {name} differ, and goodput rises with the MTU "
-            f"({_both(a, b, one.pod_mtu, other.pod_mtu)})",
+            what=f"MTUs of {name} differ, and goodput rises with the MTU",
+            values=_both(a, b, one.pod_mtu, other.pod_mtu),
         )
     if one.implementation != other.implementation:
         yield Finding(
             refused=False,
             arm=name,
-            message=f"{name} is made differently "
-            f"({_both(a, b, one.implementation, other.implementation)})",
+            what=f"{name} is made differently",
+            values=_both(a, b, one.implementation, other.implementation),
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from podbench.analysis.comparable import Finding, Side
+from podbench.analysis.comparable import Finding, Side, iperf3_version
 from podbench.analysis.compare_bundle import Fact, Remark
 from podbench.model.summary import Summary
 
@@ -91,7 +91,7 @@ _SAID: dict[str, Callable[[Side], str | None]] = {
     "underlay MTU": lambda side: _joined([node.mtu_underlay for node in side.summary.nodes]),
     "format": lambda side: str(side.summary.format),
     "podbench": _version("podbench"),
-    "iperf3": _version("iperf3"),
+    "iperf3": iperf3_version,
     "probes": _probes,
     "probe rate": _rates,
     "time stamps": lambda side: side.seen.stamps[0] if side.seen.stamps else None,
@@ -102,14 +102,25 @@ _SAID: dict[str, Callable[[Side], str | None]] = {
 
 
 def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
-    """Each reason once, refusals first, with what it concerns in words."""
-    found = {
-        (finding.refused, finding.message): _touched(finding)
-        for held in findings
-        for finding in held
-    }
-    said = [Remark(refused=r, message=m, touches=touched) for (r, m), touched in found.items()]
+    """Each reason once, refusals first, with every run's value and what it concerns in words."""
+    found: dict[tuple[bool, str, str], dict[str, str]] = {}
+    for finding in (finding for held in findings for finding in held):
+        key = (finding.refused, finding.what, _touched(finding))
+        found.setdefault(key, {}).update(finding.values)
+    said = [
+        Remark(refused=refused, message=what + _values(values), touches=touched)
+        for (refused, what, touched), values in found.items()
+    ]
     return tuple(sorted(said, key=lambda remark: not remark.refused))
+
+
+def _values(by_run: dict[str, str]) -> str:
+    """` (3.12: A, B; 3.16: C)`."""
+    held: dict[str, list[str]] = {}
+    for label, value in by_run.items():
+        held.setdefault(value, []).append(label)
+    said = "; ".join(f"{value}: {', '.join(who)}" for value, who in held.items())
+    return f" ({said})" if said else ""
 
 
 def _touched(finding: Finding) -> str:

@@ -1,0 +1,74 @@
+"""`bench compare RUN RUN [RUN ...]`: two to twelve runs side by side on one page."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from podbench.analysis.compare_bundle import SideBySide
+
+DEFAULT = Path("compare.html")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two to twelve run directories.")],
+    out: Annotated[
+        Path, typer.Option(help="The page to write; a page of podbench is replaced.")
+    ] = DEFAULT,
+    name: Annotated[str | None, typer.Option(help="A title for the page.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Say what of these runs may be compared, and compare it on one page."""
+    from podbench.model.errors import ConfigError
+    from podbench.run import side_by_side
+    from podbench_report import compare as pages
+
+    if out.exists() and not pages.is_page(out):
+        raise ConfigError(
+            f"--out: {out} exists and is not a page of podbench",
+            advice="name another file with --out",
+        )
+    page = side_by_side.side_by_side(runs, name)
+    replaced = out.exists()
+    pages.write(page, out)
+    for line in _said(page):
+        print(line, file=sys.stderr)
+    print(f"{'replaced' if replaced else 'wrote'} {out}", file=sys.stderr)
+    if json:
+        sys.stdout.write(_as_json(page))
+    else:
+        print(f"comparison: {out}")
+
+
+def _said(page: "SideBySide") -> list[str]:
+    """What is comparable, before anything else is looked at."""
+    said = [f"left out: {one.path}: {one.reason}" for one in page.left_out]
+    for card in page.cards:
+        said += [f"note: {card.label}: {card.note}"] if card.note else []
+        said += [f"damaged: {card.label}: {d.file}: {d.reason}" for d in card.damages]
+    said += [
+        f"{'refused' if remark.refused else 'take care'}: {remark.message} ({remark.touches})"
+        for remark in page.remarks
+    ]
+    return said
+
+
+def _as_json(page: "SideBySide") -> str:
+    import msgspec
+
+    found = {
+        "format": 1,
+        "title": page.title,
+        "runs": [
+            {"label": c.label, "path": c.path, "run_id": c.summary.run_id, "note": c.note}
+            for c in page.cards
+        ],
+        "left_out": page.left_out,
+        "remarks": page.remarks,
+        "comparisons": [c for line in page.lines for c in line.contrasts],
+        "groups": [c for line in page.group_lines for c in line.contrasts],
+        "rankings": page.rankings,
+    }
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"

@@ -1,0 +1,46 @@
+"""Strips of block points: a tick for each block of a run, its figure a dot, its interval a bar.
+
+So that one sees the spread behind each interval without a plot and a legend. The axis is that of
+`strips`; positions are all that is computed.
+"""
+
+import math
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from podbench_report.strips import Axis
+
+_HEIGHT = 20
+
+
+def blocks(
+    axis: Axis,
+    points: Sequence[float],
+    value: float | None,
+    bounds: tuple[float, float] | None,
+    *,
+    ink: str,
+) -> Markup:
+    """One run's strip; what lies off the axis stands at its end."""
+    width = axis.place(axis.low) + axis.place(axis.high)
+    parts = [
+        Markup('<line class="tickmark" x1="{0}" x2="{0}" y1="2" y2="8"/>').format(axis.place(p))
+        for p in points
+        if math.isfinite(p)
+    ]
+    if bounds is not None:
+        parts.append(
+            Markup('<line class="whisk s-{}" x1="{}" x2="{}" y1="13" y2="13"/>').format(
+                ink, axis.place(bounds[0]), axis.place(bounds[1])
+            )
+        )
+    if value is not None:
+        parts.append(
+            Markup('<circle class="f-{}" cx="{}" cy="13" r="4"/>').format(ink, axis.place(value))
+        )
+    # The numbers stand in the row itself: to a screen reader the strip adds nothing.
+    return Markup(
+        '<svg class="strip" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">'
+        "{2}</svg>"
+    ).format(round(width, 1), _HEIGHT, Markup("").join(parts))

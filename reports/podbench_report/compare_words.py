@@ -1,0 +1,133 @@
+"""Sentences about two runs: pure functions, each with its interval, its blocks and its verdict.
+
+Runs are named as the user named them; nothing is said of providers, because one campaign each
+cannot tell a provider from the day it was measured on.
+"""
+
+from collections.abc import Sequence
+
+from podbench.analysis.campaigns import OPEN
+from podbench.analysis.compare_bundle import DESCRIPTIVE, REFUSED, Contrast, SideBySide
+from podbench.analysis.compare_rank import Ranking
+from podbench_report import metrics, names, numbers
+from podbench_report.wording import Sentence
+
+CLAIMS = ("different", "small", "equivalent")
+CAVEAT = (
+    "One campaign each: a difference between two runs may be the place, or the day it was measured "
+    "on. Only several campaigns of each place, on different days, tell the two apart."
+)
+
+
+def row_label(row: str) -> str:
+    """`VXLAN`, `VXLAN, host path`, `routed`."""
+    return names.arm_label(row)
+
+
+def verdict(contrast: Contrast) -> str:
+    """The verdict's word; a descriptive or refused contrast says so instead."""
+    if contrast.design == REFUSED:
+        return REFUSED
+    if contrast.design == DESCRIPTIVE and contrast.verdict == "inconclusive":
+        return "descriptive"
+    return contrast.verdict
+
+
+def change(contrast: Contrast) -> str:
+    """The change from base to other: in percent, for shares in points (0.1 to 0.5 % is +0.4)."""
+    if contrast.ratio is None and contrast.difference is None:
+        return numbers.NOT_MEASURED
+    if contrast.unit == "ratio":
+        return f"{numbers.quantity(contrast.difference, 'ratio', signed=True)} points"
+    return numbers.percent_change(contrast.ratio)
+
+
+def bounds(contrast: Contrast) -> str:
+    """The interval of the change: in percent, for shares as a factor."""
+    if contrast.ci95 is None:
+        return ""
+    if contrast.unit == "ratio":
+        return f"{numbers.interval(contrast.ci95, '')}-fold"
+    return numbers.percent_change_interval(contrast.ci95)
+
+
+def sentence(page: SideBySide, contrast: Contrast) -> Sentence:
+    """One contrast in words."""
+    words = metrics.metric_words(contrast.metric)
+    base, other = (page.cards[i].label for i in (contrast.base_run, contrast.other_run))
+    place = f"{row_label(contrast.row)}: "
+    about = f"the {words.phrase}"
+    sure = _brackets(_certainty(contrast))
+    if contrast.verdict == "equivalent" and contrast.ratio is None:
+        text = f"{place}{about} of {other} and {base} ({contrast.reason})"
+    elif contrast.ratio is None or contrast.verdict not in CLAIMS:
+        text = f"{place}whether {about} differs between {other} and {base}{sure}"
+    elif contrast.verdict == "equivalent":
+        inside = contrast.reason or f"inside the margin of {numbers.margin(contrast.margin)}"
+        text = f"{place}{about} of {other} beside that of {base}{sure}, {inside}"
+    else:
+        size = change(contrast).lstrip("+" + numbers.MINUS)
+        text = f"{place}{about} of {other} is {size} {_side(contrast)} than that of {base}{sure}"
+    note = "Real, but within the margin." if contrast.verdict == "small" else None
+    return Sentence(text=text, verdict=verdict(contrast), theme=words.theme, note=note)
+
+
+def together(page: SideBySide, contrasts: Sequence[Contrast]) -> Sentence:
+    """Several runs against the first on one figure and mode, all of one verdict."""
+    first = contrasts[0]
+    words = metrics.metric_words(first.metric)
+    parts = []
+    for contrast in contrasts:
+        figures = [change(contrast)] if contrast.ratio is not None else []
+        if contrast.ci95 is not None:
+            figures.append(f"95{numbers.NBSP}% CI {bounds(contrast)}")
+        if contrast.reason and contrast.reason != OPEN:
+            figures.append(contrast.reason)
+        parts.append(page.cards[contrast.other_run].label + _brackets(figures))
+    base = page.cards[first.base_run].label
+    text = f"{row_label(first.row)}: the {words.phrase} against {base}: {listed(parts)}"
+    return Sentence(text=text, verdict=verdict(first), theme=words.theme)
+
+
+def _side(contrast: Contrast) -> str:
+    """Which way: a time is longer or shorter, a rate or a share higher or lower."""
+    up = (contrast.ratio or 1.0) >= 1
+    if contrast.unit == "ns":
+        return "longer" if up else "shorter"
+    return "higher" if up else "lower"
+
+
+def _certainty(contrast: Contrast) -> list[str]:
+    parts = []
+    if contrast.ratio is not None and contrast.verdict not in {"different", "small"}:
+        parts.append(change(contrast))
+    if contrast.ci95 is not None:
+        parts.append(f"95{numbers.NBSP}% CI {bounds(contrast)}")
+        parts.append(f"at least {numbers.plural(contrast.blocks, 'block')} each")
+    if contrast.reason and contrast.verdict == "inconclusive":
+        parts.append(contrast.reason)
+    return parts
+
+
+def _brackets(parts: Sequence[str]) -> str:
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def places(page: SideBySide, ranking: Ranking) -> str:
+    """`place 1: B; places 2–3: A, C`: what shares places is not told apart."""
+    told: dict[tuple[int, int], list[str]] = {}
+    for place in ranking.places:
+        told.setdefault((place.best, place.worst), []).append(page.cards[place.run].label)
+    return "; ".join(
+        f"place {best}: {', '.join(who)}"
+        if best == worst
+        else f"places {best}{numbers.EN_DASH}{worst}: {', '.join(who)}"
+        for (best, worst), who in told.items()
+    )
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a, b and c`."""
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} and {items[-1]}"

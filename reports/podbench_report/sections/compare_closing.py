@@ -1,0 +1,117 @@
+"""Method, limits, the short reading guide and every setting of every run of a comparison."""
+
+import json
+
+import msgspec
+
+from podbench.analysis.campaigns import MIN_BLOCKS
+from podbench.analysis.compare_bundle import Card, SideBySide
+from podbench_report import compare_words, tables
+
+Note = tuple[str, str]
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """Titled paragraphs, limits, and a table of settings for each run."""
+
+    method: tuple[Note, ...]
+    limits: tuple[str, ...]
+    matched: str
+    settings: tuple[tables.Table, ...]
+
+
+_METHOD: tuple[Note, ...] = (
+    (
+        "Two campaigns",
+        "Blocks of one run are not blocks of another, so nothing is paired. The logarithms of the "
+        "block statistics of two runs are compared by Welch's t, which lets them differ in spread "
+        f"and in number; both need {MIN_BLOCKS} blocks. Below that a difference is descriptive.",
+    ),
+    (
+        "What it takes for granted",
+        "Blocks of a run are independent of each other and stand for it. What drifted from one day "
+        "to another is inside the difference.",
+    ),
+    (
+        "Verdicts",
+        "Different: the 95 % interval excludes no change and the effect exceeds the margin, and "
+        "the A/A noise floor of both runs. Equivalent: the 90 % interval lies inside the margin. "
+        "Small: real, within the margin. Else inconclusive.",
+    ),
+    (
+        "Places",
+        "All pairs of runs are tested on one figure, Holm's correction over them. A run's best "
+        "place is one after those shown to be better, its worst the one before those shown to be "
+        "worse.",
+    ),
+    (
+        "Refused",
+        "Probes of another kind, size, rate or time stamp, transfers of another version of iperf3, "
+        "a lab beside a cluster, a mode that was not proven, a void run: such figures are not put "
+        "beside each other.",
+    ),
+    (
+        "The same statistic",
+        "Where one run had too few samples for a quantile of each pair, the quantile of all pairs' "
+        "samples together is taken for every run.",
+    ),
+)
+_LIMITS = (
+    compare_words.CAVEAT,
+    "Figures over all pairs are of each run's own nodes. Clusters of different size or layout "
+    "differ in what a typical pair is; the groups of pairs above are the closer comparison.",
+    "Kernel time stamps are not taken at the very same place in every CNI: compare different CNIs "
+    "by application figures.",
+    "Verdicts are made one by one; among many some are wrong. Places are corrected for that.",
+)
+_MATCHED = {
+    "name": "The runs have the same nodes: pairs are matched by name.",
+    "zone": "The runs have the same zones: pairs are matched by the zones at their ends.",
+    "role": "Nodes and zones differ: pairs are matched by role, within a zone or between zones.",
+    "none": "Pairs cannot be matched one by one: nodes differ, or are too many or too few, and "
+    "zones are not known.",
+}
+
+
+def build(page: SideBySide) -> Closing:
+    """The closing words of one comparison."""
+    return Closing(
+        method=_METHOD,
+        limits=_LIMITS,
+        matched=_MATCHED[page.matched_by],
+        settings=tuple(_settings(card) for card in page.cards),
+    )
+
+
+def _settings(card: Card) -> tables.Table:
+    s = card.summary
+    facts = [
+        ("directory", card.path),
+        ("run_id", s.run_id),
+        ("started", s.started),
+        ("ended", s.ended or "not ended"),
+        ("seed", str(s.seed)),
+        *((f"version of {name}", version or "not known") for name, version in s.versions.items()),
+        *((f"label {key}", value) for key, value in s.labels.items()),
+        *_flat(s.spec),
+    ]
+    return tables.Table(
+        caption=f"{card.label}: every setting and version",
+        columns=(tables.Column("Setting"), tables.Column("Value")),
+        rows=tuple(tables.row(key, tables.Cell(value, css="wrap")) for key, value in facts),
+        sortable=False,
+    )
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names; null is said."""
+    if isinstance(value, dict) and value:
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+        ]
+    if value is None:
+        return [(prefix, "not set")]
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return [(prefix, text)] if prefix else []

@@ -1,0 +1,154 @@
+"""What the comparison found: sentences, the rankings that intervals support, what stays open."""
+
+from collections import Counter
+
+import msgspec
+
+from podbench.analysis.compare_bundle import REFUSED, Contrast, SideBySide
+from podbench_report import compare_words, metrics, names, numbers, tables
+from podbench_report.compare_words import CLAIMS, verdict
+from podbench_report.wording import Sentence
+
+SPOKEN = 40
+"""Sentences beyond this many are in the tables only."""
+_LEDE = ("rtt_app_ns.p50", "goodput_bps.tcp.p50")
+
+
+class Theme(msgspec.Struct, frozen=True):
+    """Sentences under one heading."""
+
+    title: str
+    sentences: tuple[Sentence, ...]
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings."""
+
+    lede: tuple[str, ...]
+    themes: tuple[Theme, ...]
+    more: int
+    """Findings that only the tables tell."""
+    ranking: tables.Table
+    no_ranking: str
+    open_questions: tuple[Sentence, ...]
+    counted: str
+
+
+def build(page: SideBySide) -> Found:
+    """The findings of one comparison."""
+    chosen = [c for c in _contrasts(page) if c.path == "pod" and c.base_run == 0]
+    claims = [c for c in chosen if c.verdict in CLAIMS]
+    # What is refused is said at the top of the page; it is no question that blocks could settle.
+    still_open = [c for c in chosen if c.verdict == "inconclusive" and c.design != REFUSED]
+    told, asked = _sentences(page, claims), _sentences(page, still_open)
+    themes = [
+        Theme(title, tuple(s for s in told[:SPOKEN] if s.theme == title))
+        for title in metrics.THEMES
+    ]
+    return Found(
+        lede=_lede(page),
+        themes=tuple(theme for theme in themes if theme.sentences),
+        more=max(0, len(told) - SPOKEN) + max(0, len(asked) - SPOKEN),
+        ranking=_ranking(page),
+        no_ranking=_no_ranking(page),
+        open_questions=tuple(asked[:SPOKEN]),
+        counted=_counted(page),
+    )
+
+
+def _sentences(page: SideBySide, contrasts: list[Contrast]) -> list[Sentence]:
+    """Two runs: a sentence each. More: one for each figure and mode, against the first run."""
+    if len(page.cards) == 2:
+        return [compare_words.sentence(page, c) for c in contrasts]
+    held: dict[tuple[str, str, str], list[Contrast]] = {}
+    for contrast in contrasts:
+        held.setdefault((contrast.metric, contrast.row, verdict(contrast)), []).append(contrast)
+    return [compare_words.together(page, group) for group in held.values()]
+
+
+def _contrasts(page: SideBySide) -> list[Contrast]:
+    rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
+    every = [c for line in page.lines for c in line.contrasts if c.metric in rank]
+    return sorted(every, key=lambda c: rank[c.metric])
+
+
+def _lede(page: SideBySide) -> tuple[str, ...]:
+    """Two runs: what a hurried reader takes away. More runs: whether an order can be told."""
+    if len(page.cards) > 2:
+        return _order(page)
+    out = []
+    for metric in _LEDE:
+        found = [c for c in _contrasts(page) if c.metric == metric and c.path == "pod"]
+        found = [c for c in found if c.ratio is not None]
+        if found:
+            words = metrics.metric_words(metric)
+            parts = compare_words.listed([_part(c) for c in found])
+            base, other = page.cards[0].label, page.cards[1].label
+            out.append(f"{other} beside {base}, {words.phrase}: {parts}.")
+    return tuple(out) or ("No figure was measured in both runs and may be compared.",)
+
+
+def _order(page: SideBySide) -> tuple[str, ...]:
+    if not page.rankings:
+        return ("No order of these runs can be told: no two of them are told apart.",)
+    out = []
+    for metric in _LEDE:
+        words = metrics.metric_words(metric)
+        told = [r for r in page.rankings if r.metric == metric and names.path_of(r.row) == "pod"]
+        parts = [f"{names.arm_label(r.row)}, {compare_words.places(page, r)}" for r in told]
+        said = ". ".join(parts) if parts else "no two runs are told apart"
+        out.append(f"{words.phrase[0].upper()}{words.phrase[1:]}: {said}.")
+    return tuple(out)
+
+
+def _part(contrast: Contrast) -> str:
+    who = compare_words.row_label(contrast.row)
+    if contrast.ci95 is None:
+        change = compare_words.change(contrast)
+        return f"{who} {change} (descriptive: one campaign each)"
+    bounds = f"95{numbers.NBSP}% CI {compare_words.bounds(contrast)}"
+    if contrast.verdict == "inconclusive":
+        return f"{who} not decided ({bounds})"
+    return f"{who} {contrast.verdict}, {compare_words.change(contrast)} ({bounds})"
+
+
+def _ranking(page: SideBySide) -> tables.Table:
+    rows, last = [], ""
+    for ranking in page.rankings:
+        words = metrics.metric_words(ranking.metric)
+        group = "" if words.short == last else words.short
+        last = words.short
+        rows.append(
+            tables.row(
+                names.arm_label(ranking.row),
+                tables.Cell(compare_words.places(page, ranking), css="wrap"),
+                tables.Cell(f"{ranking.told_apart} of {ranking.pairs}"),
+                group=group,
+            )
+        )
+    return tables.Table(
+        caption="Places of these campaigns, 1 the best, as far as intervals support them (Holm's "
+        "correction over all pairs of runs). Runs that share places are not told apart; a run "
+        "without an interval has no place.",
+        columns=(
+            tables.Column("Mode"),
+            tables.Column("Places"),
+            tables.Column("Pairs told apart"),
+        ),
+        rows=tuple(rows),
+        sortable=False,
+    )
+
+
+def _no_ranking(page: SideBySide) -> str:
+    if any(c.ci95 is not None for c in _contrasts(page)):
+        return "No ranking: no figure's intervals tell two of these runs apart."
+    return "No ranking: no figure has an interval between runs (descriptive: one campaign each)."
+
+
+def _counted(page: SideBySide) -> str:
+    """How many contrasts came to which word."""
+    counted = Counter(verdict(c) for line in page.lines for c in line.contrasts)
+    order = (*CLAIMS, "inconclusive", "descriptive", "not compared", "not measured")
+    said = [f"{numbers.count(counted[word])} {word}" for word in order if counted[word]]
+    return f"All figures, paths and pairs of runs: {compare_words.listed(said)}." if said else ""
