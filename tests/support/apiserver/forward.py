@@ -1,0 +1,45 @@
+"""Port-forward over a websocket, as a kubelet streams it: channel 0 data, channel 1 errors."""
+
+import asyncio
+import contextlib
+
+from aiohttp import WSMsgType, web
+from support.apiserver.kubelet import Kubelet
+from support.apiserver.store import Object
+
+PROTOCOL = "v4.channel.k8s.io"
+PIECE_BYTES = 16 * 1024
+
+
+async def forward(request: web.Request, kubelet: Kubelet, pod: Object | None) -> web.StreamResponse:
+    """Connects the websocket to a pod's port."""
+    if pod is None:
+        return web.Response(status=404, text="pod not found")
+    port = int(request.query["ports"])
+    socket = web.WebSocketResponse(protocols=[PROTOCOL], max_msg_size=0)
+    await socket.prepare(request)
+    # Both channels begin by naming the port.
+    for channel in (0, 1):
+        await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))
+    try:
+        reader, writer = await kubelet.connect(pod, port)
+    except OSError as error:
+        await socket.send_bytes(b"\x01" + f"error forwarding port {port}: {error}".encode())
+        await socket.close()
+        return socket
+    down = asyncio.create_task(_down(reader, socket))
+    with contextlib.suppress(ConnectionError):
+        async for message in socket:
+            if message.type is WSMsgType.BINARY and message.data[:1] == b"\x00":
+                writer.write(message.data[1:])
+                await writer.drain()
+    down.cancel()
+    await asyncio.gather(down, return_exceptions=True)
+    writer.close()
+    return socket
+
+
+async def _down(reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> None:
+    while data := await reader.read(PIECE_BYTES):
+        await socket.send_bytes(b"\x00" + data)
+    await socket.close()
