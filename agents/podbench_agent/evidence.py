@@ -19,7 +19,7 @@ def answer(command: messages.ReadFacts | messages.LookUp) -> messages.Facts | me
     try:
         with IPRoute() as netlink:
             if isinstance(command, messages.ReadFacts):
-                return messages.Facts(facts=rtnetlink.read_facts(netlink, command.node))
+                return messages.Facts(read=rtnetlink.read_facts(netlink, command.node))
             return messages.Found(route=rtnetlink.lookup(netlink, command.address, command.source))
     except (NetlinkError, OSError) as error:
         raise ProbeError(f"netlink: {error}") from error

@@ -45,7 +45,7 @@ ANSWERS: dict[str, messages.Answer] = {
     "ran": messages.Ran(
         program="iperf3", version="3.12", exit_status=-9, output="{}", error="it hung"
     ),
-    "facts": messages.Facts(facts=NodeFacts(node="n1", wall_ns=5)),
+    "facts": messages.Facts(read=NodeFacts(node="n1", wall_ns=5)),
     "found": messages.Found(route=Route(dst="10.244.2.0/24", device="eth0", protocol=12)),
     "failed": messages.Failed(reason="no", retryable=True),
 }

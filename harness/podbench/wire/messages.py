@@ -182,7 +182,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What an agent read in its network namespace."""
 
-    facts: NodeFacts
+    read: NodeFacts
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -8,7 +8,7 @@ from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from podbench.model.facts import Link, Neighbour, Route
-from podbench.target.lab import facts
+from podbench.wire import rtnetlink
 
 NAMES = {2: "eth0", 5: "vxlan.calico"}
 
@@ -22,7 +22,7 @@ def _message(kind: Any, fields: dict[str, Any], *attributes: tuple[str, Any]) ->
 
 def _route(*attributes: tuple[str, Any], **fields: Any) -> Route:
     base = {"dst_len": 26, "proto": 80, "type": 1, "flags": 0}
-    return facts._route(_message(rtmsg, {**base, **fields}, *attributes), NAMES)
+    return rtnetlink._route(_message(rtmsg, {**base, **fields}, *attributes), NAMES)
 
 
 def test_a_route_keeps_number_device_and_onlink() -> None:
@@ -47,7 +47,7 @@ def test_a_route_keeps_number_device_and_onlink() -> None:
     nested = rtmsg.metrics()
     nested.setvalue(metrics)
     with_mtu["attrs"].append(("RTA_METRICS", nested))
-    assert facts._route(with_mtu, NAMES).mtu == 1480
+    assert rtnetlink._route(with_mtu, NAMES).mtu == 1480
 
 
 def test_a_default_route_has_its_prefix_written_out() -> None:
@@ -73,12 +73,12 @@ def test_the_longest_refusing_entry_explains_a_refusal() -> None:
         Route(dst="198.18.64.0/26", device=None, type="blackhole", protocol=80),
         Route(dst="198.18.128.0/18", device=None, type="unreachable", protocol=4),
     ]
-    assert facts._refusal("198.18.64.5", "unreachable", entries) == entries[1]
+    assert rtnetlink._refusal("198.18.64.5", "unreachable", entries) == entries[1]
 
 
 def test_a_refusal_without_an_entry_names_the_address() -> None:
     """No route matched at all."""
-    assert facts._refusal("192.0.2.1", "unreachable", []) == Route(
+    assert rtnetlink._refusal("192.0.2.1", "unreachable", []) == Route(
         dst="192.0.2.1", device=None, type="unreachable"
     )
 
@@ -91,7 +91,7 @@ def test_a_forwarding_entry_is_a_neighbour_with_its_far_end() -> None:
         ("NDA_LLADDR", "66:00:ac:12:00:03"),
         ("NDA_DST", "172.18.0.3"),
     )
-    assert facts._neighbour(entry, NAMES) == Neighbour(
+    assert rtnetlink._neighbour(entry, NAMES) == Neighbour(
         device="vxlan.calico",
         address="172.18.0.3",
         lladdr="66:00:ac:12:00:03",
@@ -109,7 +109,7 @@ def test_a_plain_device_has_no_vxlan_figures() -> None:
         ("IFLA_MTU", 1500),
         ("IFLA_STATS64", stats),
     )
-    assert facts._link(link, []) == Link(
+    assert rtnetlink._link(link, []) == Link(
         name="eth0",
         kind=None,
         mtu=1500,
