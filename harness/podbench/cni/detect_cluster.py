@@ -1,0 +1,154 @@
+"""What kind of network a cluster has, from facts that others collected: `detect_cluster`.
+
+Pure, so that every CNI is tested from recordings. The lab's counterpart is `detect.detect`, which
+has nodes' facts only; where the API tells nothing, this falls back to it.
+"""
+
+import msgspec
+
+from podbench.cni import detect, detect_images
+from podbench.cni.detect_calico import CalicoDetected, detect_calico
+from podbench.cni.detect_cilium import CiliumDetected, detect_cilium
+from podbench.cni.detect_facts import ClusterFacts, Fact, told, unknown
+from podbench.cni.detect_flannel import FlannelDetected, detect_flannel, node_backends
+from podbench.cni.detect_images import Found
+from podbench.cni.detect_nodes import NodeDetected, detect_node
+from podbench.cni.detect_proxy import Proxy, detect_proxy
+
+
+class ClusterDetected(msgspec.Struct, frozen=True, kw_only=True):
+    """A cluster's network. Every `Fact` without a value says why."""
+
+    cni: Fact[str]
+    """What carries the pods' packets: `calico`, `flannel`, `cilium`, or another by its name."""
+    version: Fact[str]
+    policy: Fact[str]
+    """What enforces NetworkPolicies; in Canal that is Calico over Flannel."""
+    meta: tuple[str, ...]
+    """Meta-plugins in front of it, such as multus."""
+    detected_from: tuple[str, ...]
+    kubernetes: Fact[str]
+    proxy: Proxy
+    nodes: tuple[NodeDetected, ...]
+    calico: CalicoDetected | None = None
+    flannel: FlannelDetected | None = None
+    cilium: CiliumDetected | None = None
+
+
+def detect_cluster(facts: ClusterFacts) -> ClusterDetected:
+    """Everything that can be told of a cluster's network; pure."""
+    agents = {each.name: each for each in reversed(detect_images.found(facts))}
+    calico = detect_calico(facts, agents["calico"]) if "calico" in agents else None
+    flannel = _flannel(facts, agents.get("flannel"))
+    cilium = detect_cilium(facts, agents["cilium"].version) if "cilium" in agents else None
+    cni = _carrier(facts, agents, calico, flannel, cilium)
+    return ClusterDetected(
+        cni=cni,
+        version=_version(cni, agents, calico, flannel),
+        policy=_policy(cni, calico, cilium),
+        meta=detect_images.meta(facts),
+        detected_from=_signs(facts, agents, flannel),
+        kubernetes=told(facts.version.removeprefix("v"), "/version")
+        if facts.version
+        else unknown("/version was not read"),
+        proxy=detect_proxy(facts, _replaced_by(calico, cilium)),
+        nodes=tuple(detect_node(node, facts) for node in facts.of("nodes")),
+        calico=calico,
+        flannel=flannel,
+        cilium=cilium,
+    )
+
+
+def _flannel(facts: ClusterFacts, agent: Found | None) -> FlannelDetected | None:
+    if agent is not None:
+        return detect_flannel(facts, agent.version)
+    if node_backends(facts):
+        return detect_flannel(
+            facts, unknown("flanneld runs inside another program, no DaemonSet shows its version")
+        )
+    return None
+
+
+def _carrier(
+    facts: ClusterFacts,
+    agents: dict[str, Found],
+    calico: CalicoDetected | None,
+    flannel: FlannelDetected | None,
+    cilium: CiliumDetected | None,
+) -> Fact[str]:
+    """Who carries the packets: agents that only enforce policy are not asked."""
+    carriers = set(agents) - {"calico", "cilium", "flannel"}
+    if calico is not None and calico.carries:
+        carriers.add("calico")
+    if flannel is not None:
+        carriers.add("flannel")
+    if cilium is not None and cilium.chained.value in {"none", None}:
+        carriers.add("cilium")
+    if len(carriers) == 1:
+        (name,) = carriers
+        where = agents[name].where if name in agents else "the nodes' notes by flanneld"
+        return told(name, where)
+    if carriers:
+        return unknown(f"several could: {', '.join(sorted(carriers))}")
+    if cilium is not None and cilium.chained.value:
+        return told(cilium.chained.value, cilium.chained.source or "")
+    return _by_devices(facts)
+
+
+def _by_devices(facts: ClusterFacts) -> Fact[str]:
+    """No DaemonSet that is known: what do the nodes' own devices say?"""
+    seen = detect.detect(facts.nodes.values())
+    if seen is not None:
+        return told(seen.name, "; ".join(seen.detected_from))
+    why = facts.why_unread("daemonsets.apps")
+    return unknown(why or "no DaemonSet runs an image of a CNI that podbench knows")
+
+
+def _version(
+    cni: Fact[str],
+    agents: dict[str, Found],
+    calico: CalicoDetected | None,
+    flannel: FlannelDetected | None,
+) -> Fact[str]:
+    if cni.value is None:
+        return unknown("the CNI is not known")
+    if cni.value == "calico" and calico is not None:
+        return calico.version
+    if cni.value == "flannel" and flannel is not None:
+        return flannel.version
+    if cni.value in agents:
+        return agents[cni.value].version
+    return unknown(f"no DaemonSet shows {cni.value}'s version")
+
+
+def _policy(
+    cni: Fact[str], calico: CalicoDetected | None, cilium: CiliumDetected | None
+) -> Fact[str]:
+    if calico is not None:
+        return told("calico", "calico-node runs")
+    if cilium is not None:
+        return told("cilium", "cilium-agent runs")
+    if cni.value == "flannel":
+        return told("none", "Flannel enforces none, and nothing that would is seen")
+    return unknown("podbench does not know what enforces policies here")
+
+
+def _replaced_by(calico: CalicoDetected | None, cilium: CiliumDetected | None) -> str | None:
+    if cilium is not None and cilium.proxy_replacement.value:
+        return "cilium"
+    if calico is not None and calico.dataplane.value == "bpf":
+        return "calico-bpf"
+    return None
+
+
+def _signs(
+    facts: ClusterFacts, agents: dict[str, Found], flannel: FlannelDetected | None
+) -> tuple[str, ...]:
+    """What gave the network away, for the record."""
+    signs = [f"{each.where}: image {each.container.get('image')}" for each in agents.values()]
+    if flannel is not None:
+        signs += [
+            f"{node}: flanneld's backend {name}" for node, name in flannel.node_backends.items()
+        ]
+    seen = detect.detect(facts.nodes.values())
+    return (*signs, *(seen.detected_from if seen is not None else ()))
