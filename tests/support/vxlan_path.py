@@ -10,10 +10,16 @@ pods, no CNI and no agents, and starts in a tenth of a second.
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from podbench.target.lab import namespaces, syscalls
+from podbench.target.lab.isolate import run_isolated
+
+T = TypeVar("T")
 
 POD_A, POD_B = "10.1.0.2", "10.2.0.2"
 PORT = 8620
@@ -59,6 +65,23 @@ def _tunnel(node: str, side: int, other: int) -> None:
     subprocess.run(
         ["ip", "netns", "exec", node, "bridge", "fdb", "append", *fdb.split()], check=True
     )
+
+
+def on_path(scenario: Callable[[], T], kind: type[T], answer: Path, *, vxlan: bool = True) -> T:
+    """Builds the path, runs the scenario beside it and gives back what it returned.
+
+    The scenario runs in a process of its own, in private namespaces, with the pods' processes to
+    start; its result comes back as JSON through the file `answer`.
+    """
+
+    def inside() -> int:
+        build(vxlan=vxlan)
+        answer.write_bytes(msgspec.json.encode(scenario()))
+        return 0
+
+    status = run_isolated(inside)
+    assert status == 0, f"the scenario ended with {status}"
+    return msgspec.json.decode(answer.read_bytes(), type=kind)
 
 
 @contextlib.contextmanager
