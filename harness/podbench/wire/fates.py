@@ -31,6 +31,9 @@ LATE_SHARE_LIMIT = 0.02
 _Z_95 = 1.6449
 """One-sided 95 % normal quantile."""
 
+OFF_SCHEDULE = "more than 2 % of the session's probes left late"
+"""Why a session off its schedule is not valid. Its probes' kernel path latency is still true."""
+
 OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
 _STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
 _USER = STAMP_SOURCES.index("user")
@@ -249,7 +252,7 @@ def _doubts(
         ((fate == OK) & ~stamped, "kernel stamp missing"),
         (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),
         (there & (drops > 0), "reflector's receive buffer dropped packets"),
-        (_off_schedule(sender), "more than 2 % of the session's probes left late"),
+        (_off_schedule(sender), OFF_SCHEDULE),
     ]
 
 
