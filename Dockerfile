@@ -1,11 +1,13 @@
-# The image of the agents that run in pods: podbench's base install, iperf3, nothing else.
+# The image of what runs on a cluster: podbench's base install and iperf3 for agents, mosquitto for the broker.
 #
-#   docker build -t podbench-agent .
-#   docker build --build-arg BASE_IMAGE=registry.example/python:3.13-slim -t podbench-agent .
+#   docker build -t podbench .
+#   docker build --build-arg BASE_IMAGE=registry.example/python:3.13-slim -t podbench .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t podbench .
 #
 # BASE_IMAGE needs Python >= 3.11 with venv and pip, and apt-get. Both stages use it, so that the
 # interpreter a virtual environment points to is the same one in both. All agents of a run use one image:
-# iperf3's versions must not differ.
+# iperf3's versions must not differ. One image for both, so that one is to be mirrored. It stays under 80 MB
+# compressed: .github/workflows/release.yml refuses a larger one.
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -15,23 +17,25 @@ COPY scripts/constraints.txt scripts/
 COPY harness harness
 COPY agents agents
 COPY reports reports
-# The wheel is built from the pinned backend; the environment gets neither pip nor the backend.
+# The wheel is built from the pinned backend; the environment gets neither pip nor the backend, nor NumPy's own
+# tests, an eighth of it.
 RUN python3 -m venv /build \
  && /build/bin/python -m pip install --no-cache-dir -c scripts/constraints.txt hatchling \
  && /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python3 -m venv --without-pip /opt/podbench \
  && /build/bin/python -m pip --python /opt/podbench/bin/python install --no-cache-dir \
-      -c scripts/constraints.txt /wheels/*.whl
+      -c scripts/constraints.txt /wheels/*.whl \
+ && find /opt/podbench/lib -path '*/numpy/*' -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE_IMAGE}
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends iperf3 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends iperf3 mosquitto \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/podbench /opt/podbench
 # Bytecode was written while building; at run time the root file system may be read-only.
 ENV PATH=/opt/podbench/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that Kubernetes can see that it is not root (runAsNonRoot).
 USER 65532:65532
-# STAMP (RFC 8762), above the ports that need a capability.
-EXPOSE 8620/udp
+# STAMP (RFC 8762), above the ports that need a capability; the broker's, where its command runs mosquitto.
+EXPOSE 8620/udp 18883/tcp
 ENTRYPOINT ["python", "-m", "podbench_agent"]
