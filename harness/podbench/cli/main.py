@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from podbench.cli import agent, doctor, lab, report, resume, run
+from podbench.cli import agent, compare, doctor, export, gate, lab, report, resume, run
 from podbench.model.errors import PodbenchError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("run")(run.run)
 app.command("plan")(run.plan)
 app.command("report")(report.report)
 app.command("resume")(resume.resume)
+app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(lab.app, name="lab", help="Look around in the embedded lab.")
 app.add_typer(agent.app, name="agent", help="The instrument on its own.")

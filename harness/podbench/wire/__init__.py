@@ -1,1 +1,1 @@
-"""What travels: the STAMP codec and what its sequence numbers tell, and the control channel's messages."""
+"""What travels: the STAMP codec, what its numbers tell, and the control channel's messages."""
