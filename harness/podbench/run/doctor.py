@@ -82,6 +82,7 @@ def host_checks() -> list[Check]:
         steal(),
         clock_source(),
         receive_buffer(),
+        congestion_control(),
         memory(),
         disk(Path.cwd()),
     ]
@@ -247,6 +248,20 @@ def receive_buffer() -> Check:
         needed_for="probes at high rates without drops of our own making",
         need=Need.ADVICE,
         advice=f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
+    )
+
+
+def congestion_control() -> Check:
+    """Whether TCP can be asked for the algorithm that transfers pin, so that runs compare."""
+    text = _read(PROC / "sys/net/ipv4/tcp_available_congestion_control")
+    return Check(
+        name="TCP cubic",
+        # The list holds what is loaded; root's request may still load it.
+        ok=True if "cubic" in (text or "").split() else None,
+        found="not told" if text is None else f"loaded: {text}",
+        needed_for="throughput by one algorithm, whatever the machine's default",
+        need=Need.PART,
+        advice="sudo modprobe tcp_cubic",
     )
 
 

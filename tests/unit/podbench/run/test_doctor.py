@@ -164,6 +164,17 @@ def test_a_small_receive_buffer_is_named_with_the_way_out(
     assert doctor.receive_buffer().ok is True
 
 
+@pytest.mark.parametrize(("loaded", "ok"), [("reno cubic\n", True), ("reno bbr\n", None)])
+def test_an_algorithm_that_is_not_loaded_may_still_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: str, ok: bool | None
+) -> None:
+    """The kernel lists what is loaded, not what it could load."""
+    (tmp_path / "sys/net/ipv4").mkdir(parents=True)
+    (tmp_path / "sys/net/ipv4/tcp_available_congestion_control").write_text(loaded)
+    monkeypatch.setattr(doctor, "PROC", tmp_path)
+    assert doctor.congestion_control().ok is ok
+
+
 def test_what_the_kernel_does_not_tell_is_null_not_bad(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
