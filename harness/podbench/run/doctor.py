@@ -260,8 +260,8 @@ def congestion_control() -> Check:
         ok=True if "cubic" in (text or "").split() else None,
         found="not told" if text is None else f"loaded: {text}",
         needed_for="throughput by one algorithm, whatever the machine's default",
-        need=Need.PART,
-        advice="sudo modprobe tcp_cubic",
+        need=Need.ADVICE,
+        advice="sudo modprobe tcp_cubic; without it the kernel's own is used, and named",
     )
 
 
