@@ -1,0 +1,264 @@
+"""The chart's broker, run from its own objects: who is let in, and who may say and hear what."""
+
+import asyncio
+import base64
+import contextlib
+import shutil
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import msgspec
+import pytest
+from support.chart_settings import settings
+
+from podbench.model.nodes import AgentId
+from podbench.target.kubernetes import credentials
+from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.settings import ORCHESTRATOR, Broker, Settings, agents
+from podbench.transport.base import Reply
+from podbench.transport.endpoint import Credentials, parse_broker
+from podbench.transport.mqtt import MqttFleet, serve_agent
+from podbench.wire import messages, topics
+
+pytestmark = pytest.mark.skipif(
+    not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("mosquitto", "openssl")),
+    reason="mosquitto or openssl is not installed",
+)
+
+N1, N2 = AgentId("n1-vxlan"), AgentId("ip-10-0-0-2.ec2.internal-vxlan")
+ADDRESS = "127.0.0.2"
+"""In the place of a node's InternalIP."""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _settings() -> Settings:
+    usual = settings(broker=Broker(node="n1", address=ADDRESS, port=_free_port()))
+    made = await credentials.make(agents(usual), ADDRESS)
+    return msgspec.structs.replace(usual, credentials=made)
+
+
+def _mount(case: Settings, root: Path) -> Path:
+    """The broker's files where the pod's volumes would put them; its configuration's path."""
+    made = {(each["kind"], each["metadata"]["name"]): each for each in objects(case)}
+    pod = made["Deployment", "podbench-broker"]["spec"]["template"]["spec"]
+    places = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    for volume in pod["volumes"]:
+        folder = root / places[volume["name"]].lstrip("/")
+        folder.mkdir(parents=True)
+        for name, text in _files(volume, made).items():
+            # The paths within are the pod's: here they have the root before them.
+            moved = text.replace(b" /etc/podbench/", f" {root}/etc/podbench/".encode())
+            (folder / name).write_bytes(moved)
+            (folder / name).chmod(0o600)
+    (program, option, path) = pod["containers"][0]["command"]
+    assert (program, option) == ("/usr/sbin/mosquitto", "-c")
+    config = root / str(path).lstrip("/")
+    with config.open("a", encoding="ascii") as file:
+        file.write("user root\n")  # the pod's is not root; here it would lose its files
+    return config
+
+
+def _files(volume: dict[str, Any], made: dict[tuple[str, str], Any]) -> dict[str, bytes]:
+    if "configMap" in volume:
+        data = made["ConfigMap", volume["configMap"]["name"]]["data"]
+        return {name: text.encode() for name, text in data.items()}
+    data = made["Secret", volume["secret"]["secretName"]]["data"]
+    return {name: base64.b64decode(text) for name, text in data.items()}
+
+
+@contextlib.asynccontextmanager
+async def _broker(root: Path) -> AsyncIterator[Settings]:
+    """A run's broker while the context lasts."""
+    case = await _settings()
+    config = _mount(case, root)
+    process = await asyncio.create_subprocess_exec("/usr/sbin/mosquitto", "-c", str(config))
+    try:
+        async with asyncio.timeout(10):
+            await _until_listening(case.broker.port, process)
+        yield case
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def _until_listening(port: int, process: asyncio.subprocess.Process) -> None:
+    while True:
+        assert process.returncode is None, "mosquitto refused its configuration"
+        try:
+            _, writer = await asyncio.open_connection(ADDRESS, port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            return
+
+
+def _client(
+    case: Settings, name: str, *, password: str | None = None, address: str = "127.0.0.1"
+) -> aiomqtt.Client:
+    """Somebody at the broker by way of the loopback, where a port-forward ends."""
+    context = ssl.create_default_context(cadata=case.credentials.ca)
+    return aiomqtt.Client(
+        address,
+        case.broker.port,
+        username=name,
+        password=password or case.credentials.passwords[name],
+        protocol=aiomqtt.ProtocolVersion.V5,
+        tls_context=context,
+        timeout=5,
+    )
+
+
+async def _say(case: Settings, name: str, topic: str, payload: bytes) -> None:
+    """Over a connection of its own, for a refusal may end it."""
+    with contextlib.suppress(aiomqtt.MqttError):
+        async with _client(case, name) as client:
+            await client.publish(topic, payload, qos=1)
+
+
+async def _first(client: aiomqtt.Client) -> tuple[str, bytes]:
+    async with asyncio.timeout(10):
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            return str(message.topic), message.payload
+    raise AssertionError("the connection ended")
+
+
+def test_agents_and_orchestrator_find_each_other(tmp_path: Path) -> None:
+    """By TLS and their own passwords, the agent at the node's address, a command and its answer."""
+
+    async def handler(command: messages.Command) -> Reply:
+        return Reply(messages.Done(facts={"command": type(command).__name__}), {})
+
+    async def scene() -> Reply:
+        async with _broker(tmp_path) as case:
+            known, port = case.credentials, case.broker.port
+            stop = asyncio.Event()
+            own = Credentials(known.ca, N1, known.passwords[N1])
+            agent = asyncio.create_task(
+                serve_agent(
+                    parse_broker(case.broker.url, own),
+                    run_id=case.run_id,
+                    status=messages.AgentStatus(agent=N1, online=True),
+                    handler=handler,
+                    stop=stop,
+                )
+            )
+            theirs = Credentials(known.ca, ORCHESTRATOR, known.passwords[ORCHESTRATOR])
+            forwarded = parse_broker(f"mqtts://127.0.0.1:{port}", theirs)
+            async with MqttFleet(forwarded, run_id=case.run_id) as fleet:
+                await fleet.wait_ready([N1], 20)
+                reply = await fleet.ask(N1, messages.CollectCounters(), 20)
+            stop.set()
+            await agent
+            return reply
+
+    assert asyncio.run(scene()).answer == messages.Done(facts={"command": "CollectCounters"})
+
+
+def test_strangers_are_refused(tmp_path: Path) -> None:
+    """Another's password, an unknown name, no name, and no encryption."""
+
+    async def scene() -> list[str]:
+        refused = []
+        async with _broker(tmp_path) as case:
+            wrong = case.credentials.passwords[N2]
+            plain = aiomqtt.Client("127.0.0.1", case.broker.port, timeout=2)
+            context = ssl.create_default_context(cadata=case.credentials.ca)
+            nameless = aiomqtt.Client("127.0.0.1", case.broker.port, tls_context=context, timeout=5)
+            attempts = {
+                "another's password": _client(case, N1, password=wrong),
+                "unknown": _client(case, "somebody", password=wrong),
+                "nameless": nameless,
+                "plain": plain,
+            }
+            for name, client in attempts.items():
+                try:
+                    async with client:
+                        pass
+                except aiomqtt.MqttError:
+                    refused.append(name)
+            async with _client(case, N1):
+                refused.append("the last one was let in")
+        return refused
+
+    assert asyncio.run(scene()) == [
+        "another's password",
+        "unknown",
+        "nameless",
+        "plain",
+        "the last one was let in",
+    ]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        topics.status("20261123T091200Z-kubernetes-calico", N2),
+        topics.answer("20261123T091200Z-kubernetes-calico", N2),
+        topics.command("20261123T091200Z-kubernetes-calico", N1),
+        topics.answer("another-run", N1),
+        "podbench",
+        "$SYS/broker/x",
+    ],
+)
+def test_an_agent_speaks_for_itself_only(tmp_path: Path, topic: str) -> None:
+    """What it says elsewhere reaches nobody: its own status, sent after, is the first to arrive."""
+
+    async def scene() -> tuple[str, bytes]:
+        async with _broker(tmp_path) as case, _client(case, ORCHESTRATOR) as orchestrator:
+            await orchestrator.subscribe("#", qos=1)
+            await _say(case, N1, topic, b"forged")
+            await _say(case, N1, topics.status(case.run_id, N1), b"own")
+            return await _first(orchestrator)
+
+    assert asyncio.run(scene()) == (topics.status(settings().run_id, N1), b"own")
+
+
+def test_an_agent_hears_its_own_commands_only(tmp_path: Path) -> None:
+    """Subscribed to everything, it gets neither another's command nor another's answer."""
+
+    async def scene() -> tuple[str, bytes]:
+        async with (
+            _broker(tmp_path) as case,
+            _client(case, ORCHESTRATOR) as orchestrator,
+            _client(case, N1) as curious,
+            _client(case, N2) as other,
+        ):
+            with contextlib.suppress(aiomqtt.MqttError):
+                await curious.subscribe("#", qos=1)
+            await curious.subscribe(topics.command(case.run_id, N1), qos=1)
+            await other.publish(topics.answer(case.run_id, N2), b"secret", qos=1)
+            await orchestrator.publish(topics.command(case.run_id, N2), b"secret", qos=1)
+            await orchestrator.publish(topics.command(case.run_id, N1), b"for you", qos=1)
+            return await _first(curious)
+
+    assert asyncio.run(scene()) == (topics.command(settings().run_id, N1), b"for you")
+
+
+def test_the_orchestrator_does_not_speak_as_an_agent(tmp_path: Path) -> None:
+    """Nor to agents of another run."""
+
+    async def scene() -> tuple[str, bytes]:
+        async with (
+            _broker(tmp_path) as case,
+            _client(case, ORCHESTRATOR) as orchestrator,
+        ):
+            await orchestrator.subscribe("podbench/#", qos=1)
+            await _say(case, ORCHESTRATOR, topics.answer(case.run_id, N1), b"forged")
+            await _say(case, ORCHESTRATOR, topics.command("another-run", N1), b"forged")
+            await _say(case, N1, topics.answer(case.run_id, N1), b"own")
+            return await _first(orchestrator)
+
+    assert asyncio.run(scene()) == (topics.answer(settings().run_id, N1), b"own")
