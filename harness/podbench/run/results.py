@@ -4,6 +4,7 @@ Whatever is damaged or missing is named and the rest is used, so this works on a
 interrupted one and on one whose disk filled up. Above: cli. Below: store and analysis.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from podbench.model.units import show_bps
 from podbench.run import evidence, looks, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
+from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
 
 
@@ -62,13 +64,15 @@ def flags(bundle: Bundle) -> list[str]:
 
 
 def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
-    """Reads everything analysis needs; what is damaged comes back named in `damages`."""
+    """Reads what analysis needs but the latency rows, which it reads as it goes.
+
+    What is damaged comes back named in `damages`; latency files that are, in the results'.
+    """
     drawn = rundir.read_json(rundir.plan_json, plan.Plan)
     entries = Journal(rundir.journal).entries()
     damages: list[Damage] = []
     tables = {}
     for probe, root in (
-        ("latency", rundir.path / "samples" / "latency"),
         ("throughput", rundir.path / "samples" / "throughput"),
         ("host", rundir.path / "host"),
     ):
@@ -92,7 +96,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         versions=begun.versions,
         spec=msgspec.to_builtins(begun.spec),
         seed=begun.seed,
-        nodes=tuple(_node(node) for node in begun.nodes),
+        nodes=tuple(_node(node, begun.arms) for node in begun.nodes),
         method=begun.spec.method,
         arms=_arms(begun, drawn),
         proofs=proofs,
@@ -102,7 +106,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
         damages=tuple(damages),
-        latency=tables["latency"],
+        latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
     )
@@ -133,7 +137,8 @@ def _proofs(rundir: RunDir, drawn: plan.Plan, damages: list[Damage]) -> tuple[Bl
     return tuple(found)
 
 
-def _node(node: record.NodeRecord) -> NodeSummary:
+def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSummary:
+    laid = [arm.pod_mtu for arm in arms if arm.reason is None]
     return NodeSummary(
         name=node.name,
         zone=node.zone,
@@ -141,6 +146,8 @@ def _node(node: record.NodeRecord) -> NodeSummary:
         provider=node.provider,
         kernel=node.kernel,
         cpu_model=node.cpu_model,
+        # With several modes at once a node has several; each arm names its own.
+        mtu_pod=min(laid, default=None),
         mtu_underlay=node.mtu_underlay,
     )
 
