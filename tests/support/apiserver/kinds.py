@@ -41,6 +41,11 @@ class Asked(msgspec.Struct, frozen=True):
         return self.place.group.partition("/")[0] if "/" in self.place.group else ""
 
 
+def served(group: str, groups: set[str]) -> bool:
+    """Whether a group is Kubernetes' own, or one of those that exist here."""
+    return not group.endswith(("projectcalico.org", "tigera.io")) or group in groups
+
+
 def kind(place: Place) -> str:
     """The kind of an object."""
     return KINDS[place.group, place.plural]
@@ -68,7 +73,6 @@ def read(path: str, groups: set[str]) -> Asked:
         namespace, rest = rest[1], rest[2:]
     plural, name, subresource = (*rest, "", "")[:3]
     group = api.partition("/")[0] if "/" in api else ""
-    foreign = group.endswith(("projectcalico.org", "tigera.io"))
-    if (api, plural) not in KINDS or (foreign and group not in groups):
+    if (api, plural) not in KINDS or not served(group, groups):
         raise not_found(plural, name, group)
     return Asked(Place(api, plural, namespace, name), subresource)

@@ -116,8 +116,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
         path = request.path.removesuffix("/")
-        if path == "/version":
-            return web.json_response({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
+        if path in ("/apis", "/version"):
+            return web.json_response(self._about(path))
         if path.endswith("selfsubjectaccessreviews"):
             return await self._review(request, user)
         asked = kinds.read(path, self.groups)
@@ -134,6 +134,13 @@ class ApiServer:
         if verb in ("get", "list"):
             return web.json_response(self._read(asked, query))
         return await self._write(request, asked, query, verb)
+
+    def _about(self, path: str) -> Object:
+        if path == "/version":
+            return {"major": "1", "minor": "36", "gitVersion": "v1.36.2"}
+        groups = {group.partition("/")[0] for group, _ in kinds.KINDS if "/" in group}
+        served = [each for each in sorted(groups) if kinds.served(each, self.groups)]
+        return {"kind": "APIGroupList", "groups": [{"name": name} for name in served]}
 
     def _user(self, request: web.Request) -> str:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -28,8 +28,8 @@ def spec(holder: str, duration_s: int) -> Object:
     return {"holderIdentity": holder, "leaseDurationSeconds": duration_s, "renewTime": now()}
 
 
-async def living_holder(api: Api) -> str | None:
-    """Who holds the lease and renews it; null when nobody does.
+async def living_holder(api: Api, own: str | None = None) -> str | None:
+    """Who holds the lease and renews it; null when nobody does. `own` is taken at its word.
 
     Takes as long as the lease lasts when its holder is dead.
 
@@ -39,6 +39,8 @@ async def living_holder(api: Api) -> str | None:
     before = await api.find(REF.path)
     if before is None or not before.get("spec", {}).get("holderIdentity"):
         return None
+    if before["spec"]["holderIdentity"] == own:
+        return own
     duration_s = int(before["spec"].get("leaseDurationSeconds") or 0)
     deadline = asyncio.get_running_loop().time() + duration_s
     while asyncio.get_running_loop().time() < deadline:
@@ -50,6 +52,26 @@ async def living_holder(api: Api) -> str | None:
             holder = after["spec"].get("holderIdentity")
             return str(holder) if holder else None
     return None
+
+
+async def seize(api: Api, holder: str) -> None:
+    """Takes a dead run's lease, so that a holder that only slept learns of it.
+
+    Raises:
+        ClusterError: Somebody was faster.
+    """
+    found = await api.find(REF.path)
+    if found is None or "deletionTimestamp" in found["metadata"]:
+        return
+    found["spec"] = {**found["spec"], "holderIdentity": holder, "renewTime": now()}
+    try:
+        await api.replace(REF.path, found)
+    except ApiError as error:
+        if error.status == 409:
+            raise in_use("somebody who was faster") from error
+        # Gone, or its namespace is going: nobody can take it any more.
+        if error.status not in (403, 404):
+            raise
 
 
 class Lease:
@@ -82,7 +104,7 @@ class Lease:
             await self._take_over()
 
     async def _take_over(self) -> None:
-        holder = await living_holder(self._api)
+        holder = await living_holder(self._api, self._holder)
         if holder is not None and holder != self._holder:
             raise in_use(holder)
         found = await self._api.get(REF.path)

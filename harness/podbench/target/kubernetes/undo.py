@@ -53,9 +53,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Undo:
-    """One restoration. `run_id` null: whichever run left something."""
+    """One restoration, by `own`. `run_id` null: whichever run left something."""
 
-    def __init__(self, api: Api, say: Say, *, run_id: str | None = None, own: str | None = None):
+    def __init__(self, api: Api, say: Say, *, own: str, run_id: str | None = None) -> None:
         self._api = api
         self._say = say
         self._run_id = run_id
@@ -76,9 +76,11 @@ class Undo:
         """
         spaces = await self._namespaces()
         # Living runs are let be; a dead one's lease runs out while we look.
-        holder = await lease.living_holder(self._api) if self._ours(spaces, NAMESPACE) else None
-        if holder is not None and holder != self._own:
-            raise lease.in_use(holder)
+        if NAMESPACE in spaces:
+            holder = await lease.living_holder(self._api, self._own)
+            if holder is not None and holder != self._own:
+                raise lease.in_use(holder)
+            await lease.seize(self._api, self._own)
         entries = {each.ref: each for each in (*known, *await self._published(spaces))}
         await self._workloads(spaces)
         pools = await self._pools(entries)
@@ -95,7 +97,7 @@ class Undo:
         return await self._look_again(entries)
 
     async def _published(self, spaces: dict[str, Object]) -> tuple[Entry, ...]:
-        return await published(self._api) if self._ours(spaces, NAMESPACE) else ()
+        return await published(self._api) if NAMESPACE in spaces else ()
 
     async def _namespaces(self) -> dict[str, Object]:
         found = {}
@@ -106,9 +108,6 @@ class Undo:
             if self._mine(space):
                 found[name] = space
         return found
-
-    def _ours(self, spaces: dict[str, Object], name: str) -> bool:
-        return name in spaces
 
     def _mine(self, body: Object) -> bool:
         """Whether an object is to go; one that is not is said to be left."""

@@ -1,0 +1,85 @@
+"""Watches over a deployed run, and ends it within seconds when the cluster gets into trouble.
+
+Three things are trouble: the lease is lost, a node that takes part goes NotReady, somebody changes
+what the run made. The run is cancelled and ends with the reason.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
+from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.deployment import Deployment
+from podbench.target.kubernetes.nodes import ready
+from podbench.target.kubernetes.refs import collection
+from podbench.target.kubernetes.watch import changes
+
+LOOK_S = 2.0
+"""How often our own objects are looked at again."""
+
+
+@contextlib.asynccontextmanager
+async def guarded(deployment: Deployment, api: Api, nodes: Sequence[str]) -> AsyncIterator[None]:
+    """Cancels what runs in the context when there is trouble, and raises the trouble instead.
+
+    Raises:
+        ClusterError: The lease was lost, or a node went NotReady.
+        InterferenceError: Somebody changed what the run had made.
+    """
+    inside = asyncio.current_task()
+    assert inside is not None
+    troubles: list[PodbenchError] = []
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, PodbenchError) and not troubles:
+            troubles.append(error)
+            inside.cancel()
+
+    watching = [
+        asyncio.create_task(each)
+        for each in (
+            _lease(deployment),
+            _nodes(api, nodes, deployment),
+            _objects(deployment),
+        )
+    ]
+    for task in watching:
+        task.add_done_callback(on_end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not troubles:
+            raise
+        inside.uncancel()
+        raise troubles[0] from None
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+
+
+async def _lease(deployment: Deployment) -> None:
+    await asyncio.shield(deployment.lease.lost)
+
+
+async def _nodes(api: Api, names: Sequence[str], deployment: Deployment) -> None:
+    async for held in changes(api, collection("Node")):
+        by_name = {each["metadata"]["name"]: each for each in held.values()}
+        lost = [name for name in names if name not in by_name or not ready(by_name[name])]
+        if lost and deployment.begun:
+            raise ClusterError(
+                f"{', '.join(lost)} went NotReady while measuring, so the run ends",
+                advice="what was measured is kept; `bench resume` goes on when the node is back",
+            )
+
+
+async def _objects(deployment: Deployment) -> None:
+    while True:
+        await asyncio.sleep(LOOK_S)
+        if deployment.complete and (found := await deployment.interference()):
+            raise InterferenceError(
+                f"somebody else changed what this run had made: {'; '.join(found)}",
+                advice="find out which controller or person it was; nothing was written over",
+            )

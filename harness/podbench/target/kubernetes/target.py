@@ -1,0 +1,269 @@
+"""A cluster as a target: choose nodes, take modes on, deploy agents, watch over it, undo it all.
+
+`up` reads only. The first change is made by `deploy`, and whatever was made goes when `up` ends,
+however it ends: by itself, by a signal, or because the cluster got into trouble meanwhile.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import msgspec
+
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
+from podbench.model.facts import NodeFacts
+from podbench.model.nodes import Node, Pod
+from podbench.target.kubernetes import credentials, portforward
+from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
+from podbench.target.kubernetes.collect import collect
+from podbench.target.kubernetes.deployment import Deployment, ready
+from podbench.target.kubernetes.fleet import CarefulFleet, cap_bps
+from podbench.target.kubernetes.guard import guarded
+from podbench.target.kubernetes.nodes import Choice, choose
+from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.refs import Ref, collection
+from podbench.target.kubernetes.settings import (
+    BROKER_COMPONENT,
+    COMPONENT_LABEL,
+    HOST_COMPONENT,
+    HOST_NAMESPACE,
+    NAMESPACE,
+    ORCHESTRATOR,
+    RUN_LABEL,
+    Broker,
+    Credentials,
+    ModeSet,
+    NewPool,
+    Settings,
+    agent_id,
+    agents,
+)
+from podbench.target.kubernetes.undo import Listing, Undo
+from podbench.target.kubernetes.world import KubernetesWorld, Method
+from podbench.transport import endpoint
+from podbench.transport.base import Fleet
+from podbench.transport.mqtt import MqttFleet
+
+logger = logging.getLogger(__name__)
+
+AGENTS_S = 60.0
+LEASE_S = 60
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run on a cluster is asked to be."""
+
+    run_id: str
+    image: str
+    method: Method = Method(name="observe")
+    context: str | None = None
+    nodes: int | None = None
+    folder: Path | None = None
+    """The run directory: where changes are written down before they are made."""
+    lease_s: int = LEASE_S
+    patience_s: float = PATIENCE_S
+    most_bps: int | None = None
+    saturate: bool = False
+
+
+def holder() -> str:
+    """Who we are, for a lease: host and process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+class KubernetesTarget:
+    """Where `bench run` measures on a cluster (`target.base.Target`)."""
+
+    name = "kubernetes"
+    exclusive = False
+
+    def __init__(self, asked: Cluster, say: Callable[[str], None]) -> None:
+        self._asked = asked
+        self._say = say
+        self.listing: Listing | None = None
+        """What was looked for afterwards; null before, and where nothing was made."""
+
+    def up(self) -> AbstractAsyncContextManager["LaidCluster"]:
+        """Reads what the cluster is; leaving undoes whatever was made in it.
+
+        Raises:
+            PrerequisiteError: Fewer than two nodes can take part; says why of each other.
+            ClusterError: The API server refuses or stays away, or the cluster got into trouble.
+            InterferenceError: Somebody else changed what this run had made.
+        """
+        return self._up()
+
+    @contextlib.asynccontextmanager
+    async def _up(self) -> AsyncIterator["LaidCluster"]:
+        async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
+            choice = choose(await api.items(collection("Node")), self._asked.nodes)
+            _require_pairs(choice)
+            for each in choice.left_out:
+                self._say(f"{each.name} takes no part: {each.reason}")
+            found = detect_cluster(await collect(api))
+            laid = LaidCluster(api, self._asked, choice, found)
+            try:
+                async with guarded(laid.deployment, api, [each.name for each in choice.places]):
+                    yield laid
+            finally:
+                await self._undo(api, laid.deployment)
+
+    async def _undo(self, api: Api, deployment: Deployment) -> None:
+        if not deployment.begun:
+            return
+        if deployment.lease.taken:
+            self._say("another run has the cluster now: nothing is taken away here")
+            return
+        undo = Undo(api, self._say, own=holder(), run_id=self._asked.run_id)
+        self.listing = await undo.run(deployment.entries)
+
+
+def _require_pairs(choice: Choice) -> None:
+    if len(choice.places) >= 2:
+        return
+    reasons = "; ".join(f"{each.name}: {each.reason}" for each in choice.left_out)
+    raise PrerequisiteError(
+        f"a pair takes two nodes, and {len(choice.places)} can take part; {reasons or 'no others'}",
+        advice="see to what keeps the others out, or use --target lab",
+    )
+
+
+class LaidCluster:
+    """A cluster that was looked at (`target.base.LaidTarget`)."""
+
+    def __init__(self, api: Api, asked: Cluster, choice: Choice, found: ClusterDetected) -> None:
+        self._api = api
+        self._asked = asked
+        self.choice = choice
+        self.detected = found
+        self._world = KubernetesWorld(api, asked.run_id, choice.places, asked.method, found.calico)
+        self.deployment = Deployment(api, asked.run_id, holder(), asked.lease_s, asked.folder)
+
+    @property
+    def world(self) -> KubernetesWorld:
+        """What CNI drivers work on."""
+        return self._world
+
+    def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
+        """Makes pools, broker and agents, and connects to them.
+
+        Raises:
+            ClusterError: Something cannot be made, or does not start.
+            TransportError: Broker or agents cannot be reached.
+        """
+        return self._deploy()
+
+    @contextlib.asynccontextmanager
+    async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
+        settings = await self._settings()
+        await self.deployment.make(objects(settings))
+        wanted = len(agents(settings)) + 1
+        async with self.deployment.lease.kept():
+            pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
+            async with (
+                portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
+                MqttFleet(_endpoint(port, settings.credentials), run_id=settings.run_id) as mqtt,
+            ):
+                await mqtt.wait_ready(agents(settings), AGENTS_S)
+                most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)
+                fleet = CarefulFleet(mqtt, most)
+                self._world.settle(self._world.nodes, fleet)
+                nodes = await self._nodes(pods)
+                self._world.settle(nodes, fleet)
+                try:
+                    yield nodes, fleet
+                finally:
+                    self._world.settle(nodes, None)
+
+    async def _settings(self) -> Settings:
+        places = self.choice.places
+        names = tuple(each.name for each in places)
+        modes = tuple(
+            ModeSet(mode=mode)
+            if planned is None
+            else ModeSet(
+                mode=mode,
+                pool=planned.name,
+                create=NewPool(
+                    cidr=planned.cidr,
+                    ipip_mode=planned.ipip_mode,
+                    vxlan_mode=planned.vxlan_mode,
+                ),
+            )
+            for mode, planned in self._world.taken.items()
+        )
+        components = (HOST_COMPONENT, *(each.mode.value for each in modes))
+        who = [agent_id(name, component) for name in names for component in components]
+        broker = Broker(node=places[0].name, address=places[0].address)
+        return Settings(
+            run_id=self._asked.run_id,
+            image=self._asked.image,
+            nodes=names,
+            modes=modes,
+            broker=broker,
+            credentials=await credentials.make(who, broker.address),
+            lease_holder=holder(),
+            lease_s=self._asked.lease_s,
+        )
+
+    async def _broker(self) -> Ref:
+        """The broker's pod as it is now: it may have been replaced."""
+        component, run = (COMPONENT_LABEL, BROKER_COMPONENT), (RUN_LABEL, self._asked.run_id)
+        selector = ",".join(f"{key}={value}" for key, value in (component, run))
+        query = {"labelSelector": selector}
+        found = await self._api.items(collection("Pod", HOST_NAMESPACE), query)
+        living = [each for each in found if ready(each)]
+        if not living:
+            raise ClusterError("the broker's pod is not ready")
+        return Ref("Pod", living[0]["metadata"]["name"], HOST_NAMESPACE)
+
+    async def _nodes(self, pods: dict[str, Object]) -> tuple[Node, ...]:
+        """The nodes with their pods and MTUs, as the agents read them."""
+        made = []
+        for node in self._world.nodes:
+            facts = await self._world.facts(node.name)
+            mine = [
+                await self._pod(pod)
+                for pod in pods.values()
+                if pod["spec"]["nodeName"] == node.name
+                and pod["metadata"]["labels"][COMPONENT_LABEL]
+                not in (HOST_COMPONENT, BROKER_COMPONENT)
+            ]
+            order = list(self._world.taken)
+            mine.sort(key=lambda pod: order.index(pod.mode))
+            mtu = _mtu_of(facts, node.address)
+            made.append(msgspec.structs.replace(node, mtu_underlay=mtu, pods=tuple(mine)))
+        return tuple(made)
+
+    async def _pod(self, pod: Object) -> Pod:
+        node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
+        component = pod["metadata"]["labels"][COMPONENT_LABEL]
+        mode = next(each for each in self._world.taken if each.value == component)
+        agent = agent_id(node, component)
+        facts = await self._world.read(agent, node)
+        return Pod(pod["metadata"]["name"], node, mode, address, agent, _mtu_of(facts, address))
+
+
+def _mtu_of(facts: NodeFacts, address: str) -> int:
+    """The MTU of the device that has an address.
+
+    Raises:
+        PodbenchError: None has it.
+    """
+    for link in facts.links:
+        if any(each.partition("/")[0] == address for each in link.addresses):
+            return link.mtu
+    raise PodbenchError(f"{facts.node}: no device has the address {address}")
+
+
+def _endpoint(port: int, secret: Credentials) -> endpoint.Endpoint:
+    known = endpoint.Credentials(secret.ca, ORCHESTRATOR, secret.passwords[ORCHESTRATOR])
+    return endpoint.parse_broker(f"mqtts://127.0.0.1:{port}", known)
+
+
+__all__: Sequence[str] = ("Cluster", "KubernetesTarget", "LaidCluster", "holder")

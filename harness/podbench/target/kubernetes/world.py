@@ -1,0 +1,212 @@
+"""A cluster as CNI drivers see it (`cni.base.World`): modes are taken on, facts come from agents.
+
+Nothing is made here: `apply` says whether a mode can be had and remembers it; the target deploys
+all at once. Facts are read by each node's host-network agent, so there are none before it runs.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from podbench.cni import calico_pools
+from podbench.cni.base import Capture, Laid, Pool
+from podbench.cni.detect_calico import CalicoDetected
+from podbench.model.arms import Mode
+from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError, ProbeError
+from podbench.model.facts import NodeFacts, Route, TunnelCount
+from podbench.model.nodes import AgentId, Node, Pod
+from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.apply import apply
+from podbench.target.kubernetes.client import Api, Object
+from podbench.target.kubernetes.nodes import Place
+from podbench.target.kubernetes.settings import HOST_COMPONENT, agent_id
+from podbench.transport.base import Fleet
+from podbench.wire import messages
+
+ANSWER_S = 20.0
+ASSUMED_MTU = 1500
+"""Of the underlay, until an agent has read it."""
+
+
+class Method(msgspec.Struct, frozen=True, kw_only=True):
+    """How modes come to exist here."""
+
+    name: str
+    """`pools` or `observe`."""
+    pool_cidr: str = calico_pools.DEFAULT_CIDR
+    allow_bgp_export: bool = False
+
+
+class KubernetesWorld:
+    """Modes taken on, and after deployment the nodes and their agents."""
+
+    def __init__(
+        self,
+        api: Api,
+        run_id: str,
+        places: Sequence[Place],
+        method: Method,
+        calico: CalicoDetected | None,
+    ) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._method = method
+        self._calico = calico
+        self.places = tuple(places)
+        self.taken: dict[Mode, calico_pools.Planned | None] = {}
+        """Modes taken on; with the temporary pool, where one is to be made."""
+        self.fleet: Fleet | None = None
+        self._nodes = tuple(
+            Node(
+                name=each.name,
+                address=each.address,
+                agent=agent_id(each.name, HOST_COMPONENT),
+                mtu_underlay=ASSUMED_MTU,
+                zone=each.zone,
+                region=each.region,
+                provider=each.provider,
+            )
+            for each in places
+        )
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes that take part; with their pods once these run."""
+        return self._nodes
+
+    @property
+    def equal_mtu(self) -> bool:
+        """Temporary pools beside each other give every pod the smallest MTU."""
+        return self._method.name == "pools"
+
+    def settle(self, nodes: Sequence[Node], fleet: Fleet | None) -> None:
+        """Takes note of what was deployed, or that it is gone (`fleet` null)."""
+        self._nodes, self.fleet = tuple(nodes), fleet
+
+    async def apply(self, pool: Pool) -> Laid:
+        """Takes a mode on, or says why it cannot be had; nothing is made yet.
+
+        Raises:
+            ApiError: The server stays away.
+        """
+        if self._method.name == "observe":
+            self.taken[pool.mode] = None
+            return Laid(pool=pool, implementation="as found")
+        if self._calico is None:
+            return Laid(pool=pool, implementation=None, reason="temporary pools need Calico")
+        (planned,) = calico_pools.plan(self._method.pool_cidr, [pool.mode])
+        reason = calico_pools.refusal(
+            pool.mode, self._calico, allow_bgp_export=self._method.allow_bgp_export
+        ) or await self._tried(planned)
+        if reason is not None:
+            return Laid(pool=pool, implementation=None, reason=reason)
+        self.taken[pool.mode] = planned
+        mtu = self._calico.pod_mtu.value or pool.pod_mtu
+        asked = msgspec.structs.replace(pool, cidr=planned.cidr, pod_mtu=mtu)
+        return Laid(pool=asked, implementation=f"temporary IPPool {planned.name}")
+
+    async def _tried(self, planned: calico_pools.Planned) -> str | None:
+        """Whether the server would take the pool: admission may refuse it."""
+        try:
+            await apply(self._api, pool_object(planned, self._run_id), dry_run=True)
+        except ClusterError as error:
+            return str(error)
+        return None
+
+    async def remove(self, pool: Pool) -> None:
+        """Lets a mode go; what was made for it goes with everything else at the end."""
+        self.taken.pop(pool.mode, None)
+
+    async def facts(self, node: str) -> NodeFacts:
+        """Reads one node.
+
+        Raises:
+            ProbeError: Its host agent could not; TransportError: it is gone.
+        """
+        return await self.read(agent_id(node, HOST_COMPONENT), node)
+
+    async def read(self, agent: AgentId, node: str) -> NodeFacts:
+        """Reads the network namespace an agent lives in: its node's, or its pod's own.
+
+        Raises:
+            ProbeError: It could not; TransportError: it is gone.
+        """
+        answer = await self._ask(agent, messages.ReadFacts(node=node))
+        assert isinstance(answer, messages.Facts)
+        return answer.read
+
+    async def lookup(self, node: str, address: str) -> Route:
+        """Asks the node's kernel which way its pod's packets to this address go.
+
+        Raises:
+            ProbeError: Its host agent could not; TransportError: it is gone.
+        """
+        source = self._neighbour_of(node, address)
+        question = messages.LookUp(address=address, source=None if source is None else source)
+        answer = await self._ask(agent_id(node, HOST_COMPONENT), question)
+        assert isinstance(answer, messages.Found)
+        return answer.route
+
+    def _neighbour_of(self, node: str, address: str) -> str | None:
+        """This node's pod of the mode whose pod has that address."""
+        pods: list[Pod] = [pod for each in self._nodes for pod in each.pods]
+        mode = next((pod.mode for pod in pods if pod.address == address), None)
+        return next((p.address for p in pods if (p.node, p.mode) == (node, mode)), None)
+
+    async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
+        """Counters of the pool's tunnel device on a node; empty where it has none.
+
+        Raises:
+            ProbeError: Its host agent could not; TransportError: it is gone.
+        """
+        if pool.device is None:
+            return ()
+        facts = await self.facts(node)
+        return tuple(
+            TunnelCount(
+                node=node,
+                device=link.name,
+                peer=None,
+                tx_packets=link.tx_packets,
+                rx_packets=link.rx_packets,
+            )
+            for link in facts.links
+            if link.name == pool.device
+        )
+
+    async def capture(self, nodes: Sequence[str]) -> Capture:
+        """Refuses: host agents here have no right to capture.
+
+        Raises:
+            PrerequisiteError: Always.
+        """
+        raise PrerequisiteError(
+            f"--proof capture: agents on {', '.join(nodes)} cannot capture yet",
+            advice="leave --proof out: counters and routes prove as well",
+        )
+
+    async def _ask(self, agent: AgentId, command: messages.Command) -> messages.Answer:
+        if self.fleet is None:
+            raise PodbenchError(f"{agent} does not run: nodes are read by their agents only")
+        reply = await self.fleet.ask(agent, command, ANSWER_S)
+        if isinstance(reply.answer, messages.Failed):
+            raise ProbeError(f"{agent}: {reply.answer.reason}")
+        return reply.answer
+
+
+def pool_object(planned: calico_pools.Planned, run_id: str) -> Object:
+    """The IPPool of a temporary pool."""
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "IPPool",
+        "metadata": {"name": planned.name, "labels": ledger.labels(run_id)},
+        "spec": {
+            "cidr": planned.cidr,
+            "blockSize": calico_pools.BLOCK_SIZE,
+            "ipipMode": planned.ipip_mode,
+            "vxlanMode": planned.vxlan_mode,
+            "assignmentMode": "Manual",
+            "nodeSelector": "all()",
+            "natOutgoing": False,
+        },
+    }

@@ -1,0 +1,121 @@
+"""A cluster's run with real packets: the stand-in's pods are agents in a lab's namespaces."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support import calico
+from support.apiserver.lab_kubelet import LabKubelet
+from support.apiserver.server import ApiServer
+from support.cluster import kubeconfig, node, put
+from support.inlab import in_lab, needs_namespaces
+
+from podbench.cni import detect
+from podbench.model.arms import Mode
+from podbench.model.facts import ArmProof
+from podbench.run import latency
+from podbench.run.crew import Crew
+from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.undo import Listing
+from podbench.target.kubernetes.world import Method
+from podbench.target.lab.world import LabWorld
+
+pytestmark = [pytest.mark.lab, needs_namespaces()]
+
+
+PROBES = 5000
+"""As on a cluster: the pods' own control connections cross the tunnel too, a few dozen packets."""
+
+
+class Seen(msgspec.Struct):
+    """What a scenario saw."""
+
+    proofs: list[ArmProof]
+    answered: dict[str, int]
+    listing: Listing
+    left: list[str]
+    disorder: list[str]
+    said: list[str]
+
+
+async def _measure(world: LabWorld, folder: Path, method: Method, modes: list[Mode]) -> Seen:
+    observed = modes[0] if method.name == "observe" else None
+    kubelet = LabKubelet(world, observed)
+    async with ApiServer(kubelet) as server:
+        kubelet.store = server.store
+        calico.install(server)
+        for number in range(1, len(world.nodes) + 1):
+            put(server, node(number))
+        before = server.store.places()
+        said: list[str] = []
+        asked = Cluster(run_id="run-1", image="i", method=method, folder=folder, patience_s=5.0)
+        target = KubernetesTarget(asked, said.append)
+        with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
+            proofs, answered = await _run(target, modes, kubelet)
+        assert target.listing is not None
+        left = [str(each) for each in server.store.places() if each not in before]
+        return Seen(proofs, answered, target.listing, left, kubelet.disorder, said)
+
+
+async def _run(
+    target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet
+) -> tuple[list[ArmProof], dict[str, int]]:
+    driver = detect.driver("calico")
+    proofs: list[ArmProof] = []
+    answered: dict[str, int] = {}
+    async with target.up() as laid:
+        refused = {m: each.reason for m, each in (await driver.lay(laid.world, modes)).items()}
+        assert not any(refused.values()), refused
+        try:
+            async with laid.deploy() as (nodes, fleet):
+                crew = Crew(nodes, fleet)
+
+                async def probe(src: Any, dst: Any, probes: int) -> int:
+                    return await latency.answered(crew, src, dst, probes, 2000.0)
+
+                for mode in modes:
+                    proof = await driver.verify(laid.world, mode, probe, probes=PROBES)
+                    proofs.append(proof)
+                    first, second = (each.pod(mode) for each in nodes[:2])
+                    answered[mode.value] = await probe(first, second, 50)
+        except Exception as error:
+            raise AssertionError(kubelet.log("podbench")) from error
+    return proofs, answered
+
+
+def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> None:
+    """VXLAN and BGP at once on the same nodes, by temporary pools; nothing of them remains."""
+
+    async def scenario(world: LabWorld) -> Seen:
+        return await _measure(world, tmp_path, Method(name="pools"), [Mode.VXLAN, Mode.BGP])
+
+    seen = in_lab(scenario, Seen)
+    assert {each.mode: (each.verdict, each.method) for each in seen.proofs} == {
+        Mode.VXLAN: ("match", "counted"),
+        Mode.BGP: ("match", "counted"),
+    }
+    assert {each.mode: each.route_origin for each in seen.proofs} == {
+        Mode.VXLAN: "Felix",
+        Mode.BGP: "BIRD",
+    }
+    assert seen.answered == {"vxlan": 50, "bgp": 50}
+    assert seen.left == []
+    assert seen.disorder == []
+    assert seen.listing.left == ()
+    assert "IPPool podbench-bgp" in {str(each) for each in seen.listing.gone}
+
+
+def test_observing_makes_no_pool(tmp_path: Path) -> None:
+    """The mode as found, proven all the same, without a change to the network's configuration."""
+
+    async def scenario(world: LabWorld) -> Seen:
+        asked = detect.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
+        await world.apply(asked)
+        return await _measure(world, tmp_path, Method(name="observe"), [Mode.VXLAN])
+
+    seen = in_lab(scenario, Seen)
+    assert [(each.verdict, each.method) for each in seen.proofs] == [("match", "counted")]
+    assert seen.answered == {"vxlan": 50}
+    assert seen.left == []
+    assert not [line for line in seen.said if "IPPool" in line]
