@@ -4,14 +4,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support import chart
 from support.chart_settings import CASES, settings
 
 from podbench.cni.detect_facts import WANTED
+from podbench.model.arms import Mode
+from podbench.target.kubernetes import ledger
 from podbench.target.kubernetes import objects as made
 from podbench.target.kubernetes.settings import (
     HOST_NAMESPACE,
+    LEASE,
     NAMESPACE,
     RUN_LABEL,
+    ModeSet,
     OtherBroker,
     Settings,
     agents,
@@ -229,21 +234,67 @@ def test_the_role_allows_all_that_detection_reads() -> None:
             assert _allows(read.group, plural, "list", None), read.resource
 
 
-def test_roles_are_least() -> None:
-    """No wildcard, no escalation, no secret outside our namespaces, no change to others' things."""
-    changing = {"create", "update", "patch", "delete", "deletecollection"}
+def _plural(kind: str) -> str:
+    return {"NetworkPolicy": "networkpolicies"}.get(kind, f"{kind.lower()}s")
+
+
+def test_the_role_allows_every_object_of_a_run() -> None:
+    """To look for it, make it, and take it away: by its name, whatever the modes."""
+    modes = tuple(ModeSet(mode=mode) for mode in Mode)
+    for each in made.objects(settings(modes=modes)):
+        name, group = each["metadata"]["name"], each["apiVersion"].rpartition("/")[0]
+        for verb in ("get", "create", "patch", "delete"):
+            assert _allows(group, _plural(each["kind"]), verb, name), (each["kind"], name, verb)
+
+
+def test_the_role_allows_the_ledger_and_the_lease() -> None:
+    """Which the run makes by itself, before and beside the chart's objects."""
+    for verb in ("get", "create", "patch", "delete"):
+        assert _allows("", "configmaps", verb, ledger.REF.name)
+    for verb in ("get", "update"):
+        assert _allows("coordination.k8s.io", "leases", verb, LEASE)
+    assert _allows("coordination.k8s.io", "leases", "create", None)
+
+
+def _changes(rule: dict[str, Any]) -> bool:
+    return bool({*rule["verbs"]} & {"create", "update", "patch", "delete", "deletecollection"})
+
+
+def test_no_role_is_wide() -> None:
+    """No wildcard, no way to more rights, nothing inside other people's pods."""
     for role in made.rbac():
-        namespaced = role["metadata"]["name"].endswith("-namespaced")
         for rule in role["rules"]:
             words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
             assert "*" not in words
             assert not words & {"roles", "clusterroles", "escalate", "bind", "impersonate"}
-            if namespaced:
-                continue
-            assert "secrets" not in words
-            assert "pods/exec" not in words
-            if role["metadata"]["name"] != "podbench-switch" and changing & {*rule["verbs"]}:
-                created = rule["verbs"] == ["create"]
-                ours = all(each.startswith("podbench") for each in rule.get("resourceNames", [""]))
-                status = rule["resources"] == ["caliconodestatuses"]
-                assert created or ours or status, rule
+            assert not words & {"pods/exec", "pods/ephemeralcontainers", "nodes/proxy", "watchlist"}
+
+
+def test_changes_are_to_our_own_names_only() -> None:
+    """But for `switch`, and for what has no name yet, or none that could be known."""
+    unnamed = {"namespaces", "leases", "ippools", "caliconodestatuses", "pods/portforward"}
+    for role in made.rbac():
+        if role["metadata"]["name"] == "podbench-switch":
+            continue
+        for rule in filter(_changes, role["rules"]):
+            names = rule.get("resourceNames")
+            if names is None:
+                assert {*rule["resources"]} <= unnamed, rule
+            else:
+                assert all(name.startswith("podbench") for name in names), rule
+
+
+def test_secrets_are_read_by_our_own_names_only() -> None:
+    """Nobody else's secret can be seen, nor the list of them."""
+    rules = [rule for role in made.rbac() for rule in role["rules"]]
+    for rule in rules:
+        if "secrets" in rule["resources"]:
+            assert "list" not in rule["verbs"]
+            assert all(name.startswith("podbench-") for name in rule["resourceNames"])
+
+
+def test_the_security_page_shows_the_roles_as_they_are() -> None:
+    """What an administrator copies is what the chart has and what `bench doctor` asks about."""
+    page = chart.SECURITY.read_text("utf-8")
+    assert page.count(chart.BEGINS) == page.count(chart.ENDS) == 1
+    assert page == chart.with_roles(page, made.manifest(made.RBAC_PART)), "scripts/render-manifests"

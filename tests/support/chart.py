@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "podbench"
 MANIFESTS = ROOT / "harness" / "podbench" / "target" / "kubernetes" / "manifests"
 
+SECURITY = ROOT / "docs" / "security.md"
+BEGINS = "<!-- the chart's roles, by scripts/render-manifests -->\n```yaml\n"
+ENDS = "```\n<!-- end -->\n"
+
 
 def render(chart_values: dict[str, Any]) -> dict[str, str]:
     """Helm's rendering, by the template's name without its ending. Needs helm-python-sdk."""
@@ -28,11 +32,21 @@ def carried() -> dict[str, str]:
     return {part: texts[part].strip() + "\n" for part in (*PARTS, RBAC_PART)}
 
 
+def with_roles(page: str, roles: str) -> str:
+    """docs/security.md with the chart's roles in it."""
+    before, begins, rest = page.partition(BEGINS)
+    _, ends, after = rest.partition(ENDS)
+    return f"{before}{begins}{roles}{ends}{after}"
+
+
 def main() -> None:
-    """Writes the package's manifests anew."""
+    """Writes the package's manifests anew, and the roles into their page."""
     MANIFESTS.mkdir(exist_ok=True)
-    for part, text in carried().items():
+    parts = carried()
+    for part, text in parts.items():
         (MANIFESTS / f"{part}.yaml").write_text(text, "utf-8")
+    page = SECURITY.read_text("utf-8")
+    SECURITY.write_text(with_roles(page, parts[RBAC_PART]), "utf-8")
 
 
 if __name__ == "__main__":

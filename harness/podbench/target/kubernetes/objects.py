@@ -67,9 +67,8 @@ def objects(settings: Settings) -> list[Object]:
 def rbac() -> list[Object]:
     """The ClusterRoles an administrator grants: what the orchestrator needs, and when.
 
-    The chart's own, without bindings: `podbench-orchestrator` always and cluster-wide,
-    `podbench-orchestrator-namespaced` in both namespaces, `podbench-pools` for `--method pools`,
-    `podbench-switch` for `--method switch`.
+    The chart's own, without bindings, all cluster-wide: `podbench-orchestrator` always,
+    `podbench-pools` for `--method pools`, `podbench-switch` for `--method switch`.
     """
     return [each for each in carried(RBAC_PART) if each["kind"] == "ClusterRole"]
 
