@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from podbench.analysis import polish, quantiles
+from podbench.analysis import polish, residues
 from podbench.analysis.metrics import BY_NAME
-from podbench.analysis.series import WARM
+from podbench.analysis.residues import Residues
 from podbench.analysis.streams import Streams
 from podbench.model.arms import Path, parse_arm
 from podbench.model.summary import Blame, Pair
@@ -120,27 +120,10 @@ def _pairs(effects: polish.Effects, nodes: Sequence[str], name: str) -> list[Bla
     ]
 
 
-def _node_medians(streams: Streams, values: FloatArray, nodes: Sequence[str]) -> FloatArray:
-    """(2, n) log p99 of a component, by initiator and by reflector; NaN where not supported."""
-    owner = streams.stream_of_row
-    warm = np.array([key.phase == WARM for key in streams.keys], dtype=np.bool_)[owner]
-    found = np.full((2, len(nodes)), np.nan)
-    for side, names in enumerate(
-        ([key.src for key in streams.keys], [key.dst for key in streams.keys])
-    ):
-        numbers = np.array([nodes.index(name) for name in names])[owner]
-        for i in range(len(nodes)):
-            part = values[warm & (numbers == i)]
-            value = quantiles.quantile(np.sort(part[np.isfinite(part)]), 0.99)
-            if value is not None and value > 0.0:
-                found[side, i] = np.log(value)
-    return found
-
-
-def _hosts(streams: Streams, nodes: Sequence[str], on_path: set[str]) -> list[Blame]:
+def _hosts(held: Residues, nodes: list[str], on_path: set[str]) -> list[Blame]:
     """The split rule: own host time by initiator, residence by reflector."""
-    own = _node_medians(streams, streams.host_ns, nodes)[0]
-    residence = _node_medians(streams, streams.reflector_ns, nodes)[1]
+    own = held.log_p99(residues.HOST, nodes)
+    residence = held.log_p99(residues.REFLECTOR, nodes)
     limit = float(np.log1p(BY_NAME["rtt_app_ns.p99"].margin))
     found: list[Blame] = []
     for kind, logs, said in (
@@ -167,13 +150,13 @@ def _hosts(streams: Streams, nodes: Sequence[str], on_path: set[str]) -> list[Bl
 
 
 def blame(
-    pairs: Sequence[Pair], streams: Streams, zones: dict[str, str | None]
+    pairs: Sequence[Pair], split: Residues | Streams, zones: dict[str, str | None]
 ) -> tuple[Blame, ...]:
     """Everything that stands out, strongest first; nothing below four nodes.
 
     Args:
         pairs: the full-mesh table.
-        streams: for the split of round trips into path, reflector and own host.
+        split: of round trips into path, reflector and own host; or the rows to make it from.
         zones: zone by node, null where unknown.
     """
     nodes = sorted({p.src for p in pairs} | {p.dst for p in pairs})
@@ -187,6 +170,6 @@ def blame(
         effects = polish.median_polish(table)
         found += _nodes(effects, nodes, name) + _pairs(effects, nodes, name)
     on_path = {one.subject for one in found if one.kind == "node"}
-    if streams.keys:
-        found += _hosts(streams, nodes, on_path)
+    held = residues.of(split) if isinstance(split, Streams) else split
+    found += _hosts(held, nodes, on_path)
     return tuple(sorted(found, key=lambda one: -one.z))

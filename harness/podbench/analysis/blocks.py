@@ -9,6 +9,7 @@ loss, not as speed. Reference: docs/statistics.md; the run as unit of analysis: 
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +22,38 @@ FloatArray = npt.NDArray[np.float64]
 PairKey = tuple[str, str]
 Cells = dict[tuple[str, int], dict[PairKey, FloatArray]]
 """Sorted samples of one series by (arm, block), then by directed pair."""
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """A cell's samples, reduced to what block statistics ask of them."""
+
+    n: int
+    quantiles: dict[float, float]
+    """Those that n supports."""
+
+    def __len__(self) -> int:
+        return self.n
+
+
+class Union(Protocol):
+    """Quantiles of some pairs' samples together."""
+
+    def __call__(
+        self, series: str, place: tuple[str, int], pairs: tuple[PairKey, ...], q: float
+    ) -> float | None:
+        """Of these pairs in this arm and block; None where there are too few."""
+
+
+class Reduced(dict[tuple[str, int], dict[PairKey, Digest]]):
+    """Cells of one series whose samples are not held: digests, and a way to ask for unions."""
+
+    def __init__(self, series: str, union: Union) -> None:
+        super().__init__()
+        self.series, self._union = series, union
+
+    def union(self, place: tuple[str, int], pairs: tuple[PairKey, ...], q: float) -> float | None:
+        """The q-quantile of these pairs' samples together."""
+        return self._union(self.series, place, pairs, q)
 
 
 class BlockSeries(msgspec.Struct, frozen=True, eq=False):
@@ -43,12 +76,12 @@ class BlockSeries(msgspec.Struct, frozen=True, eq=False):
         return float(np.exp(row.mean())) if len(row) else None
 
 
-def blocks_of(cells: Cells) -> tuple[int, ...]:
+def blocks_of(cells: Cells | Reduced) -> tuple[int, ...]:
     """Block numbers that have any samples."""
     return tuple(sorted({block for _, block in cells}))
 
 
-def common_pairs(cells: Cells, arms: Sequence[str], block: int) -> tuple[PairKey, ...]:
+def common_pairs(cells: Cells | Reduced, arms: Sequence[str], block: int) -> tuple[PairKey, ...]:
     """Pairs with at least one sample in every one of these arms in this block."""
     by_arm = [cells.get((arm, block), {}) for arm in arms]
     shared = {pair for pair, samples in by_arm[0].items() if len(samples)}
@@ -57,7 +90,7 @@ def common_pairs(cells: Cells, arms: Sequence[str], block: int) -> tuple[PairKey
     return tuple(sorted(shared))
 
 
-def block_series(cells: Cells, arms: Sequence[str], metric: Metric) -> BlockSeries:
+def block_series(cells: Cells | Reduced, arms: Sequence[str], metric: Metric) -> BlockSeries:
     """Block statistics of one metric for arms that are to be compared.
 
     Args:
@@ -77,23 +110,38 @@ def block_series(cells: Cells, arms: Sequence[str], metric: Metric) -> BlockSeri
     columns: list[list[float]] = []
     samples = 0
     for block, pairs in shared.items():
-        held = [[cells[arm, block][pair] for pair in pairs] for arm in arms]
-        column = [_statistic(parts, metric, union=union) for parts in held]
+        column = [_statistic(cells, (arm, block), pairs, metric, union=union) for arm in arms]
         if all(np.isfinite(column)):
             kept.append(block)
             columns.append(column)
-            samples += sum(len(part) for parts in held for part in parts)
+            samples += sum(len(cells[arm, block][pair]) for arm in arms for pair in pairs)
     logs = np.array(columns, dtype=np.float64).T if kept else np.empty((len(arms), 0))
     return BlockSeries(tuple(arms), tuple(kept), logs, samples, union)
 
 
-def _statistic(parts: Sequence[FloatArray], metric: Metric, *, union: bool) -> float:
+def _statistic(
+    cells: Cells | Reduced,
+    place: tuple[str, int],
+    pairs: tuple[PairKey, ...],
+    metric: Metric,
+    *,
+    union: bool,
+) -> float:
     """Log of the block statistic; NaN where it cannot be had."""
-    if union:
-        value = quantiles.quantile(np.sort(np.concatenate(parts)), metric.q)
-        values = [value]
+    held = cells[place]
+    values: list[float | None]
+    if not union:
+        values = [_quantile(held[pair], metric) for pair in pairs]
+    elif isinstance(cells, Reduced):
+        values = [cells.union(place, pairs, metric.q)]
     else:
-        values = [quantiles.quantile(part, metric.q, tail_rule=metric.tail_rule) for part in parts]
+        values = [quantiles.quantile(np.sort(np.concatenate([held[p] for p in pairs])), metric.q)]
     if any(value is None or value <= 0.0 for value in values):
         return float("nan")
     return float(np.mean(np.log(np.array(values, dtype=np.float64))))
+
+
+def _quantile(part: FloatArray | Digest, metric: Metric) -> float | None:
+    if isinstance(part, Digest):
+        return part.quantiles.get(metric.q)
+    return quantiles.quantile(part, metric.q, tail_rule=metric.tail_rule)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from podbench.analysis import aa, loss, loss_table
-from podbench.analysis.blocks import Cells, block_series
+from podbench.analysis.blocks import Cells, Reduced, block_series
 from podbench.analysis.metrics import LOSS, METRICS, Metric
 from podbench.analysis.verdicts import Decision, Word, decide, look, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
@@ -33,7 +33,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is compared: samples by series, and loss counts."""
 
-    cells: Mapping[str, Cells]
+    cells: Mapping[str, Cells | Reduced]
     losses: loss_table.LossTable
 
     def has(self, arm: str, metric: Metric) -> bool:

@@ -17,23 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from podbench.analysis.series import IDLE, LOADED
-from podbench.analysis.streams import Streams
-from podbench.analysis.timeline import MACHINE, busy_ratio
+from podbench.analysis.cpu_windows import Place, Window, Windows
+from podbench.analysis.seconds import MACHINE
+from podbench.analysis.timeline import busy_ratio
 from podbench.analysis.transfers import SMALL_PACKETS, TCP, Transfer
 from podbench.model.arms import Path, parse_arm
 from podbench.model.summary import CpuPrice
 
 FloatArray = npt.NDArray[np.float64]
-Window = tuple[float, float]
-"""Wall clock, ns."""
-Place = tuple[str, int, int, str, str]
-"""arm, block, round, src, dst."""
-
-WARM_UP_NS = 0.4e9
-"""Slow start and iperf3's own start after the first probe beside it."""
-_PAUSE_NS = 0.25e9
-"""Probes of one transfer are 10 ms apart; a longer pause is the way to the next transfer."""
 
 
 class Ticks(msgspec.Struct, frozen=True, eq=False):
@@ -77,30 +68,6 @@ def ticks_by_node(host: pd.DataFrame | None) -> dict[str, Ticks]:
         rows = known & (node == name)
         found[str(name)] = Ticks(end[rows] - length[rows], end[rows], cores[rows], busiest[rows])
     return found
-
-
-def _segments(wall_ns: FloatArray) -> list[Window]:
-    """Stretches of probes without a pause, in time order."""
-    sent = np.sort(wall_ns[np.isfinite(wall_ns)])
-    if len(sent) == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(sent) > _PAUSE_NS) + 1
-    return [(float(part[0]), float(part[-1])) for part in np.split(sent, breaks)]
-
-
-def windows(streams: Streams) -> tuple[dict[Place, list[Window]], dict[int, list[Window]]]:
-    """When transfers ran, by place, and when each block was in the idle regime."""
-    busy: dict[Place, list[Window]] = {}
-    idle: dict[int, list[Window]] = {}
-    for key, start, stop in zip(streams.keys, streams.starts[:-1], streams.starts[1:], strict=True):
-        found = _segments(streams.wall_ns[start:stop])
-        if key.phase == LOADED:
-            busy[key.arm, key.block, key.round, key.src, key.dst] = [
-                (low + WARM_UP_NS, high) for low, high in found
-            ]
-        elif key.phase == IDLE:
-            idle.setdefault(key.block, []).extend(found)
-    return busy, idle
 
 
 def _timed(
@@ -162,23 +129,22 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def prices(
-    done: Sequence[Transfer], streams: Streams, host: pd.DataFrame | None, modes: Sequence[str]
+    done: Sequence[Transfer], when: Windows, host: pd.DataFrame | None, modes: Sequence[str]
 ) -> Prices:
     """One price per mode; all null where host counters or transfers are missing.
 
     Args:
         done: all transfers; pod paths count, A/A repeats with their mode.
-        streams: for the windows.
+        when: transfers ran, and did not.
         host: counters.
         modes: modes to price, in order.
     """
     ticks = ticks_by_node(host)
-    busy, idle = windows(streams)
     paid: list[_Paid] = []
-    for one, window in _timed(done, busy):
+    for one, window in _timed(done, when.busy):
         if parse_arm(one.arm).path is not Path.POD or one.bits_per_second <= 0.0:
             continue
-        cost = _cost(one, window, idle.get(one.block, []), ticks)
+        cost = _cost(one, window, when.idle.get(one.block, []), ticks)
         if cost is not None:
             paid.append(_paid(one, cost))
     small = any(p.kind == SMALL_PACKETS for p in paid)

@@ -5,13 +5,12 @@ One function per table, each yields what it found (`doubts.Code`). Neighbour: `d
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
 from podbench.analysis.cpu import Prices
 from podbench.analysis.doubts import Code
 from podbench.analysis.loss_table import LossTable, of_arm
-from podbench.analysis.streams import Streams
+from podbench.analysis.quality import Quality
 from podbench.model.summary import Doubt, Encapsulation, Pair
 
 INVALID_LIMIT = 0.02
@@ -28,34 +27,36 @@ def _percent(ratio: float) -> str:
     return f"{100 * ratio:.0f} %" if ratio >= 0.095 else f"{100 * ratio:.2g} %"
 
 
-def of_samples(streams: Streams, reasons: Sequence[str] = ()) -> Iterable[Doubt]:
-    """Samples the instrument itself doubts.
-
-    Args:
-        streams: all rows.
-        reasons: why rows are not valid, the most frequent first.
-    """
-    if streams.unusable:
+def of_samples(quality: Quality) -> Iterable[Doubt]:
+    """Samples the instrument itself doubts."""
+    if quality.unusable:
         yield Doubt(
             code=Code.SAMPLES_UNUSABLE,
-            message=f"{streams.unusable} rows name no place or no send time and were left out",
+            message=f"{quality.unusable} rows name no place or no send time and were left out",
         )
-    if streams.impossible:
+    if quality.impossible:
         yield Doubt(
             code=Code.IMPOSSIBLE_VALUES,
-            message=f"{streams.impossible} round trips were not above zero and were left out",
+            message=f"{quality.impossible} round trips were not above zero and were left out",
             advice="look for a clock that was set during the run",
         )
-    yield from _invalid(streams, reasons)
-    yield from _late(streams)
-    yield from _stamps(streams)
+    yield from _invalid(quality)
+    if quality.rows and quality.late / quality.rows > LATE_LIMIT:
+        yield Doubt(
+            code=Code.LATE_SENDERS,
+            message=f"{_percent(quality.late / quality.rows)} of the probes left more than half a "
+            "gap late",
+            advice="less load on the machine, or --spin",
+        )
+    yield from _stamps(quality)
 
 
-def _invalid(streams: Streams, reasons: Sequence[str]) -> Iterable[Doubt]:
+def _invalid(quality: Quality) -> Iterable[Doubt]:
     """Two doubts at most: arms above the limit (the run is flagged), and arms below it."""
-    arm_of_row = np.array([key.arm for key in streams.keys], dtype=object)[streams.stream_of_row]
-    shares = {arm: float(1.0 - streams.valid[arm_of_row == arm].mean()) for arm in streams.arms}
+    shares = {arm: bad / rows for arm, (rows, bad) in sorted(quality.by_arm.items())}
+    reasons = quality.reasons_in_order()
     why = f": {reasons[0]}" if reasons else ""
+    kept = quality.invalid_on_path / max(1, quality.invalid)
     for code, held in (
         (Code.SAMPLES_INVALID, {a: s for a, s in shares.items() if s > INVALID_LIMIT}),
         (Code.SAMPLES_LEFT_OUT, {a: s for a, s in shares.items() if 0.0 < s <= INVALID_LIMIT}),
@@ -64,43 +65,15 @@ def _invalid(streams: Streams, reasons: Sequence[str]) -> Iterable[Doubt]:
             most = max(held.values())
             yield Doubt(
                 code=code,
-                message=f"up to {_percent(most)} of an arm's samples are not valid and were left "
-                f"out{why}",
+                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; kept are "
+                f"the kernel path latency and losses of {_percent(kept)} of them",
                 advice="less load on the machine; invalid_reason in samples/latency has each",
                 evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items()),
             )
 
 
-def invalid_reasons(latency: pd.DataFrame | None) -> tuple[str, ...]:
-    """Why rows are not valid, the most frequent first."""
-    if latency is None or latency.empty or "invalid_reason" not in latency:
-        return ()
-    return tuple(str(reason) for reason in latency["invalid_reason"].dropna().value_counts().index)
-
-
-def _late(streams: Streams) -> Iterable[Doubt]:
-    """Probes sent more than half a gap after they were due (the gap: the stream's median)."""
-    if not streams.keys:
-        return
-    late = 0
-    for first, last in zip(streams.starts[:-1], streams.starts[1:], strict=True):
-        if last - first > 2:
-            gap = float(np.median(np.diff(streams.mono_ns[first:last])))
-            late += int((streams.late_ns[first:last] > gap / 2.0).sum())
-    share = late / len(streams.mono_ns)
-    if share > LATE_LIMIT:
-        yield Doubt(
-            code=Code.LATE_SENDERS,
-            message=f"{_percent(share)} of the probes left more than half a gap late",
-            advice="less load on the machine, or --spin",
-        )
-
-
-def _stamps(streams: Streams) -> Iterable[Doubt]:
-    sources, counts = np.unique(
-        streams.stamp_source[pd.notna(streams.stamp_source)].astype(str), return_counts=True
-    )
-    other = {s: int(n) for s, n in zip(sources, counts, strict=True) if s not in {"kernel", "nic"}}
+def _stamps(quality: Quality) -> Iterable[Doubt]:
+    other = {s: n for s, n in quality.stamps.items() if s not in {"kernel", "nic"}}
     if other:
         yield Doubt(
             code=Code.STAMP_SOURCE,

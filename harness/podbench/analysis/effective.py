@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import fft
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -22,12 +23,12 @@ def _pooled_autocovariance(parts: Sequence[FloatArray]) -> FloatArray:
     """Sums of lagged products over centred parts, by lag; not divided by n."""
     longest = max(len(part) for part in parts)
     size = 1 << (2 * longest - 1).bit_length()
-    padded = np.zeros((len(parts), size))
-    for row, part in zip(padded, parts, strict=True):
-        row[: len(part)] = part
-    spectrum = np.fft.rfft(padded, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2).sum(axis=0)
-    return np.fft.irfft(power, size)[:longest]
+    power = np.zeros(size // 2 + 1)
+    for part in parts:
+        spectrum = fft.rfft(part, size)
+        power += spectrum.real**2 + spectrum.imag**2
+    found: FloatArray = fft.irfft(power, size)[:longest]
+    return found
 
 
 def _geyer_tau(autocovariance: FloatArray) -> float:

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from podbench.analysis import effective, intervals, loss_table, variance
-from podbench.analysis.blocks import BlockSeries, Cells, block_series
+from podbench.analysis import intervals, loss_table, variance
+from podbench.analysis.blocks import BlockSeries, Cells, Reduced, block_series
 from podbench.analysis.bundle import BlockPoint
 from podbench.analysis.metrics import LOSS, METRICS, Metric
-from podbench.analysis.series import PHASE_OF
-from podbench.analysis.streams import FloatArray, Streams
 from podbench.model.summary import Estimate, Interval, VarianceShare
 
 
@@ -30,7 +28,8 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     variance_share: VarianceShare | None
 
 
-def _moments(sessions: list[variance.Session]) -> Moments:
+def moments(sessions: list[variance.Session]) -> Moments:
+    """Moments of sessions together; n = 0 where all was lost."""
     n = sum(one.n for one in sessions)
     if n == 0:
         return Moments(n=0, n_effective=None, mean=None, sd=None, variance_share=None)
@@ -45,22 +44,6 @@ def _moments(sessions: list[variance.Session]) -> Moments:
     )
 
 
-def latency_moments(
-    streams: Streams, values: Mapping[str, FloatArray]
-) -> dict[tuple[str, str], Moments]:
-    """Moments by (arm, series) of every latency series; an arm that lost everything has n = 0."""
-    sessions: dict[tuple[str, str], list[variance.Session]] = {}
-    for name, phase in PHASE_OF.items():
-        for cell in streams.cells(phase):
-            held = sessions.setdefault((cell.key.arm, name), [])
-            part = values[name][cell.start : cell.stop]
-            part = part[np.isfinite(part)]
-            if len(part):
-                pair = (cell.key.src, cell.key.dst)
-                held.append(variance.session(pair, part, effective.n_effective([part])))
-    return {key: _moments(held) for key, held in sessions.items()}
-
-
 def rate_moments(rates: Mapping[str, Cells]) -> dict[tuple[str, str], Moments]:
     """Moments by (arm, series) of the throughput series. Intervals are few: no effective n."""
     sessions: dict[tuple[str, str], list[variance.Session]] = {}
@@ -68,7 +51,7 @@ def rate_moments(rates: Mapping[str, Cells]) -> dict[tuple[str, str], Moments]:
         for (arm, _), by_pair in cells.items():
             held = sessions.setdefault((arm, name), [])
             held.extend(variance.session(pair, part, None) for pair, part in by_pair.items())
-    found = {key: _moments(held) for key, held in sessions.items()}
+    found = {key: moments(held) for key, held in sessions.items()}
     return {key: msgspec.structs.replace(m, n_effective=None) for key, m in found.items()}
 
 
@@ -78,19 +61,19 @@ def _interval(series: BlockSeries, arm: str) -> Interval | None:
     return None if found is None else intervals.scaled(1.0, found)
 
 
-def _estimate(metric: Metric, arm: str, series: BlockSeries, moments: Moments) -> Estimate:
+def _estimate(metric: Metric, arm: str, series: BlockSeries, held: Moments) -> Estimate:
     return Estimate(
         arm=arm,
         metric=metric.name,
         value=series.value(arm),
         unit=metric.unit,
         ci95=_interval(series, arm),
-        n=moments.n,
-        n_effective=moments.n_effective,
+        n=held.n,
+        n_effective=held.n_effective,
         blocks=len(series.blocks),
-        mean=moments.mean,
-        sd=moments.sd,
-        variance_share=moments.variance_share,
+        mean=held.mean,
+        sd=held.sd,
+        variance_share=held.variance_share,
     )
 
 
@@ -116,8 +99,8 @@ def of_loss(counts: loss_table.LossTable, arms: tuple[str, ...]) -> list[Estimat
 
 
 def table(
-    cells: Mapping[str, Cells],
-    moments: Mapping[tuple[str, str], Moments],
+    cells: Mapping[str, Cells | Reduced],
+    by_series: Mapping[tuple[str, str], Moments],
     arms: tuple[str, ...],
     orders: Mapping[tuple[int, str], int],
 ) -> tuple[list[Estimate], list[BlockPoint]]:
@@ -125,14 +108,14 @@ def table(
 
     Args:
         cells: by series.
-        moments: by (arm, series).
+        by_series: moments by (arm, series).
         arms: in the order to report.
         orders: place of (block, arm) in its block, from 1.
     """
     estimates, points = [], []
     for metric in METRICS:
         for arm in arms:
-            held = moments.get((arm, metric.series))
+            held = by_series.get((arm, metric.series))
             if held is None:
                 continue
             series = block_series(cells[metric.series], (arm,), metric)

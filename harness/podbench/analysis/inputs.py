@@ -11,6 +11,7 @@ import msgspec
 import pandas as pd
 
 from podbench.analysis.bundle import Damage, PlanFacts
+from podbench.analysis.source import Source
 from podbench.model.facts import ArmProof
 from podbench.model.summary import Cni, NodeSummary
 
@@ -80,5 +81,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     unmeasured: tuple[Unmeasured, ...] = ()
     damages: tuple[Damage, ...] = ()
     latency: pd.DataFrame | None = None
+    latency_files: Source | None = None
+    """In place of `latency`, where rows are read as they are needed."""
     throughput: pd.DataFrame | None = None
     host: pd.DataFrame | None = None

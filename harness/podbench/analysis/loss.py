@@ -41,7 +41,7 @@ class Episode(msgspec.Struct, frozen=True):
 
 def lost_rows(streams: Streams) -> BoolArray:
     """(rows,) sent, valid, and not back in time."""
-    lost: BoolArray = (streams.status != 0) & streams.valid
+    lost: BoolArray = (streams.status != 0) & streams.on_path
     return lost
 
 
@@ -58,9 +58,12 @@ def _run_bounds(lost: BoolArray, starts: IntArray) -> tuple[IntArray, IntArray]:
     return first, last - first + 1
 
 
-def episodes(streams: Streams) -> list[Episode]:
-    """All episodes, in stream order."""
+def episodes(streams: Streams, most: int | None = None) -> list[Episode]:
+    """All episodes in stream order, or the longest; of equally long ones the first."""
     first, length = _run_bounds(lost_rows(streams), streams.starts)
+    if most is not None and len(first) > most:
+        longest = np.sort(np.argsort(-length, kind="stable")[:most])
+        first, length = first[longest], length[longest]
     owner = np.searchsorted(streams.starts, first, side="right") - 1
     found = []
     for stream, start, count in zip(owner, first, length, strict=True):

@@ -39,7 +39,7 @@ LossTable = dict[tuple[str, int], dict[PairKey, Tally]]
 
 def _tally(streams: Streams, cell: Cell) -> Tally:
     rows = slice(cell.start, cell.stop)
-    valid, status = streams.valid[rows], streams.status[rows]
+    valid, status = streams.on_path[rows], streams.status[rows]
     starts = streams.starts[cell.first : cell.last + 1] - cell.start
     after, again = loss.pairs_of_losses(valid & (status != 0), starts)
     counts = np.bincount(status[valid], minlength=6)
@@ -53,9 +53,8 @@ def _tally(streams: Streams, cell: Cell) -> Tally:
     )
 
 
-def table(streams: Streams) -> LossTable:
-    """Counts of all arms, from the warm phase, or the idle one where there is no warm one."""
-    phase = WARM if any(key.phase == WARM for key in streams.keys) else IDLE
+def of_phase(streams: Streams, phase: str) -> LossTable:
+    """Counts of all arms in one phase; a cell where nothing valid was sent is absent."""
     found: LossTable = {}
     for cell in streams.cells(phase):
         key = cell.key
@@ -65,10 +64,38 @@ def table(streams: Streams) -> LossTable:
     return found
 
 
-def of_pair(counts: LossTable, arm: str, pair: PairKey) -> LossSummary | None:
-    """One pair over all its blocks; None where nothing (valid) was sent."""
-    held = [by[pair] for (of, _), by in sorted(counts.items()) if of == arm and pair in by]
-    return _summary([[tally] for tally in held])
+def merge(into: LossTable, more: LossTable) -> None:
+    """Adds counts of other streams."""
+    for place, by_pair in more.items():
+        own = into.setdefault(place, {})
+        for pair, tally in by_pair.items():
+            held = own.get(pair)
+            if held is not None:
+                more_of = msgspec.structs.asdict(tally)
+                sums = {name: n + more_of[name] for name, n in msgspec.structs.asdict(held).items()}
+                own[pair] = Tally(**sums)
+            else:
+                own[pair] = tally
+
+
+def at_rest(streams: Streams) -> str:
+    """The phase loss is counted in: warm, or idle where there is no warm one."""
+    return WARM if any(key.phase == WARM for key in streams.keys) else IDLE
+
+
+def table(streams: Streams) -> LossTable:
+    """Counts of all arms at rest."""
+    return of_phase(streams, at_rest(streams))
+
+
+def by_pair(counts: LossTable) -> dict[tuple[str, str, str], LossSummary]:
+    """By (arm, src, dst), over all blocks; absent where nothing (valid) was sent."""
+    held: dict[tuple[str, str, str], list[list[Tally]]] = {}
+    for (arm, _), of_block in sorted(counts.items()):
+        for pair, tally in of_block.items():
+            held.setdefault((arm, *pair), []).append([tally])
+    found = {key: _summary(tallies) for key, tallies in held.items()}
+    return {key: summary for key, summary in found.items() if summary is not None}
 
 
 def of_arm(counts: LossTable, arm: str) -> LossSummary | None:

@@ -15,10 +15,11 @@ from podbench.analysis import effective, goodput, intervals, loss_table, quantil
 from podbench.analysis.blocks import Cells
 from podbench.analysis.metrics import QUANTILES
 from podbench.analysis.series import IDLE, LOADED, WARM
-from podbench.analysis.streams import Cell, FloatArray, Streams
+from podbench.analysis.streams import Cell, FloatArray
 from podbench.model.summary import (
     Goodput,
     Interval,
+    LossSummary,
     Pair,
     PairProofSummary,
     Quantiles,
@@ -87,20 +88,48 @@ def _is_coarse(parts: Sequence[FloatArray], value: float | None, q: float) -> bo
     return n_eff is None or n_eff * (1.0 - q) < quantiles.MIN_BEYOND
 
 
-def group(streams: Streams, phase: str) -> dict[PairOfArm, list[Cell]]:
-    """Cells of a phase by arm and pair, blocks in order."""
-    found: dict[PairOfArm, list[Cell]] = {}
-    for cell in streams.cells(phase):
-        found.setdefault((cell.key.arm, cell.key.src, cell.key.dst), []).append(cell)
-    return found
+class PairLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """The latency figures of one directed pair of one arm, as in `Pair`."""
+
+    family: str
+    rtt_kernel_ns: Quantiles | None
+    rtt_app_ns: Quantiles | None
+    rtt_idle_ns: Quantiles | None
+    rtt_loaded_ns: Quantiles | None
+    pdv_p99_ns: float | None
+    ipdv_p50_ns: float | None
+    rfc3550_jitter_ns: float | None
+
+
+def latency(
+    cells: Mapping[str, Sequence[Cell]], values: Mapping[str, FloatArray], jitter_ns: FloatArray
+) -> PairLatency:
+    """One pair's figures over all its blocks.
+
+    Args:
+        cells: by phase, blocks in order; no phase has to be there, but one.
+        values: by series (`series.values_of`).
+        jitter_ns: (streams,) NaN where there is none.
+    """
+    warm, idle, loaded = (cells.get(phase, ()) for phase in (WARM, IDLE, LOADED))
+    jitter = np.concatenate([jitter_ns[c.first : c.last] for c in warm] or [np.empty(0)])
+    jitter = jitter[np.isfinite(jitter)]
+    return PairLatency(
+        family=next(iter([*warm, *idle, *loaded])).key.family,
+        rtt_kernel_ns=distribution(_finite(values["rtt_kernel_ns"], warm)),
+        rtt_app_ns=distribution(_finite(values["rtt_app_ns"], warm)),
+        rtt_idle_ns=distribution(_finite(values["rtt_idle_ns"], idle)),
+        rtt_loaded_ns=distribution(_finite(values["rtt_loaded_ns"], loaded)),
+        pdv_p99_ns=_one_value(values["pdv_ns"], warm, 0.99),
+        ipdv_p50_ns=_one_value(values["ipdv_ns"], warm, 0.5),
+        rfc3550_jitter_ns=float(jitter.mean()) if len(jitter) else None,
+    )
 
 
 class Material(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What the table is made from; `jitter_ns` is by stream, the rest by what its type says."""
+    """What the table is made from."""
 
-    streams: Streams
-    values: Mapping[str, FloatArray]
-    jitter_ns: FloatArray
+    latency: Mapping[PairOfArm, PairLatency]
     losses: loss_table.LossTable
     rates: Mapping[str, Cells]
     retransmits: Mapping[PairOfArm, float]
@@ -117,41 +146,46 @@ def _one_value(values: FloatArray, cells: Sequence[Cell], q: float) -> float | N
     return quantiles.quantile(np.sort(np.concatenate(parts)), q) if parts else None
 
 
+_NO_LATENCY = PairLatency(
+    family="ipv4",
+    rtt_kernel_ns=None,
+    rtt_app_ns=None,
+    rtt_idle_ns=None,
+    rtt_loaded_ns=None,
+    pdv_p99_ns=None,
+    ipdv_p50_ns=None,
+    rfc3550_jitter_ns=None,
+)
+
+
 def table(material: Material) -> tuple[Pair, ...]:
     """All pairs of all arms that have rows of any kind, by arm, src, dst."""
-    phases = {phase: group(material.streams, phase) for phase in (WARM, IDLE, LOADED)}
-    keys = {key for held in phases.values() for key in held}
+    keys = set(material.latency)
     for cells in material.rates.values():
         keys |= {(arm, *pair) for (arm, _), held in cells.items() for pair in held}
-    return tuple(
-        _pair(key, {phase: held.get(key, []) for phase, held in phases.items()}, material)
-        for key in sorted(keys)
-    )
+    by_pair = loss_table.by_pair(material.losses)
+    return tuple(_pair(key, material, by_pair) for key in sorted(keys))
 
 
-def _pair(key: PairOfArm, cells: Mapping[str, Sequence[Cell]], material: Material) -> Pair:
+def _pair(key: PairOfArm, material: Material, losses: Mapping[PairOfArm, LossSummary]) -> Pair:
     arm, src, dst = key
-    values = material.values
-    warm, idle, loaded = cells[WARM], cells[IDLE], cells[LOADED]
-    jitter = np.concatenate([material.jitter_ns[c.first : c.last] for c in warm] or [np.empty(0)])
-    jitter = jitter[np.isfinite(jitter)]
-    any_cell = next(iter([*warm, *idle, *loaded]), None)
+    held = material.latency.get(key, _NO_LATENCY)
     return Pair(
         src=src,
         dst=dst,
         arm=arm,
-        family=any_cell.key.family if any_cell else "ipv4",
+        family=held.family,
         proof=material.proofs.get(key),
-        rtt_kernel_ns=distribution(_finite(values["rtt_kernel_ns"], warm)),
-        rtt_app_ns=distribution(_finite(values["rtt_app_ns"], warm)),
-        rtt_idle_ns=distribution(_finite(values["rtt_idle_ns"], idle)),
-        pdv_p99_ns=_one_value(values["pdv_ns"], warm, 0.99),
-        ipdv_p50_ns=_one_value(values["ipdv_ns"], warm, 0.5),
-        rfc3550_jitter_ns=float(jitter.mean()) if len(jitter) else None,
-        loss=loss_table.of_pair(material.losses, arm, (src, dst)),
+        rtt_kernel_ns=held.rtt_kernel_ns,
+        rtt_app_ns=held.rtt_app_ns,
+        rtt_idle_ns=held.rtt_idle_ns,
+        pdv_p99_ns=held.pdv_p99_ns,
+        ipdv_p50_ns=held.ipdv_p50_ns,
+        rfc3550_jitter_ns=held.rfc3550_jitter_ns,
+        loss=losses.get(key),
         goodput_bps=_goodput(material.rates, arm, (src, dst)),
         small_packets_pps=goodput.rate(material.rates["small_packets_pps"], arm, (src, dst)),
-        rtt_loaded_ns=distribution(_finite(values["rtt_loaded_ns"], loaded)),
+        rtt_loaded_ns=held.rtt_loaded_ns,
         retransmit_ratio=material.retransmits.get(key),
     )
 

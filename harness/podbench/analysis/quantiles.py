@@ -19,6 +19,8 @@ import numpy.typing as npt
 from scipy import special
 
 FloatArray = npt.NDArray[np.float64]
+Ordered = npt.NDArray[np.float64] | npt.NDArray[np.uint32]
+"""Ascending, no NaN; whole nanoseconds may come as such."""
 
 MIN_BEYOND = 10.0
 """Samples a quantile needs beyond it: at 10 their number is known to about 30 %."""
@@ -49,7 +51,7 @@ def _weights(n: int, q: float) -> tuple[int, FloatArray]:
     return first, weights
 
 
-def harrell_davis(ordered: FloatArray, q: float) -> float:
+def harrell_davis(ordered: Ordered, q: float) -> float:
     """The q-quantile of values sorted ascending, without asking whether they support it.
 
     Args:
@@ -72,7 +74,36 @@ def harrell_davis(ordered: FloatArray, q: float) -> float:
     return float(np.clip(weights @ part, part[0], part[-1]))
 
 
-def quantile(ordered: FloatArray, q: float, *, tail_rule: bool = True) -> float | None:
+def beyond(n: int, q: float) -> int:
+    """How many of the largest of n values the q-quantile looks at."""
+    return n - _weights(n, q)[0] if n > 1 else n
+
+
+def harrell_davis_of_tail(largest: FloatArray, n: int, q: float) -> float:
+    """The q-quantile of n values of which only the largest are at hand.
+
+    Args:
+        largest: ascending, no NaN; at least `beyond(n, q)` of them for the exact figure. Where
+            there are fewer, the smallest at hand stands for those that are missing.
+        n: how many values there are.
+        q: strictly between 0 and 1.
+
+    Raises:
+        ValueError: No values.
+    """
+    if len(largest) == 0:
+        raise ValueError("a quantile of no values")
+    if n == 1:
+        return float(largest[-1])
+    first, weights = _weights(n, q)
+    absent = n - len(largest) - first
+    if absent > 0:
+        largest = np.concatenate((np.full(absent, largest[0]), largest))
+    part = largest[max(0, -absent) :][: len(weights)]
+    return float(np.clip(weights @ part, part[0], part[-1]))
+
+
+def quantile(ordered: Ordered, q: float, *, tail_rule: bool = True) -> float | None:
     """The q-quantile of sorted values, or None where they do not support it."""
     if len(ordered) == 0 or (tail_rule and not supported(len(ordered), q)):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from podbench.analysis import variation
 from podbench.analysis.blocks import Cells
-from podbench.analysis.streams import FloatArray, Streams
+from podbench.analysis.streams import FloatArray, Rtts
 
 WARM, IDLE, LOADED = "warm", "idle", "loaded"
 
@@ -22,7 +22,7 @@ PHASE_OF = {
 }
 
 
-def values_of(streams: Streams) -> dict[str, FloatArray]:
+def values_of(streams: Rtts) -> dict[str, FloatArray]:
     """(rows,) the values of each series in stream order, NaN where undefined."""
     return {
         "rtt_kernel_ns": streams.kernel_ns,
@@ -34,7 +34,7 @@ def values_of(streams: Streams) -> dict[str, FloatArray]:
     }
 
 
-def cells_of(streams: Streams, values: dict[str, FloatArray]) -> dict[str, Cells]:
+def cells_of(streams: Rtts, values: dict[str, FloatArray]) -> dict[str, Cells]:
     """Sorted samples of every series; a cell that lost everything is an empty array, not absent."""
     found: dict[str, Cells] = {name: {} for name in PHASE_OF}
     for phase in (WARM, IDLE, LOADED):

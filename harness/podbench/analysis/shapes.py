@@ -1,13 +1,8 @@
 """Distributions to draw: tails to the last quantile supported, and latency beside a transfer."""
 
-from collections.abc import Mapping
-
-import numpy as np
-
 from podbench.analysis import quantiles
-from podbench.analysis.blocks import Cells, PairKey
 from podbench.analysis.bundle import LoadedPoint, TailCurve
-from podbench.analysis.streams import FloatArray
+from podbench.analysis.quantiles import Ordered
 
 DRAWN = ("rtt_kernel_ns", "rtt_app_ns", "rtt_idle_ns", "rtt_loaded_ns")
 
@@ -20,52 +15,28 @@ _GRID = (
 """Equal steps on paper: finer towards the tail, as the percentile axis is."""
 
 
-def _pooled(cells: Cells, arm: str, only: set[tuple[int, PairKey]] | None = None) -> FloatArray:
-    parts = [
-        part
-        for (of, block), held in cells.items()
-        if of == arm
-        for pair, part in held.items()
-        if only is None or (block, pair) in only
-    ]
-    return np.sort(np.concatenate(parts)) if parts else np.empty(0)
+def tail(arm: str, series: str, ordered: Ordered) -> TailCurve | None:
+    """The curve of one arm's samples, ascending; None where they support no quantile."""
+    grid = tuple(q for q in _GRID if quantiles.supported(len(ordered), q))
+    if not grid:
+        return None
+    values = tuple(quantiles.harrell_davis(ordered, q) for q in grid)
+    return TailCurve(arm=arm, metric=series, q=grid, value_ns=values)
 
 
-def tails(cells: Mapping[str, Cells], arms: tuple[str, ...]) -> tuple[TailCurve, ...]:
-    """One curve per arm and latency series that has samples, all pairs and blocks together."""
-    found = []
-    for series in DRAWN:
-        for arm in arms:
-            ordered = _pooled(cells[series], arm)
-            grid = tuple(q for q in _GRID if quantiles.supported(len(ordered), q))
-            if grid:
-                values = tuple(quantiles.harrell_davis(ordered, q) for q in grid)
-                found.append(TailCurve(arm=arm, metric=series, q=grid, value_ns=values))
-    return tuple(found)
+def loaded(arm: str, rest: Ordered, under: Ordered) -> LoadedPoint:
+    """Kernel RTT at rest and beside a transfer, for the same pairs in the same blocks.
 
-
-def loaded(cells: Mapping[str, Cells], arms: tuple[str, ...]) -> tuple[LoadedPoint, ...]:
-    """Kernel RTT at rest and beside a transfer, for the same pairs in the same blocks."""
-    found = []
-    for arm in arms:
-        held = {
-            (block, pair)
-            for (of, block), by_pair in cells["rtt_loaded_ns"].items()
-            if of == arm
-            for pair in by_pair
-        }
-        if not held:
-            continue
-        under = _pooled(cells["rtt_loaded_ns"], arm)
-        rest = _pooled(cells["rtt_kernel_ns"], arm, held)
-        found.append(
-            LoadedPoint(
-                arm=arm,
-                rest_p50_ns=quantiles.quantile(rest, 0.5),
-                rest_p99_ns=quantiles.quantile(rest, 0.99),
-                loaded_p50_ns=quantiles.quantile(under, 0.5),
-                loaded_p99_ns=quantiles.quantile(under, 0.99),
-                n=len(under),
-            )
-        )
-    return tuple(found)
+    Args:
+        arm: the arm.
+        rest: warm samples of the cells that were measured beside a transfer too, ascending.
+        under: the samples beside transfers, ascending.
+    """
+    return LoadedPoint(
+        arm=arm,
+        rest_p50_ns=quantiles.quantile(rest, 0.5),
+        rest_p99_ns=quantiles.quantile(rest, 0.99),
+        loaded_p50_ns=quantiles.quantile(under, 0.5),
+        loaded_p99_ns=quantiles.quantile(under, 0.99),
+        n=len(under),
+    )

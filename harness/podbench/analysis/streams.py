@@ -7,15 +7,18 @@ block) and a pair over all its blocks are slices. Nothing is estimated here.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from podbench.analysis.rows import BoolArray, FloatArray, IntArray, Rows
+from podbench.wire import fates
+
+__all__ = ["BoolArray", "FloatArray", "IntArray"]
 
 STATUS_CODES = {
     "ok": 0,
@@ -28,6 +31,13 @@ STATUS_CODES = {
 """`late` (RFC 2681: beyond Tmax) and `corrupted` (RFC 7680) count as lost, direction unknown."""
 
 _KEYS = ("phase", "arm", "src", "dst")
+COLUMNS = (
+    *_KEYS,
+    *("block", "round", "family", "intended_mono_ns", "sent_wall_ns", "rtt_kernel_ns"),
+    *("rtt_app_ns", "reflector_ns", "host_ns", "late_ns", "status", "valid", "invalid_reason"),
+    "stamp_source",
+)
+"""What `read` looks at; other columns need not be read from disk."""
 
 
 class StreamKey(msgspec.Struct, frozen=True):
@@ -52,26 +62,14 @@ class Cell(msgspec.Struct, frozen=True):
     last: int
 
 
-class Streams(msgspec.Struct, frozen=True, eq=False):
-    """All rows in stream order. RTTs are NaN where lost, unstamped, impossible or not `valid`."""
+class Rtts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Round trips in stream order; NaN where lost, unstamped, impossible or in doubt."""
 
     keys: tuple[StreamKey, ...]
     starts: IntArray
     """(streams + 1,) row offsets."""
-    mono_ns: IntArray
-    wall_ns: FloatArray
     kernel_ns: FloatArray
     app_ns: FloatArray
-    reflector_ns: FloatArray
-    host_ns: FloatArray
-    late_ns: FloatArray
-    status: npt.NDArray[np.int8]
-    valid: BoolArray
-    stamp_source: npt.NDArray[np.object_]
-    unusable: int = 0
-    """Rows left out because their place or send time is missing."""
-    impossible: int = 0
-    """RTTs below zero: masked, and reported as a doubt."""
 
     @property
     def stream_of_row(self) -> IntArray:
@@ -95,108 +93,144 @@ class Streams(msgspec.Struct, frozen=True, eq=False):
             first = last
 
 
+class Streams(Rtts, frozen=True, kw_only=True, eq=False):
+    """All columns of rows in stream order; times are NaN like the round trips they explain."""
+
+    mono_ns: IntArray
+    wall_ns: FloatArray
+    reflector_ns: FloatArray
+    host_ns: FloatArray
+    late_ns: FloatArray
+    status: npt.NDArray[np.int8]
+    valid: BoolArray
+    """As the rows say: only these tell what programs feel."""
+    on_path: BoolArray
+    """Rows that tell the path's latency and loss: the valid ones, and those of sessions that could
+    not keep their schedule (measurement rule: late probes keep their kernel path latency)."""
+    stamps: dict[str, int] = {}
+    """Rows by source of their time stamps."""
+    reasons: dict[str, int] = {}
+    """Rows by why they are not valid."""
+    unusable: int = 0
+    """Rows left out because their place or send time is missing."""
+    impossible: int = 0
+    """RTTs below zero: masked, and reported as a doubt."""
+
+
 def _same_cell(a: StreamKey, b: StreamKey) -> bool:
     return (a.phase, a.arm, a.src, a.dst, a.block) == (b.phase, b.arm, b.src, b.dst, b.block)
 
 
-def _number(table: pd.DataFrame, column: str) -> FloatArray:
-    if column not in table:
-        return np.full(len(table), np.nan)
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _flag(table: pd.DataFrame, column: str, *, missing: bool) -> BoolArray:
-    if column not in table:
-        return np.full(len(table), missing)
-    return table[column].astype("boolean").fillna(missing).to_numpy(dtype=np.bool_)
-
-
-def _codes(table: pd.DataFrame, column: str) -> tuple[IntArray, list[str]]:
-    codes, names = pd.factorize(table[column], sort=True)
-    return codes.astype(np.int64), [str(name) for name in names]
-
-
-def _status(table: pd.DataFrame) -> npt.NDArray[np.int8]:
-    codes, names = _codes(table, "status")
-    lookup = np.array([STATUS_CODES.get(name, 3) for name in names] + [3], dtype=np.int8)
-    return lookup[codes]
-
-
-def _usable(latency: pd.DataFrame) -> pd.DataFrame:
+def _usable(rows: Rows) -> Rows:
     needed = [*_KEYS, "block", "round", "intended_mono_ns"]
-    missing = latency[needed].isna().any(axis=1)
-    return latency[~missing] if bool(missing.any()) else latency
+    missing = rows.missing(needed)
+    return rows.kept(~missing) if bool(missing.any()) else rows
 
 
-def read(latency: pd.DataFrame | None) -> Streams:
+def read(latency: "pd.DataFrame | pa.Table | None") -> Streams:
     """Puts the rows of `samples/latency` into stream order.
 
     Args:
-        latency: columns of `podbench.store.schemas.LATENCY`; None or empty where not measured.
+        latency: columns of `podbench.store.schemas.LATENCY`, or those of them in `COLUMNS`; None or
+            empty where not measured.
     """
-    if latency is None or latency.empty:
+    if latency is None or not len(latency):
         return _empty()
-    table = _usable(latency)
-    if table.empty:
-        return msgspec.structs.replace(_empty(), unusable=len(latency))
-    codes = {name: _codes(table, name) for name in _KEYS}
-    block = table["block"].to_numpy(dtype=np.int64)
-    number = table["round"].to_numpy(dtype=np.int64)
-    mono = table["intended_mono_ns"].to_numpy(dtype=np.int64)
-    order = np.lexsort((mono, number, block, *[codes[name][0] for name in reversed(_KEYS)]))
-    table = table.iloc[order]
-    places = np.stack([*[codes[name][0][order] for name in _KEYS], block[order], number[order]])
-    starts = np.flatnonzero(np.any(np.diff(places, axis=1) != 0, axis=0)) + 1
-    starts = np.concatenate(([0], starts, [len(table)])).astype(np.int64)
-    family = table["family"].iloc[starts[:-1]].fillna("ipv4") if "family" in table else None
-    names = [codes[name][1] for name in _KEYS]
+    everything = Rows(latency)
+    rows = _usable(everything)
+    reasons = everything.counts("invalid_reason")
+    if not len(rows):
+        return msgspec.structs.replace(_empty(), unusable=len(latency), reasons=reasons)
+    held = [rows.codes(name) for name in _KEYS]
+    mono = rows.whole("intended_mono_ns")
+    places = [*(codes for codes, _ in held), rows.whole("block"), rows.whole("round")]
+    order = _order(places, mono)
+    places = [_taken(place, order) for place in places]
+    starts = np.concatenate(([0], np.flatnonzero(_changes(places)) + 1, [len(rows)]))
+    families, family_names = rows.codes("family")
+    families = _taken(families, order)
+    names = [names for _, names in held]
     keys = tuple(
         StreamKey(
-            phase=names[0][places[0, s]],
-            arm=names[1][places[1, s]],
-            src=names[2][places[2, s]],
-            dst=names[3][places[3, s]],
-            block=int(places[4, s]),
-            round=int(places[5, s]),
-            family="ipv4" if family is None else str(family.iloc[k]),
+            phase=names[0][places[0][s]],
+            arm=names[1][places[1][s]],
+            src=names[2][places[2][s]],
+            dst=names[3][places[3][s]],
+            block=int(places[4][s]),
+            round=int(places[5][s]),
+            family=family_names[families[s]] if families[s] >= 0 else "ipv4",
         )
-        for k, s in enumerate(starts[:-1])
+        for s in starts[:-1]
     )
-    return _columns(table, keys, starts, mono[order], len(latency) - len(table))
+    found = _columns(rows, keys, starts.astype(np.int64), order)
+    return msgspec.structs.replace(found, unusable=len(latency) - len(rows), reasons=reasons)
+
+
+def _changes(places: list[IntArray]) -> BoolArray:
+    """(rows - 1,) whether the next row lies elsewhere."""
+    changed = np.zeros(len(places[0]) - 1, dtype=np.bool_)
+    for place in places:
+        changed |= place[1:] != place[:-1]
+    return changed
+
+
+def _order(places: list[IntArray], mono_ns: IntArray) -> IntArray | None:
+    """The order of sending within streams in order; None where the rows have it already.
+
+    Files hold each stream in one piece and in order: then streams are sorted, not rows.
+    """
+    changed = _changes(places)
+    if bool(((mono_ns[1:] >= mono_ns[:-1]) | changed).all()):
+        first = np.concatenate(([0], np.flatnonzero(changed) + 1))
+        heads = [place[first] for place in places]
+        by = np.lexsort(heads[::-1])
+        if bool(_changes([head[by] for head in heads]).all()):
+            if bool((by[1:] > by[:-1]).all()):
+                return None
+            lengths = np.diff(np.append(first, len(mono_ns)))[by]
+            shift = np.repeat(first[by] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+            found: IntArray = np.arange(len(mono_ns)) + shift
+            return found
+    return np.lexsort((mono_ns, *places[::-1]))
+
+
+_Any = TypeVar("_Any", bound=np.generic)
+
+
+def _taken(values: npt.NDArray[_Any], order: IntArray | None) -> npt.NDArray[_Any]:
+    return values if order is None else values[order]
 
 
 def _columns(
-    table: pd.DataFrame,
-    keys: tuple[StreamKey, ...],
-    starts: IntArray,
-    mono_ns: IntArray,
-    unusable: int,
+    rows: Rows, keys: tuple[StreamKey, ...], starts: IntArray, order: IntArray | None
 ) -> Streams:
-    status, valid = _status(table), _flag(table, "valid", missing=True)
-    good = (status == 0) & valid
+    codes, names = rows.codes("status")
+    lookup = np.array([STATUS_CODES.get(name, 3) for name in names] + [3], dtype=np.int8)
+    status = _taken(lookup[codes], order)
+    valid = _taken(rows.flag("valid", missing=True), order)
+    on_path = valid | _taken(rows.equal("invalid_reason", fates.OFF_SCHEDULE), order)
+    felt, carried = (status == 0) & valid, (status == 0) & on_path
     rtts = {}
     impossible = 0
-    for name in ("rtt_kernel_ns", "rtt_app_ns"):
-        values = _number(table, name)
+    for name, good in (("rtt_kernel_ns", carried), ("rtt_app_ns", felt)):
+        values = _taken(rows.number(name), order)
         below = good & (values <= 0.0)
         impossible += int(below.sum())
         rtts[name] = np.where(good & ~below & np.isfinite(values), values, np.nan)
-    source = table["stamp_source"] if "stamp_source" in table else pd.Series([None] * len(table))
     return Streams(
         keys=keys,
         starts=starts,
-        mono_ns=mono_ns,
-        wall_ns=_number(table, "sent_wall_ns"),
+        mono_ns=_taken(rows.whole("intended_mono_ns"), order),
+        wall_ns=_taken(rows.number("sent_wall_ns"), order),
         kernel_ns=rtts["rtt_kernel_ns"],
         app_ns=rtts["rtt_app_ns"],
-        reflector_ns=np.where(good, _number(table, "reflector_ns"), np.nan),
-        host_ns=np.where(good, _number(table, "host_ns"), np.nan),
-        late_ns=_number(table, "late_ns"),
+        reflector_ns=np.where(carried, _taken(rows.number("reflector_ns"), order), np.nan),
+        host_ns=np.where(felt, _taken(rows.number("host_ns"), order), np.nan),
+        late_ns=_taken(rows.number("late_ns"), order),
         status=status,
         valid=valid,
-        stamp_source=source.to_numpy(dtype=object),
-        unusable=unusable,
+        on_path=on_path,
+        stamps=rows.counts("stamp_source"),
         impossible=impossible,
     )
 
@@ -215,5 +249,5 @@ def _empty() -> Streams:
         late_ns=nothing,
         status=np.empty(0, dtype=np.int8),
         valid=np.empty(0, dtype=np.bool_),
-        stamp_source=np.empty(0, dtype=object),
+        on_path=np.empty(0, dtype=np.bool_),
     )

@@ -5,12 +5,11 @@ Below it are the modules of this package, each one figure; above it whoever read
 lists them. Whatever is missing (a table, an arm, blocks, every packet) leaves nulls and reasons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from podbench.analysis import (
@@ -22,21 +21,20 @@ from podbench.analysis import (
     doubts,
     estimates,
     goodput,
-    loss_table,
     pairs,
+    probes,
     proofs,
     quantiles,
-    series,
+    seconds,
     shapes,
-    streams,
     tax,
     timeline,
     transfers,
-    variation,
 )
 from podbench.analysis.blocks import Cells
-from podbench.analysis.bundle import BlockPoint, Bundle
+from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, TailCurve
 from podbench.analysis.inputs import ArmLaid, Inputs
+from podbench.analysis.source import Held
 from podbench.model.arms import parse_arm
 from podbench.model.summary import (
     AaCheck,
@@ -55,8 +53,7 @@ from podbench.model.summary import (
 class _Measured(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything read from the tables, before anything is judged."""
 
-    probes: streams.Streams
-    values: dict[str, npt.NDArray[np.float64]]
+    probes: probes.Probes
     tables: comparisons.Tables
     rates: dict[str, Cells]
     done: tuple[transfers.Transfer, ...]
@@ -64,20 +61,22 @@ class _Measured(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def _read(inputs: Inputs) -> _Measured:
-    probes = streams.read(inputs.latency)
-    values = series.values_of(probes)
+    zero = 0
+
+    def zero_ns(first_probe: Callable[[], int | None]) -> int:
+        nonlocal zero
+        zero = timeline.zero_mono_ns(inputs.visits, first_probe, inputs.host)
+        return zero
+
+    held = probes.read(inputs.latency_files or Held(inputs.latency), zero_ns)
     summed = transfers.intervals(inputs.throughput)
     rates = transfers.cells_of(summed)
-    tables = comparisons.Tables(
-        cells={**series.cells_of(probes, values), **rates}, losses=loss_table.table(probes)
-    )
     return _Measured(
-        probes=probes,
-        values=values,
-        tables=tables,
+        probes=held,
+        tables=comparisons.Tables(cells={**held.cells, **rates}, losses=held.losses),
         rates=rates,
         done=transfers.transfers(summed),
-        zero_ns=timeline.zero_mono_ns(inputs.visits, probes, inputs.host),
+        zero_ns=zero,
     )
 
 
@@ -119,20 +118,20 @@ def _nodes(nodes: Sequence[NodeSummary], host: pd.DataFrame | None) -> tuple[Nod
                 p99=quantiles.quantile(ordered, 0.99),
                 max=float(ordered[-1]),
             )
-    shared = found.get(timeline.MACHINE)
+    shared = found.get(seconds.MACHINE)
     return tuple(
         msgspec.structs.replace(node, steal_ratio=found.get(node.name, shared)) for node in nodes
     )
 
 
 def _pairs(inputs: Inputs, measured: _Measured) -> tuple[Pair, ...]:
-    probes = measured.probes
-    arrival = probes.mono_ns + np.nan_to_num(probes.late_ns) + np.nan_to_num(probes.app_ns)
     return pairs.table(
         pairs.Material(
-            streams=probes,
-            values=measured.values,
-            jitter_ns=variation.rfc3550_jitter_ns(probes.kernel_ns, arrival, probes.starts),
+            latency={
+                (arm, *pair): held
+                for arm, figures in measured.probes.arms.items()
+                for pair, held in figures.pairs.items()
+            },
             losses=measured.tables.losses,
             rates=measured.rates,
             retransmits=transfers.retransmit_ratios(inputs.throughput),
@@ -187,8 +186,9 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     arms = _arms(inputs, measured)
     names = tuple(arm.arm for arm in arms if arm.status == "measured")
     compared, floors, check = _comparisons(arms, measured.tables)
-    moments = estimates.latency_moments(measured.probes, measured.values)
-    moments |= estimates.rate_moments(measured.rates)
+    moments = estimates.rate_moments(measured.rates)
+    for arm, held in measured.probes.arms.items():
+        moments |= {(arm, series): one for series, one in held.moments.items()}
     cells = measured.tables.cells
     figures, points = estimates.table(cells, moments, names, timeline.orders(inputs.visits))
     figures += estimates.of_loss(measured.tables.losses, names)
@@ -203,7 +203,7 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
         floors=floors,
         check=check,
         wrapped=goodput.encapsulation(arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps),
-        paid=cpu.prices(measured.done, measured.probes, inputs.host, modes),
+        paid=cpu.prices(measured.done, measured.probes.part.windows, inputs.host, modes),
     )
 
 
@@ -214,7 +214,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *doubts.of_proofs(inputs),
         *doubts.of_unmeasured(inputs),
         *doubts.of_design(inputs, judged.check),
-        *data_doubts.of_samples(measured.probes, data_doubts.invalid_reasons(inputs.latency)),
+        *data_doubts.of_samples(measured.probes.part.quality),
         *data_doubts.of_losses(measured.tables.losses),
         *data_doubts.of_pairs(judged.mesh),
         *data_doubts.of_throughput(inputs.throughput, judged.wrapped),
@@ -246,7 +246,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         overlay_tax=tax.table(measured.tables, judged.names, judged.floors),
         noise_floor={name: float(np.expm1(log)) for name, log in judged.floors.items()},
         aa_check=judged.check,
-        blame=blame.blame(judged.mesh, measured.probes, zones),
+        blame=blame.blame(judged.mesh, measured.probes.part.residues, zones),
         encapsulation=judged.wrapped,
         cpu_price=judged.paid.prices,
         warnings=_warnings(inputs, measured, judged),
@@ -268,6 +268,23 @@ def undecided(inputs: Inputs, maximum: int) -> tuple[tuple[str, str, str], ...]:
     return comparisons.undecided(measured.tables, names, maximum)
 
 
+def _tails(held: probes.Probes, names: Sequence[str]) -> tuple[TailCurve, ...]:
+    """By series, arms in the order to report."""
+    return tuple(
+        curve
+        for series in shapes.DRAWN
+        for name in names
+        if name in held.arms
+        for curve in held.arms[name].tails
+        if curve.metric == series
+    )
+
+
+def _loaded(held: probes.Probes, names: Sequence[str]) -> tuple[LoadedPoint, ...]:
+    found = (held.arms[name].loaded for name in names if name in held.arms)
+    return tuple(point for point in found if point is not None)
+
+
 def analyse(inputs: Inputs) -> Bundle:
     """All figures of a run, from its samples.
 
@@ -275,17 +292,17 @@ def analyse(inputs: Inputs) -> Bundle:
         inputs: facts and tables; any table may be None or empty.
     """
     measured = _read(inputs)
+    inputs = msgspec.structs.replace(inputs, damages=(*inputs.damages, *measured.probes.damages))
     judged = _judge(inputs, measured)
-    cells = measured.tables.cells
     return Bundle(
         summary=_summary(inputs, measured, judged),
         plan=inputs.plan,
-        tails=shapes.tails(cells, judged.names),
+        tails=_tails(measured.probes, judged.names),
         block_points=judged.points,
         visits=timeline.visits(inputs.visits, measured.zero_ns),
-        timeline=timeline.points(measured.probes, inputs.host, measured.zero_ns),
-        episodes=timeline.loss_episodes(measured.probes, measured.zero_ns),
-        loaded=shapes.loaded(cells, judged.names),
+        timeline=timeline.points(measured.probes.part.tails, inputs.host, measured.zero_ns),
+        episodes=timeline.loss_episodes(measured.probes.part.gaps, measured.zero_ns),
+        loaded=_loaded(measured.probes, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
         faults_injected=inputs.faults_injected,

@@ -1,37 +1,31 @@
 """The run as it went: visits, seconds of host and probe side by side, and loss episodes in time.
 
-Descriptive: nothing here enters a verdict. A second's p99 is drawn from 100 probes on (one sample
-beyond it), where a reported p99 needs 1,000; it is a picture to see coincidences in, not a figure.
+Descriptive: nothing here enters a verdict. A second's p99 (`seconds`) is drawn from 100 probes on
+(one sample beyond it), where a reported p99 needs 1,000; it is a picture to see coincidences in.
 Time zero is the first visit's start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from podbench.analysis import loss, quantiles
 from podbench.analysis.bundle import LossEpisode, TimePoint, Visit
 from podbench.analysis.inputs import VisitSpan
-from podbench.analysis.series import WARM
-from podbench.analysis.streams import FloatArray, Streams
-
-MACHINE = "machine"
-"""The host series of a lab, where all nodes share one machine."""
-_DRAWN_FROM = 100
-_MAX_EPISODES = 2_000
-"""More cannot be read on a page; the longest are kept. Counts in the summary are complete."""
-
-IntArray = npt.NDArray[np.int64]
+from podbench.analysis.pieces import Gap
+from podbench.analysis.seconds import MACHINE, Tails, p99
+from podbench.analysis.streams import FloatArray
 
 
-def zero_mono_ns(spans: Sequence[VisitSpan], streams: Streams, host: pd.DataFrame | None) -> int:
+def zero_mono_ns(
+    spans: Sequence[VisitSpan], first_probe: Callable[[], int | None], host: pd.DataFrame | None
+) -> int:
     """The run's time zero: first visit, else first probe, else first host tick, else 0."""
     if spans:
         return min(span.start_mono_ns for span in spans)
-    if len(streams.mono_ns):
-        return int(streams.mono_ns.min())
+    probe = first_probe()
+    if probe is not None:
+        return probe
     if host is not None and not host.empty:
         return int(host["mono_ns"].min())
     return 0
@@ -59,37 +53,13 @@ def orders(spans: Sequence[VisitSpan]) -> dict[tuple[int, str], int]:
     return found
 
 
-def _per_second_p99(second: IntArray, values: FloatArray) -> dict[int, float]:
-    keep = np.isfinite(values)
-    second, values = second[keep], values[keep]
-    if len(second) == 0:
-        return {}
-    order = np.lexsort((values, second))
-    second, values = second[order], values[order]
-    names, first = np.unique(second, return_index=True)
-    ends = np.append(first[1:], len(second))
-    return {
-        int(name): quantiles.harrell_davis(values[start:end], 0.99)
-        for name, start, end in zip(names, first, ends, strict=True)
-        if end - start >= _DRAWN_FROM
-    }
-
-
-def _probes(streams: Streams, zero_ns: int) -> dict[str, dict[int, tuple[float | None, ...]]]:
+def _probes(tails: Tails) -> dict[str, dict[int, tuple[float | None, ...]]]:
     """By initiating node (and `machine` for all): second -> (kernel p99, app p99)."""
-    if not streams.keys:
-        return {}
-    owner = streams.stream_of_row
-    warm = np.array([key.phase == WARM for key in streams.keys], dtype=np.bool_)[owner]
-    nodes = sorted({key.src for key in streams.keys})
-    of_stream = np.array([nodes.index(key.src) for key in streams.keys])[owner]
-    second = (streams.mono_ns - zero_ns) // 1_000_000_000
+    kernel, app = (p99(tails.get(name, {})) for name in ("kernel", "app"))
     found: dict[str, dict[int, tuple[float | None, ...]]] = {}
-    for number, node in [(None, MACHINE), *enumerate(nodes)]:
-        rows = warm if number is None else warm & (of_stream == number)
-        kernel = _per_second_p99(second[rows], streams.kernel_ns[rows])
-        app = _per_second_p99(second[rows], streams.app_ns[rows])
-        found[node] = {s: (kernel.get(s), app.get(s)) for s in kernel.keys() | app.keys()}
+    for node in sorted(kernel.keys() | app.keys()):
+        held = kernel.get(node, {}), app.get(node, {})
+        found[node] = {s: (held[0].get(s), held[1].get(s)) for s in held[0].keys() | held[1].keys()}
     return found
 
 
@@ -131,9 +101,9 @@ def _or_none(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def points(streams: Streams, host: pd.DataFrame | None, zero_ns: int) -> tuple[TimePoint, ...]:
+def points(tails: Tails, host: pd.DataFrame | None, zero_ns: int) -> tuple[TimePoint, ...]:
     """One point per node and second in which host or probes said something."""
-    ticks, probes = _host(host, zero_ns), _probes(streams, zero_ns)
+    ticks, probes = _host(host, zero_ns), _probes(tails)
     nodes = sorted(ticks) or sorted(set(probes) - {MACHINE})
     found = []
     for node in nodes:
@@ -155,19 +125,17 @@ def points(streams: Streams, host: pd.DataFrame | None, zero_ns: int) -> tuple[T
     return tuple(found)
 
 
-def loss_episodes(streams: Streams, zero_ns: int) -> tuple[LossEpisode, ...]:
-    """Episodes in time order; of more than 2,000 the longest."""
-    found = loss.episodes(streams)
-    kept = sorted(found, key=lambda episode: -episode.length)[:_MAX_EPISODES]
+def loss_episodes(gaps: Sequence[Gap], zero_ns: int) -> tuple[LossEpisode, ...]:
+    """Episodes in time order; of those that start together the longer first."""
     return tuple(
         LossEpisode(
-            arm=streams.keys[one.stream].arm,
-            src=streams.keys[one.stream].src,
-            dst=streams.keys[one.stream].dst,
-            block=streams.keys[one.stream].block,
-            time_s=float(streams.mono_ns[one.start] - zero_ns) / 1e9,
-            length=one.length,
-            direction=one.direction,
+            arm=gap.key.arm,
+            src=gap.key.src,
+            dst=gap.key.dst,
+            block=gap.key.block,
+            time_s=float(gap.mono_ns - zero_ns) / 1e9,
+            length=gap.length,
+            direction=gap.direction,
         )
-        for one in sorted(kept, key=lambda episode: int(streams.mono_ns[episode.start]))
+        for gap in sorted(gaps, key=lambda gap: (gap.mono_ns, -gap.length))
     )

@@ -38,8 +38,7 @@ class Watch:
             sent = probes.mono_ns[probes.starts[i] : probes.starts[i + 1]]
             if len(sent) > 1:
                 self._gaps_ns.setdefault(key.phase, []).append(float(np.median(np.diff(sent))))
-        counted = pd.Series(probes.stamp_source, dtype=object).value_counts()
-        self._stamps.update({str(source): int(n) for source, n in counted.items()})
+        self._stamps.update(probes.stamps)
 
     def throughput(self, table: pd.DataFrame | None) -> None:
         """Takes one visit's transfers in."""

@@ -20,6 +20,9 @@ from podbench.analysis.streams import FloatArray, IntArray
 RTP_GAIN = 1.0 / 16.0
 """RFC 3550 section 6.4.1: the gain that "gives a good noise reduction ratio"."""
 
+_FADED = RTP_GAIN * (1.0 - RTP_GAIN) ** np.arange(12_000)
+"""What is left of a step after so many packets; the last is zero in double precision."""
+
 
 def pdv_ns(delay_ns: FloatArray, starts: IntArray) -> FloatArray:
     """D(i) - D(min) of each row's stream; NaN where the delay is.
@@ -62,13 +65,15 @@ def rfc3550_jitter_ns(
     streams = len(starts) - 1
     here = np.flatnonzero(np.isfinite(delay_ns))
     stream = np.repeat(np.arange(streams), np.diff(starts))[here]
-    order = np.lexsort((arrival_ns[here], stream))
-    stream, delay = stream[order], delay_ns[here][order]
+    arrival, delay = arrival_ns[here], delay_ns[here]
+    if bool(((arrival[1:] < arrival[:-1]) & (stream[1:] == stream[:-1])).any()):
+        order = np.lexsort((arrival, stream))
+        stream, delay = stream[order], delay[order]
     step = np.abs(np.diff(delay))
     same = stream[1:] == stream[:-1]
     step, owner = step[same], stream[1:][same]
     counts = np.bincount(owner, minlength=streams)
     later = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(owner))
-    weight = RTP_GAIN * (1.0 - RTP_GAIN) ** later
+    weight = _FADED[np.minimum(later, len(_FADED) - 1)]
     state = np.bincount(owner, weights=weight * step, minlength=streams)
     return np.where(counts > 0, state, np.nan)

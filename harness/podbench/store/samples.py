@@ -1,7 +1,7 @@
 """Samples as Parquet: written a round at a time, read as one table per probe."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from podbench.model.errors import StoreError
 from podbench.store import rundir, schemas
 from podbench.wire.columns import Column, Table
 
@@ -70,16 +71,56 @@ def read(root: Path, probe: str) -> tuple[pd.DataFrame, list[tuple[Path, str]]]:
     damaged: list[tuple[Path, str]] = []
     for path in sorted(root.rglob("*.parquet")):
         try:
-            table = pq.read_table(path)
-            missing = set(schema.names) - set(table.column_names)
-            if missing:
-                damaged.append((path, f"lacks the columns {', '.join(sorted(missing))}"))
-                continue
-            whole.append(table.select(schema.names).cast(schema))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            damaged.append((path, f"cannot be read as Parquet: {str(error).splitlines()[0]}"))
+            whole.append(read_columns(path, probe, schema.names).cast(schema))
+        except StoreError as error:
+            damaged.append((path, str(error)))
     table = pa.concat_tables(whole) if whole else schema.empty_table()
     return table.to_pandas(types_mapper=_NULLABLE.get), damaged
+
+
+def read_columns(path: Path, probe: str, columns: Sequence[str]) -> pa.Table:
+    """Reads some columns of one file; text comes as codes into a dictionary.
+
+    Raises:
+        StoreError: The file is damaged or of another format; the sentence does not name it.
+    """
+    schema = schemas.BY_PROBE[probe]
+    text = [name for name in columns if schema.field(name).type == pa.string()]
+    try:
+        stated = pq.read_metadata(path)
+        _check(stated.schema.to_arrow_schema(), schema)
+        with pq.ParquetFile(path, metadata=stated, read_dictionary=text) as file:
+            table = file.read(columns=list(columns), use_threads=False)
+            kinds = [(n, _coded(n, schema, text)) for n in columns]
+            return table.select(columns).cast(pa.schema(kinds))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"cannot be read as Parquet: {reason}") from error
+
+
+def _coded(name: str, schema: pa.Schema, text: Sequence[str]) -> pa.DataType:
+    return pa.dictionary(pa.int32(), pa.string()) if name in text else schema.field(name).type
+
+
+def _check(found: pa.Schema, wanted: pa.Schema) -> None:
+    """Whether a file is of this format and has every column, even those nobody asks for."""
+    stated = (found.metadata or {}).get(b"podbench_format", b"%d" % schemas.DATA_FORMAT)
+    if stated != b"%d" % schemas.DATA_FORMAT:
+        raise StoreError(
+            f"is of format {stated.decode(errors='replace')}, and this version reads format "
+            f"{schemas.DATA_FORMAT}"
+        )
+    missing = set(wanted.names) - set(found.names)
+    if missing:
+        raise StoreError(f"lacks the columns {', '.join(sorted(missing))}")
+
+
+def rows_of(path: Path) -> int:
+    """How many rows a file states; 0 where it cannot be read."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return 0
 
 
 _NULLABLE = {

@@ -1,0 +1,41 @@
+"""The latency files of a run as a source of pieces: a round's file each, an arm's folders together.
+
+Only the columns asked for are read, one file at a time, so a run larger than memory can be
+analysed. What analysis makes of it: `podbench.analysis.probes`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from podbench.analysis.source import Piece
+from podbench.store import samples
+from podbench.store.rundir import RunDir
+
+
+class LatencyFiles:
+    """`podbench.analysis.source.Source` over `samples/latency`."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._path = run.path
+
+    def pieces(self) -> Sequence[Piece]:
+        """All files, damaged ones too; the folder of an arm is its unit."""
+        found = sorted((self._path / "samples" / "latency").rglob("*.parquet"))
+        return [
+            Piece(
+                unit=path.parent.name,
+                name=str(path.relative_to(self._path)),
+                rows=samples.rows_of(path),
+            )
+            for path in found
+        ]
+
+    def read(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
+        """These columns of one file.
+
+        Raises:
+            StoreError: It is damaged or of another format.
+        """
+        return samples.read_columns(Path(self._path / piece.name), "latency", columns)
