@@ -124,10 +124,10 @@ def _differing(page: SideBySide) -> tables.Table:
     for fact in page.facts:
         if fact.same:
             continue
-        for i, (value, who) in enumerate(_by_value(page, fact)):
+        for value, who in _by_value(page, fact):
             rows.append(
                 tables.row(
-                    tables.Cell(fact.name if i == 0 else ""),
+                    tables.Cell(fact.name),
                     tables.Cell(
                         value or "not known", css="wrap" if value is not None else "wrap null"
                     ),

@@ -169,12 +169,12 @@ def groups(page: SideBySide) -> tables.Table:
         words = metrics.metric_words(line.metric)
         heading = f"{words.short}, {names.arm_label(line.row)}"
         against = {c.other_run: c for c in line.contrasts if c.base_run == 0}
-        for i, standing in enumerate(line.standings):
+        for standing in line.standings:
             if standing.value is None and standing.run not in against:
                 continue
             rows.append(
                 tables.row(
-                    tables.Cell(line.group if i == 0 else "", css="wrap"),
+                    tables.Cell(line.group, css="wrap"),
                     tables.Cell(page.cards[standing.run].label, css="wrap"),
                     tables.quantity_cell(standing.value, line.unit),
                     *_change(against.get(standing.run), first=standing.run == 0),

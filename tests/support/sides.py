@@ -1,0 +1,77 @@
+"""Runs to compare made by hand: chosen block statistics, without samples and without analysis."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from support import results
+
+from podbench.analysis import compare
+from podbench.analysis.compare import Campaign
+from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
+from podbench.analysis.compare_match import match_pairs
+from podbench.analysis.group_points import ALL, BlockLoss, BlockStat, GroupPoints
+from podbench.analysis.type_p import Seen
+
+Levels = Mapping[tuple[str, str], float]
+"""(arm, metric) -> the level its blocks lie round."""
+
+
+def blocks(level: float, n: int, spread: float = 0.02, seed: int = 0) -> list[BlockStat]:
+    """Block statistics round a level, as a pair of each and as the union."""
+    noise = np.random.default_rng(seed).normal(0.0, spread, n)
+    return [
+        BlockStat(
+            block=i + 1,
+            mean_log=math.log(level) + float(noise[i]),
+            union_log=math.log(level * 2) + float(noise[i]),
+            pairs=2,
+            n=2000,
+        )
+        for i in range(n)
+    ]
+
+
+def campaign(
+    label: str,
+    levels: Levels,
+    *,
+    n: int = 8,
+    spread: float = 0.02,
+    losses: Mapping[str, Sequence[int]] | None = None,
+    groups: Sequence[str] = (ALL,),
+    seen: Seen | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> Campaign:
+    """One run; `changes` replace fields of its summary."""
+    arms = dict.fromkeys(arm for arm, _ in levels)
+    made = results.summary(*(results.pair(arm=arm) for arm in arms), **(changes or {}))
+    made = msgspec.structs.replace(made, run_id=label, name=label)
+    stats = {
+        (arm, metric, group): blocks(level, n, spread, seed=hash_of(label, arm, metric))
+        for (arm, metric), level in levels.items()
+        for group in groups
+    }
+    lost = {
+        (arm, ALL): [
+            BlockLoss(block=i + 1, sent=1000, lost=count, after=count, again=0)
+            for i, count in enumerate(counts)
+        ]
+        for arm, counts in (losses or {}).items()
+    }
+    return Campaign(
+        card=Card(label=label, path=f"runs/{label}", summary=made, blocks=n),
+        points=GroupPoints(stats=stats, losses=lost, seen=seen or Seen()),
+    )
+
+
+def hash_of(*words: str) -> int:
+    """The same number for the same words in every process."""
+    return sum(ord(char) * (i + 1) for i, char in enumerate("/".join(words)))
+
+
+def side_by_side(*runs: Campaign, left_out: Sequence[LeftOut] = ()) -> SideBySide:
+    """These runs compared."""
+    matching = match_pairs([run.card.summary for run in runs])
+    return compare.compare("Side by side", runs, matching, left_out)

@@ -1,0 +1,221 @@
+"""The compare page: says first what is comparable, escapes everything, fits a browser and paper."""
+
+import html
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from support import chromium, sides
+
+from podbench.analysis.compare import Campaign
+from podbench.analysis.compare_bundle import LeftOut, SideBySide
+from podbench_report import compare
+
+EVIL = '<script>alert(1)</script><img src=x onerror="x">'
+FIGURES = {
+    ("vxlan/pod", "rtt_app_ns.p50"): 60_000.0,
+    ("vxlan/pod", "rtt_kernel_ns.p50"): 20_000.0,
+    ("vxlan/pod", "goodput_bps.tcp.p50"): 5e9,
+    ("bgp/pod", "rtt_app_ns.p50"): 50_000.0,
+    ("vxlan/host", "rtt_app_ns.p50"): 45_000.0,
+}
+LONG = "a rather long name of a run in gke-prod-europe-west4-default-pool-7c0d4f6e"
+
+
+def some(
+    count: int, *, n: int = 8, name: str = "run", changes: Mapping[str, object] | None = None
+) -> list[Campaign]:
+    """Runs, each a little slower than the one before."""
+    return [
+        sides.campaign(
+            f"{name} {i}",
+            {key: level * (1 + 0.1 * i) for key, level in FIGURES.items()},
+            n=n,
+            losses={"vxlan/pod": [i] * n, "bgp/pod": [0] * n},
+            changes=changes,
+        )
+        for i in range(count)
+    ]
+
+
+FOREIGN: dict[str, object] = {
+    "labels": {EVIL: EVIL},
+    "versions": {"iperf3": EVIL},
+    "spec": {"x": EVIL},
+}
+
+
+def bare() -> list[Campaign]:
+    """Two runs in which nothing was measured."""
+    return [sides.campaign(name, {}) for name in "ab"]
+
+
+PAGES: dict[str, SideBySide] = {
+    "two": sides.side_by_side(*some(2)),
+    "twelve": sides.side_by_side(*some(12, name=LONG)),
+    "few blocks": sides.side_by_side(*some(2, n=2)),
+    "nothing": sides.side_by_side(*bare()),
+    "refused": sides.side_by_side(
+        *some(1), *some(1, name="cluster", changes={"target": "kubernetes"})
+    ),
+    "evil": sides.side_by_side(
+        *some(2, name=EVIL, changes=FOREIGN),
+        left_out=[LeftOut(path=EVIL, reason=EVIL)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_renders(name: str) -> None:
+    """Every kind of comparison gives one self-contained page with sections in order."""
+    text = compare.render(PAGES[name])
+    order = re.findall(r'<section id="(\w+)"', text)
+    assert order == ["comparable", "found", "untold", "figures", "pairs", "method", "appendix"]
+    assert len(re.findall(r"<h1>", text)) == 1
+    assert not [i for i, n in Counter(re.findall(r' id="([^"]+)"', text)).items() if n > 1]
+    assert "default-src 'none'" in html.unescape(text)
+    assert not re.search(r'(?:src|href)="(?!#|data:,)', text)
+    shown = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert "nan" not in shown
+
+
+def test_everything_foreign_is_escaped() -> None:
+    """Names, labels, versions, settings and paths cannot become markup."""
+    text = compare.render(PAGES["evil"])
+    assert "alert(1)" in text
+    assert "<script>alert" not in text
+    assert "<img" not in text
+
+
+def test_it_says_first_what_may_be_compared() -> None:
+    """A refusal stands before any figure, with its reason; its contrasts have no figures."""
+    text = compare.render(PAGES["refused"])
+    assert "reason to refuse" in text
+    assert text.index("a lab is network namespaces on one machine") < text.index('id="figures"')
+    assert "not compared" in text
+    assert "Nothing is refused" in compare.render(PAGES["two"])
+
+
+def test_few_blocks_are_called_descriptive() -> None:
+    """The plain words stand on the page, and no verdict is claimed."""
+    text = compare.render(PAGES["few blocks"])
+    assert "descriptive: one campaign each" in text
+    assert "No ranking: no figure has an interval between runs" in text
+    assert '<b class="v">different</b>' not in text
+
+
+def test_the_caveat_is_on_every_page() -> None:
+    """One campaign each cannot tell place from day: said wherever runs are compared."""
+    for name in ("two", "twelve", "few blocks"):
+        assert "One campaign each: a difference between two runs may be the place" in (
+            compare.render(PAGES[name])
+        )
+
+
+def test_places_only_as_intervals_support_them() -> None:
+    """Runs ten percent apart are placed; two alike would share a place."""
+    assert "place 1: run 0; place 2: run 1" in compare.render(PAGES["two"])
+    text = compare.render(sides.side_by_side(*some(1), *some(1, name="twin")))
+    assert "No ranking: no figure" in text
+
+
+def test_shares_change_in_points() -> None:
+    """A loss from nothing to a little is said in points, not as a huge percentage."""
+    runs = [
+        sides.campaign(name, {("vxlan/pod", "rtt_app_ns.p50"): 5e4}, losses={"vxlan/pod": lost})
+        for name, lost in (("a", [0] * 8), ("b", [40, 42, 39, 41, 40, 43, 38, 40]))
+    ]
+    text = compare.render(sides.side_by_side(*runs)).replace("\u00a0", " ")
+    assert "4.04 % points higher" in text
+    assert re.search(r"fold", text)
+
+
+def test_a_page_is_known_by_its_mark(tmp_path: Path) -> None:
+    """Only a page made here may be replaced."""
+    ours, other = tmp_path / "ours.html", tmp_path / "other.html"
+    compare.write(PAGES["two"], ours)
+    other.write_text("<html>", encoding="utf-8")
+    assert compare.is_page(ours)
+    assert not compare.is_page(other)
+    assert not compare.is_page(tmp_path)
+
+
+def test_twelve_runs_stay_small() -> None:
+    """The page of twelve runs is far below three megabytes."""
+    assert len(compare.render(PAGES["twelve"])) < 1_500_000
+
+
+browser = pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.mark.browser
+@browser
+@pytest.mark.parametrize("name", ["two", "twelve", "nothing"])
+def test_the_console_stays_silent(name: str, tmp_path: Path) -> None:
+    """No error, no warning, no violation of the page's own policy."""
+    compare.write(PAGES[name], tmp_path / "c.html")
+    shown, console = chromium.dom(tmp_path / "c.html", tmp_path / "p")
+    assert console == []
+    assert "What may be compared" in shown
+
+
+@pytest.mark.browser
+@browser
+@pytest.mark.parametrize("width", [500, 800, 1280])
+def test_no_width_breaks_the_layout(width: int, tmp_path: Path) -> None:
+    """The page never scrolls sideways; wide tables scroll inside their own box."""
+    compare.write(PAGES["twelve"], tmp_path / "c.html")
+    script = "return [document.documentElement.scrollWidth, window.innerWidth];"
+    found = chromium.driven(tmp_path / "c.html", script, tmp_path, f"--window-size={width},900")
+    assert isinstance(found, list)
+    assert found[0] <= found[1]
+
+
+@pytest.mark.browser
+@browser
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext (poppler-utils)")
+@pytest.mark.parametrize("name", ["two", "twelve"])
+def test_printing_cuts_nothing(name: str, tmp_path: Path) -> None:
+    """Paper holds every section and no word beyond its edge."""
+    page, pdf = tmp_path / "c.html", tmp_path / "c.pdf"
+    compare.write(PAGES[name], page)
+    chromium.run(tmp_path / "p", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
+    done = subprocess.run(
+        ["pdftotext", "-bbox", str(pdf), "-"], capture_output=True, text=True, check=True
+    )
+    words = re.findall(
+        r'<word xMin="([-\d.]+)" yMin="[-\d.]+" xMax="([-\d.]+)" yMax="[-\d.]+">([^<]*)',
+        done.stdout,
+    )
+    wide = float(re.findall(r'<page width="([\d.]+)"', done.stdout)[0])
+    assert [w for x0, x1, w in words if float(x0) < 0 or float(x1) > wide] == []
+    printed = " ".join(w for _, _, w in words)
+    for piece in ("What may be compared", "Side by side", "every setting and version", "run_id"):
+        assert piece in printed
+
+
+AXE = """
+return axe.run().then(function (r) { return r.violations.map(function (v) {
+  return v.id + ': ' + v.nodes[0].html.slice(0, 120); }); });
+"""
+
+
+@pytest.mark.browser
+@browser
+@pytest.mark.skipif("AXE_CORE" not in os.environ, reason="AXE_CORE does not name an axe.min.js")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["two", "refused", "nothing"])
+def test_axe_finds_no_violation(name: str, tmp_path: Path, *, dark: bool) -> None:
+    """The accessibility checker of the field, in light and dark."""
+    path = tmp_path / "c.html"
+    compare.write(PAGES[name], path)
+    axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("</body>", f"<script>{axe}</script></body>"), encoding="utf-8")
+    option = ("--blink-settings=preferredColorScheme=0",) if dark else ()
+    assert chromium.driven(path, AXE, tmp_path, *option) == []
