@@ -19,8 +19,8 @@ from podbench.model.errors import ProbeError
 BATCH = 64
 """Stamps per call."""
 
-_CONTROL_BYTES = 192
-"""Stamp (64) and extended error with its address (48, IPv6: 64), with room to spare."""
+_CONTROL_BYTES = 128
+"""Stamp (64 octets) and extended error with its address (48, IPv6: 64)."""
 _MSG_ERRQUEUE, _MSG_DONTWAIT = 0x2000, 0x40
 _ORIGIN_TIMESTAMPING = 4
 
@@ -32,9 +32,10 @@ _MMSGHDR = np.dtype(
         "itemsize": 64,
     }
 )
-# cmsg (len, level, type), s64 sec, s64 nsec, 32 octets of hardware stamps; cmsg (len, level, type),
-# errno, origin, type, code, pad, info, data. The stamp comes first (net/ipv4/ip_sockglue.c).
-_STAMP_AND_ERROR = struct.Struct("=8xiiqq32x8xiiIBBxxII")
+# cmsg header of 16 octets, s64 sec, s64 nsec, 32 octets of hardware stamps; cmsg header, u32 errno,
+# u8 origin, u8 type, u8 code, u8 pad, u32 info, u32 data. The stamp comes first
+# (net/ipv4/ip_sockglue.c, ip_recv_error).
+_STAMP_AND_ERROR = struct.Struct("=16xqq52xB7xI32x")
 
 
 class ErrorQueue:
@@ -42,6 +43,7 @@ class ErrorQueue:
 
     def __init__(self) -> None:
         self._control = bytearray(BATCH * _CONTROL_BYTES)
+        self._view = memoryview(self._control)
         base = ctypes.addressof((ctypes.c_char * len(self._control)).from_buffer(self._control))
         self._headers = np.zeros(BATCH, dtype=_MMSGHDR)
         self._headers["control"] = base + np.arange(BATCH) * _CONTROL_BYTES
@@ -69,12 +71,11 @@ class ErrorQueue:
             if code in {errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED, errno.EHOSTUNREACH}:
                 return []
             raise ProbeError(f"error queue: {os.strerror(code)}")
-        stamps = []
-        for offset in range(0, got * _CONTROL_BYTES, _CONTROL_BYTES):
-            _, kind, seconds, rest, _, _, _, origin, _, _, key = _STAMP_AND_ERROR.unpack_from(
-                self._control, offset
-            )
-            if origin == _ORIGIN_TIMESTAMPING and kind == 65:
-                stamps.append((key, seconds * 1_000_000_000 + rest))
         self._lengths[:got] = _CONTROL_BYTES
-        return stamps
+        return [
+            (key, seconds * 1_000_000_000 + rest)
+            for seconds, rest, origin, key in _STAMP_AND_ERROR.iter_unpack(
+                self._view[: got * _CONTROL_BYTES]
+            )
+            if origin == _ORIGIN_TIMESTAMPING
+        ]

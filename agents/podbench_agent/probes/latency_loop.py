@@ -16,7 +16,7 @@ from podbench.wire import ntp
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
-from podbench_agent.errqueue import ErrorQueue
+from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes import latency_schedule
 from podbench_agent.probes.alarm import Alarm
 from podbench_agent.probes.clockwatch import ClockWatch
@@ -155,7 +155,6 @@ class _Measurement:
             return
         note.sent_mono[row] = mono_ns
         note.sent_wall[row] = wall_ns
-        note.outstanding += 1
         flow.sent_seq += 1
         flow.unstamped += 1
         self.sent += 1
@@ -194,31 +193,32 @@ class _Measurement:
 
     def _collect(self, note: Notes, flow: Flow) -> None:
         """Empties a flow's error queue into the notes."""
-        while flow.unstamped and (stamps := self._queue.collect(flow.tx.fileno())):
+        more = flow.unstamped > 0
+        while more:
+            stamps = self._queue.collect(flow.tx.fileno())
             for key, stamp_ns in stamps:
                 note.t1[note.row(flow, flow.key_base + key)] = stamp_ns
             flow.unstamped -= len(stamps)
+            more = len(stamps) == BATCH
 
-    def _outstanding(self) -> int:
-        return sum(note.outstanding for note in self._notes)
-
-    def _wait_for_replies(self, until_ns: int) -> None:
+    def _wait_for_replies(self, until_ns: int, *, flush: bool) -> None:
         self._alarm.set(until_ns)
-        while self._outstanding() and time.monotonic_ns() < until_ns:
+        while time.monotonic_ns() < until_ns and any(
+            note.outstanding(note.n if flush else 0) for note in self._notes
+        ):
             self._take_ready(-1)
 
     def drain(self) -> None:
         """Waits for the last reply, at most until the longest timeout after the last probe."""
         timeout_ns = max(round(note.session.timeout_s * 1e9) for note in self._notes)
-        self._wait_for_replies(time.monotonic_ns() + timeout_ns)
+        self._wait_for_replies(time.monotonic_ns() + timeout_ns, flush=False)
 
     def flush(self) -> None:
         """Sends one more probe on every flow: its reply tells the egress stamp of the last one."""
         for note in self._notes:
-            note.outstanding = 0
             for flow in note.flows:
                 self._send(note, flow, note.n + flow.index)
-        self._wait_for_replies(time.monotonic_ns() + FLUSH_WAIT_NS)
+        self._wait_for_replies(time.monotonic_ns() + FLUSH_WAIT_NS, flush=True)
         for note in self._notes:
             for flow in note.flows:
                 self._collect(note, flow)

@@ -4,8 +4,6 @@ One `Notes` per session. The loop (latency_loop.py) writes through memoryviews: 
 way takes 40 ns and no memory.
 """
 
-import struct
-
 import numpy as np
 
 from podbench.wire import replies, stamp, stamp_tlv
@@ -15,7 +13,6 @@ from podbench.wire.replies import Ints
 from podbench_agent.probes import latency_schedule
 from podbench_agent.probes.latency_flows import Flow
 
-_SENDER_SEQUENCE = struct.Struct("!I")
 _OPEN_SEQUENCE_AT, _AUTH_SEQUENCE_AT = 24, 48
 
 
@@ -41,8 +38,8 @@ class Notes:
         self.due_ns = np.concatenate([due_ns, np.full(self.ports, due_ns[-1])])
         self._columns = np.zeros((3, rows), dtype=np.int64)
         self.sent_mono, self.sent_wall, self.t1 = (c.data for c in self._columns)
-        self._answered = bytearray(rows)
-        self.outstanding = 0
+        self._answered = np.zeros(rows, dtype=bool)
+        self._settled = 0
         self._tail_bytes = session.udp_payload_bytes - (
             stamp.BASE_BYTES if key is None else stamp.AUTH_BYTES
         )
@@ -111,12 +108,20 @@ class Notes:
         self._t4[i] = t4_ns
         self._received[i] = received_mono_ns
         self.arrived = i + 1
-        at = i * self._width + self._sequence_at
-        sequence = _SENDER_SEQUENCE.unpack_from(self._slots, at)[0]
-        row = self.row(flow, sequence)
-        if sequence < flow.sent_seq and not self._answered[row]:
-            self._answered[row] = 1
-            self.outstanding -= 1
+
+    def outstanding(self, first_row: int = 0) -> int:
+        """Probes sent, from this row on, that no reply has come for yet."""
+        new = slice(self._settled, self.arrived)
+        self._settled = self.arrived
+        at = self._sequence_at
+        octets = np.ascontiguousarray(self._octets[new, at : at + 4])
+        sequence = octets.view(">u4")[:, 0].astype(np.int64)
+        flow = self._numbers[0, new]
+        row = sequence * self.ports + flow
+        row = np.where(row < self.n, row, self.n + flow)
+        self._answered[row] = True
+        left = self._columns[0, first_row:] != 0
+        return int((left & ~self._answered[first_row:]).sum())
 
     def table(self, clock_step: replies.Bools, stamp_code: int, rx_drops: list[int]) -> Table:
         """The sender table (wire/replies.py)."""

@@ -4,13 +4,11 @@ A session is a 4-tuple plus SSID (RFC 8972 section 3). reflector_loop.py feeds t
 hands the log over. No sockets here.
 """
 
-from array import array
+import struct
 from collections import deque
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from podbench.wire.columns import Table
 
@@ -21,6 +19,13 @@ IDLE_NS = 60_000_000_000
 """A session unheard of for so long makes room when the table is full."""
 
 
+LOG_ROW = struct.Struct("=qqqh6x")
+"""One logged request: sequence number, T2 and T3 in ns (0: missing), TTL (-1: missing)."""
+LOG_T3 = struct.Struct("=q")
+LOG_T3_AT = 16
+_LOG_DTYPE = np.dtype([("seq", "i8"), ("t2", "i8"), ("t3", "i8"), ("ttl", "i2"), ("", "V6")])
+
+
 class Session:
     """State of one session.
 
@@ -28,13 +33,10 @@ class Session:
         answered: Requests answered: the next reply's sequence number (RFC 8762, stateful).
         waiting: An egress stamp of this session was not collected yet.
         follow_ups: (reflector sequence, kernel egress stamp) not told yet, oldest first.
-        seqs, t2s, t3s, ttls: The log, one entry per reply; kept in a run only.
+        log: One LOG_ROW per reply, in order; kept in a run only.
     """
 
-    __slots__ = (
-        "answered", "follow_ups", "last_ns", "logged", "peer", "seqs", "ssid", "t2s", "t3s",
-        "ttls", "waiting",
-    )  # fmt: skip
+    __slots__ = ("answered", "follow_ups", "last_ns", "log", "logged", "peer", "ssid", "waiting")
 
     def __init__(self, peer: tuple[str, int], ssid: int, *, logged: bool) -> None:
         self.peer = peer
@@ -44,21 +46,14 @@ class Session:
         self.waiting = False
         self.last_ns = 0
         self.follow_ups: deque[tuple[int, int]] = deque(maxlen=FOLLOW_UPS_KEPT)
-        self.seqs, self.t2s, self.t3s, self.ttls = array("q"), array("q"), array("q"), array("h")
-
-    def log(self, seq: int, t2_ns: int, ttl: int | None) -> None:
-        """Notes one request; its egress stamp comes later (`stamped`)."""
-        self.seqs.append(seq)
-        self.t2s.append(t2_ns)
-        self.t3s.append(0)
-        self.ttls.append(-1 if ttl is None else ttl)
+        self.log = bytearray()
 
     def stamped(self, number: int, t3_ns: int) -> None:
         """Books the kernel egress stamp of reply `number`."""
         self.waiting = number != self.answered - 1
         self.follow_ups.append((number, t3_ns))
         if self.logged:
-            self.t3s[number] = t3_ns
+            LOG_T3.pack_into(self.log, number * LOG_ROW.size + LOG_T3_AT, t3_ns)
 
 
 class Counters(msgspec.Struct):
@@ -80,24 +75,19 @@ class Counters(msgspec.Struct):
 
 def log_table(sessions: list[Session], stamp_code: int, *, clock_step: bool) -> Table:
     """The reflections table (wire/fates.py) of these sessions."""
-    sizes = [len(s.seqs) for s in sessions]
-
-    def joined(parts: list[Sequence[int]], dtype: type) -> npt.NDArray[np.int64]:
-        return np.concatenate([np.zeros(0, dtype), *(np.array(p, dtype=dtype) for p in parts)])
-
-    t2 = joined([s.t2s for s in sessions], np.int64)
-    t3 = joined([s.t3s for s in sessions], np.int64)
-    ttl = joined([s.ttls for s in sessions], np.int16)
-    rows = sum(sizes)
-    number = [np.zeros(0, np.int64), *(np.arange(size) for size in sizes)]
+    parts = [np.frombuffer(bytes(s.log), dtype=_LOG_DTYPE) for s in sessions]
+    sizes = [len(part) for part in parts]
+    rows = np.concatenate([np.zeros(0, _LOG_DTYPE), *parts])
+    numbers = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)])
+    t2, t3, ttl = (np.ascontiguousarray(rows[name]) for name in ("t2", "t3", "ttl"))
     return {
         "session_id": np.repeat(np.array([s.ssid for s in sessions], dtype=np.int32), sizes),
         "src_port": np.repeat(np.array([s.peer[1] for s in sessions], dtype=np.int32), sizes),
-        "seq": joined([s.seqs for s in sessions], np.int64),
-        "reflector_seq": np.concatenate(number),
+        "seq": np.ascontiguousarray(rows["seq"]),
+        "reflector_seq": numbers,
         "t2_ns": np.ma.MaskedArray(t2, mask=t2 == 0),
         "t3_ns": np.ma.MaskedArray(t3, mask=t3 == 0),
         "ttl": np.ma.MaskedArray(ttl, mask=ttl < 0),
-        "stamp_code": np.full(rows, stamp_code, dtype=np.uint8),
-        "clock_step": np.full(rows, clock_step, dtype=bool),
+        "stamp_code": np.full(len(rows), stamp_code, dtype=np.uint8),
+        "clock_step": np.full(len(rows), clock_step, dtype=bool),
     }

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import random
 import socket
+import struct
 import sys
 import time
 
@@ -19,6 +20,7 @@ from podbench.model.errors import ProtocolError
 from podbench.wire import stamp, stamp_tlv
 from podbench_agent.probes.reflector_loop import Reflector, Rules
 from podbench_agent.probes.reflector_sessions import MAX_SESSIONS
+from podbench_agent.timestamping import IP_TTL, SO_TIMESTAMPING
 
 KEY = b"a key of sixteen"
 POOL = 4096
@@ -87,6 +89,7 @@ def fuzz(inputs: int, seed: int) -> dict[str, int]:
             reflector = Reflector(wire, rules, 0)  # type: ignore[arg-type]  # stands in for a socket
             reflector.admitted.update(range(0, 65_536, 2))
             reflectors.append((wire, reflector))
+    ancillary = [(1, SO_TIMESTAMPING, b""), (0, IP_TTL, b"\x40\0\0\0")]
     for start in range(0, inputs, POOL):
         batch = [_mutated(rng, seeds) for _ in range(min(POOL, inputs - start))]
         peers = [(f"10.0.{i % 3}.1", rng.randrange(1, 65_536)) for i in range(16)]
@@ -94,7 +97,8 @@ def fuzz(inputs: int, seed: int) -> dict[str, int]:
             wire, reflector = reflectors[i & 3]
             wire.reply_bytes = 0
             reflector._buffer[: len(data)] = data
-            reflector.handle(len(data), 1_790_000_000_000_000_000 + start + i, 64, peers[i & 15])
+            ancillary[0] = (1, SO_TIMESTAMPING, struct.pack("=qq32x", 1_790_000_000 + start, i))
+            reflector.take(len(data), ancillary, peers[i & 15])
             assert wire.reply_bytes in {0, len(data)}, data.hex()
             if i % 100 == 0:
                 for decode in (stamp.decode_sender, stamp.decode_reflector):

@@ -21,8 +21,12 @@ def test_a_closed_socket_is_an_error() -> None:
 
 
 def test_control_layout_is_that_of_the_kernel() -> None:
-    """The struct spans the stamp's and the extended error's control messages: 64 + 32 octets."""
-    assert errqueue._STAMP_AND_ERROR.size == 96
+    """Stamp at 16, origin at 84, counter at 92 of two control messages, as in C on 64 bits."""
+    octets = bytearray(errqueue._CONTROL_BYTES)
+    octets[16:32] = (3).to_bytes(8, "little") + (5).to_bytes(8, "little")
+    octets[84], octets[92] = 4, 77
+
+    assert errqueue._STAMP_AND_ERROR.unpack(octets) == (3, 5, 4, 77)
 
 
 @pytest.mark.parametrize(
