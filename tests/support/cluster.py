@@ -87,3 +87,11 @@ def at(server: ApiServer, kind: str, name: str, namespace: str = "") -> Object |
 
     group, plural = plural_of(kind)
     return server.store.get(Place(group, plural, namespace, name))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns once the condition holds; the scene's own limit bounds the wait."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.01)

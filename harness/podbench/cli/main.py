@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from podbench.cli import agent, compare, doctor, export, gate, lab, report, resume, run
+from podbench.cli import (
+    agent,
+    clean,
+    compare,
+    doctor,
+    export,
+    gate,
+    lab,
+    report,
+    restore,
+    resume,
+    run,
+)
 from podbench.model.errors import PodbenchError
 
 app = typer.Typer(
@@ -26,6 +38,8 @@ app.command("resume")(resume.resume)
 app.command("compare")(compare.compare)
 app.command("gate")(gate.gate)
 app.command("export")(export.export)
+app.command("restore")(restore.restore)
+app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.add_typer(lab.app, name="lab", help="Look around in the embedded lab.")
 app.add_typer(agent.app, name="agent", help="The instrument on its own.")

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -89,9 +90,10 @@ class Api:
         if self._asked in (None, IN_CLUSTER) and _inside_a_pod():
             config.load_incluster_config(client_configuration=self._configuration)
             return IN_CLUSTER
+        files = _kubeconfigs()
         try:
             loader = await config.load_kube_config(
-                config_file=os.environ.get("KUBECONFIG") or None,
+                config_file=files,
                 context=self._asked,
                 client_configuration=self._configuration,
                 persist_config=False,
@@ -323,6 +325,21 @@ class Api:
 def _inside_a_pod() -> bool:
     kubeconfig = os.environ.get("KUBECONFIG")
     return not kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _kubeconfigs() -> str:
+    """The files kubectl would use, as KUBECONFIG lists them.
+
+    Raises:
+        ConfigError: None of them exists.
+    """
+    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if any(Path(each).expanduser().is_file() for each in files.split(":") if each):
+        return files
+    raise ConfigError(
+        f"there is no kubeconfig at {files}",
+        advice="set KUBECONFIG to the file that kubectl uses",
+    )
 
 
 def _decoded(data: bytes, path: str) -> Object:

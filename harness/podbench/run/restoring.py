@@ -1,0 +1,68 @@
+"""`bench restore` and `bench clean`: what a run left in a cluster, taken away and put back."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from podbench.model.errors import ConfigError
+from podbench.run import consent
+from podbench.store import rundir as store
+from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.target import holder
+from podbench.target.kubernetes.undo import Listing, Say, Undo
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which traces, in which cluster."""
+
+    run: Path | None = None
+    """A run directory: only that run's. Null: whichever run's are there."""
+    context: str | None = None
+
+
+class _Begun(msgspec.Struct):
+    """What of run.json is needed: it may be of another version of podbench."""
+
+    run_id: str
+    target: str
+    options: dict[str, object] = {}
+
+
+def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
+    """Undoes it; returns once the namespaces are gone. Idempotent.
+
+    Raises:
+        ConfigError: No such run, no such context, or nobody consented.
+        ClusterError: A run is measuring there, or something does not go away.
+    """
+    run_id, context = None, wanted.context
+    known: tuple[ledger.Entry, ...] = ()
+    if wanted.run is not None:
+        where = store.open_existing(wanted.run)
+        begun = where.read_json(where.run_json, _Begun)
+        if begun.target != "kubernetes":
+            raise ConfigError(
+                f"{wanted.run} was measured on the {begun.target}, which leaves nothing behind",
+                advice="only runs on a cluster have something to restore",
+            )
+        run_id, known = begun.run_id, ledger.on_disk(wanted.run)
+        told = begun.options.get("context")
+        context = context or (told if isinstance(told, str) else None)
+    return asyncio.run(_undo(context, run_id, known, say, ask))
+
+
+async def _undo(
+    context: str | None,
+    run_id: str | None,
+    known: tuple[ledger.Entry, ...],
+    say: Say,
+    ask: consent.Ask | None,
+) -> Listing:
+    async with Api(context) as api:
+        # Naming the context is enough here: nothing but podbench's own is removed.
+        place = api.context
+        consent.require(place.name, place.server, named=context is not None, yes=True, ask=ask)
+        say(f"context {place.name} at {place.server}")
+        return await Undo(api, say, own=holder(), run_id=run_id).run(known)

@@ -1,0 +1,223 @@
+"""Taking away and putting back: what is ours and nothing else, again and again."""
+
+import asyncio
+import copy
+from pathlib import Path
+
+import msgspec
+import pytest
+from support.apiserver.server import ApiServer
+from support.cluster import Object, at, play, put
+
+from podbench.model.errors import ClusterError
+from podbench.target.kubernetes import ledger, undo
+from podbench.target.kubernetes.apply import apply
+from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.ledger import Entry, Ledger
+from podbench.target.kubernetes.refs import ref
+from podbench.target.kubernetes.undo import Listing, Undo
+
+POOL: Object = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "IPPool",
+    "metadata": {"name": "podbench-bgp", "labels": ledger.labels("r")},
+    "spec": {"cidr": "198.18.192.0/18"},
+}
+THEIRS: Object = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "IPPool",
+    "metadata": {"name": "default", "labels": {"team": "net"}},
+    "spec": {"cidr": "10.244.0.0/16", "vxlanMode": "Always"},
+}
+
+
+def space(name: str, labels: dict[str, str]) -> Object:
+    """A namespace."""
+    meta = {"name": name, "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": meta,
+        "status": {"phase": "Active"},
+    }
+
+
+async def cleaned(api: Api, run_id: str | None = None) -> Listing:
+    """One `bench clean` or `bench restore RUN`."""
+    return await Undo(api, lambda _: None, own="test", run_id=run_id).run()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undo, "LOOK_S", 0.02)
+    monkeypatch.setattr(undo, "BLOCKS_S", 1.0)
+
+
+def test_a_clean_cluster_is_left_alone(tmp_path: Path) -> None:
+    """Nothing is found, nothing is written; the listing names what was looked for."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, THEIRS)
+        listing = await cleaned(api)
+        assert listing.runs == ()
+        assert listing.left == ()
+        assert {"Namespace podbench", "IPPool podbench-vxlan"} <= {str(e) for e in listing.gone}
+        assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
+
+    play(tmp_path, scene)
+
+
+def test_again_and_again_is_as_good_as_once(tmp_path: Path) -> None:
+    """Two restorations, one after the other: the second finds nothing."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", ledger.labels("r")))
+        put(server, copy.deepcopy(POOL))
+        assert (await cleaned(api)).runs == ("r",)
+        assert at(server, "IPPool", "podbench-bgp") is None
+        assert at(server, "Namespace", "podbench") is None
+        assert (await cleaned(api)).runs == ()
+
+    play(tmp_path, scene)
+
+
+def test_objects_of_our_names_that_others_made_stay(tmp_path: Path) -> None:
+    """A namespace called podbench without our labels is somebody's; it is said to be left."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", {"app.kubernetes.io/managed-by": "podbench"}))
+        put(server, {**copy.deepcopy(POOL), "metadata": {"name": "podbench-bgp"}})
+        listing = await cleaned(api)
+        assert {str(each.ref) for each in listing.left} == {
+            "Namespace podbench",
+            "IPPool podbench-bgp",
+        }
+        assert at(server, "Namespace", "podbench") is not None
+        assert at(server, "IPPool", "podbench-bgp") is not None
+
+    play(tmp_path, scene)
+
+
+def test_another_run_s_traces_are_not_this_run_s(tmp_path: Path) -> None:
+    """`bench restore RUN` names the run that is there, and touches nothing."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", ledger.labels("other")))
+        with pytest.raises(ClusterError, match="holds run other, not mine"):
+            await cleaned(api, "mine")
+        assert at(server, "Namespace", "podbench") is not None
+
+    play(tmp_path, scene)
+
+
+def test_a_pool_waits_for_its_addresses(tmp_path: Path) -> None:
+    """While a pod of ours holds an address the pool stays; it goes once the block lets go."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", ledger.labels("r")))
+        put(server, copy.deepcopy(POOL))
+        block: Object = {
+            "apiVersion": "crd.projectcalico.org/v1",
+            "kind": "IPAMBlock",
+            "metadata": {"name": "198-18-192-64-26"},
+            "spec": {
+                "cidr": "198.18.192.64/26",
+                "attributes": [{"secondary": {"namespace": "podbench", "pod": "agent-x"}}],
+            },
+        }
+        put(server, block)
+        cleaning = asyncio.create_task(cleaned(api))
+        await asyncio.sleep(0.3)
+        assert at(server, "IPPool", "podbench-bgp") is not None
+        put(server, {**block, "spec": {**block["spec"], "attributes": []}})
+        await cleaning
+        assert at(server, "IPPool", "podbench-bgp") is None
+
+    play(tmp_path, scene)
+
+
+async def _changed(server: ApiServer, api: Api, folder: Path) -> Object:
+    """A run that changed somebody's pool, as `switch` does, with its ledger; returns the change."""
+    put(server, space("podbench", ledger.labels("r")))
+    put(server, copy.deepcopy(THEIRS))
+    before = at(server, "IPPool", "default")
+    assert before is not None
+    change = {
+        "apiVersion": THEIRS["apiVersion"],
+        "kind": "IPPool",
+        "metadata": {"name": "default"},
+        "spec": {"vxlanMode": "Never", "ipipMode": "Always"},
+    }
+    written = Ledger(api, "r", folder)
+    written.plan([Entry(ref=ref(before), earlier=before, change=change)])
+    await written.publish()
+    await apply(api, change)
+    return change
+
+
+def test_what_was_changed_is_put_back_whole(tmp_path: Path) -> None:
+    """Fields set, fields added, labels: as before, from the cluster's ledger alone."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        listing = await cleaned(api)
+        assert [str(each) for each in listing.restored] == ["IPPool default"]
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == THEIRS["spec"]
+        assert found["metadata"]["labels"] == THEIRS["metadata"]["labels"]
+        assert (await cleaned(api)).restored == ()
+
+    play(tmp_path, scene)
+
+
+def test_a_change_by_somebody_else_meanwhile_is_not_written_over(tmp_path: Path) -> None:
+    """Their change stays, and is told with the field."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        live = at(server, "IPPool", "default")
+        assert live is not None
+        live["spec"]["ipipMode"] = "CrossSubnet"
+        put(server, live)
+        listing = await cleaned(api)
+        assert [(str(each.ref), ".spec.ipipMode" in each.why) for each in listing.left] == [
+            ("IPPool default", True)
+        ]
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"]["ipipMode"] == "CrossSubnet"
+
+    play(tmp_path, scene)
+
+
+def test_the_ledger_on_disk_and_in_the_cluster_are_the_same(tmp_path: Path) -> None:
+    """Either alone is enough to undo a run."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        assert ledger.on_disk(tmp_path) == await ledger.published(api)
+
+    play(tmp_path, scene)
+
+
+def test_a_line_cut_short_by_a_crash_is_passed_over(tmp_path: Path) -> None:
+    """What it would have said had not been done yet."""
+    path = tmp_path / ledger.FILE
+    entry = Entry(ref=ref(POOL), earlier=None)
+    line = ledger.Line(event="planned", wall_ns=1, run_id="r", entry=entry)
+    path.write_bytes(msgspec.json.encode(line) + b"\n" + b'{"event":"planned","wal')
+    assert ledger.on_disk(tmp_path) == (entry,)
+
+
+def test_names_with_markup_are_names(tmp_path: Path) -> None:
+    """A label full of markup and quotes is kept, matched and shown as it is."""
+    run = 'r"><script>alert(1)</script>{{ . }}'
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", ledger.labels(run)))
+        listing = await cleaned(api, run)
+        assert listing.runs == (run,)
+        assert at(server, "Namespace", "podbench") is None
+
+    play(tmp_path, scene)

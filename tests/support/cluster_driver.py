@@ -1,0 +1,121 @@
+"""A program for tests: runs or restores on a cluster, each time in a process of its own.
+
+It reads one command a line on standard input, forks, and answers with the child's end as JSON:
+`{"do": "run", "folder": DIR, "kill_at": 7}` dies by SIGKILL right after the 7th line of its ledger
+(or ends by itself); `{"do": "restore", "folder": DIR}` undoes, knowing nothing but the cluster.
+Everything is imported once, before the forks.
+"""
+
+import asyncio
+import ctypes
+import itertools
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from podbench.cni import detect
+from podbench.model.arms import Mode
+from podbench.model.errors import PodbenchError
+from podbench.target.kubernetes import credentials, guard, ledger, target, undo
+from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.settings import ORCHESTRATOR, Credentials
+from podbench.target.kubernetes.world import Method
+
+MODES = (Mode.VXLAN, Mode.BGP)
+PR_SET_PDEATHSIG = 1
+DONE = 10
+"""Exit status of a run that came to its end: here that is connecting to a broker that is none."""
+
+
+async def _no_openssl(names: Iterable[str], broker_address: str) -> Credentials:
+    return Credentials(
+        passwords=dict.fromkeys((*names, ORCHESTRATOR), "x" * 32),
+        hmac_key="00" * 32,
+        salt=b"0" * 12,
+        ca=None,
+        certificate="c",
+        key="k",
+    )
+
+
+def _kill_after(number: int) -> None:
+    count = itertools.count(1)
+    write = ledger.Ledger.note
+
+    def note(self: ledger.Ledger, event: str, **of: Any) -> None:
+        write(self, event, **of)
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger.Ledger.note = note  # type: ignore[method-assign] # the instant is the test
+
+
+async def _run(folder: Path, run_id: str) -> int:
+    asked = target.Cluster(
+        run_id=run_id,
+        image="image",
+        method=Method(name="pools"),
+        folder=folder,
+        lease_s=1,
+        patience_s=3.0,
+    )
+    async with target.KubernetesTarget(asked, lambda _: None).up() as laid:
+        await detect.driver("calico").lay(laid.world, MODES)
+        try:
+            async with laid.deploy():
+                raise AssertionError("there is no broker here")
+        except PodbenchError as error:
+            if not laid.deployment.complete:
+                raise
+            print(f"ended: {error}", file=sys.stderr)
+            return DONE
+
+
+async def _restore() -> int:
+    async with Api(patience_s=3.0) as api:
+        listing = await undo.Undo(api, lambda _: None, own="driver").run()
+        return 3 if listing.left else 0
+
+
+def _child(command: dict[str, Any]) -> int:
+    credentials.make = _no_openssl
+    undo.LOOK_S = guard.LOOK_S = 0.05
+    target.AGENTS_S = 1.0
+    folder = Path(command["folder"])
+    if command["do"] == "restore":
+        return asyncio.run(_restore())
+    _kill_after(command["kill_at"])
+    return asyncio.run(_run(folder, command.get("run_id", "run-1")))
+
+
+def main() -> None:
+    """Serves commands until standard input ends."""
+    for line in sys.stdin:
+        command = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            # With the driver goes its child, also by SIGKILL.
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            try:
+                status = _child(command)
+            except PodbenchError as error:
+                print(f"{type(error).__name__}: {error}", file=sys.stderr)
+                status = 20 + error.exit_code
+            except BaseException:  # noqa: BLE001 - a forked child must not return into the parent's loop
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        code = os.waitstatus_to_exitcode(ended)
+        print(json.dumps({"code": code}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
