@@ -75,7 +75,10 @@ class Store:
         if before is None:
             meta.setdefault("uid", str(uuid.uuid4()))
             meta["creationTimestamp"] = now()
-        elif _without_version(before) == _without_version(body):
+        else:
+            for key in ("uid", "creationTimestamp"):
+                meta.setdefault(key, before["metadata"].get(key))
+        if before is not None and _without_version(before) == _without_version(body):
             return copy.deepcopy(before)
         self.version += 1
         meta["resourceVersion"] = str(self.version)

@@ -1,0 +1,180 @@
+"""Trouble in mid-run ends it within seconds, with the reason, and with everything taken away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from support import calico
+from support.apiserver.server import ApiServer
+from support.cluster import at, cluster, node, put
+
+from podbench.cni import detect
+from podbench.model.arms import Mode
+from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
+from podbench.target.kubernetes import guard, undo
+from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.target import Cluster, KubernetesTarget, LaidCluster
+from podbench.target.kubernetes.world import Method
+
+Trouble = Callable[[ApiServer, Api], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undo, "LOOK_S", 0.02)
+    monkeypatch.setattr(guard, "LOOK_S", 0.1)
+
+
+def in_trouble(
+    folder: Path, trouble: Trouble, asked: Cluster | None = None
+) -> tuple[PodbenchError, list[str], list[str]]:
+    """Deploys, makes trouble, and waits for the end; the error, what is left, what was said."""
+    said: list[str] = []
+
+    async def run() -> tuple[PodbenchError, list[str], list[str]]:
+        async with cluster(folder) as (server, api):
+            calico.install(server)
+            before = set(server.store.places())
+            target = KubernetesTarget(asked or _asked(folder), said.append)
+            with pytest.raises(PodbenchError) as caught:
+                await _through(target, lambda: trouble(server, api))
+            left = [str(each) for each in set(server.store.places()) - before]
+            return caught.value, left, said
+
+    return asyncio.run(asyncio.wait_for(run(), 40))
+
+
+async def _through(target: KubernetesTarget, trouble: Callable[[], Awaitable[None]]) -> None:
+    async with target.up() as laid:
+        await _deployed(laid)
+        await trouble()
+        # What is measured meanwhile; the limit makes a run that goes on a failure.
+        await asyncio.sleep(20)
+
+
+def _asked(folder: Path) -> Cluster:
+    method = Method(name="pools")
+    return Cluster(run_id="r", image="i", method=method, folder=folder, lease_s=2, patience_s=2.0)
+
+
+async def _deployed(laid: LaidCluster) -> None:
+    await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+    await laid.deployment.make(objects(await laid._settings()))
+
+
+def test_a_controller_that_reverts_our_pool_ends_the_run(tmp_path: Path) -> None:
+    """Exit 3, the field by name, and no second write of ours."""
+
+    async def revert(server: ApiServer, api: Api) -> None:
+        pool = at(server, "IPPool", "podbench-bgp")
+        assert pool is not None
+        pool["spec"]["nodeSelector"] = "none()"
+        put(server, pool)
+        server.requests.clear()
+
+    error, left, _ = in_trouble(tmp_path, revert)
+    assert isinstance(error, InterferenceError)
+    assert error.exit_code == 3
+    assert "IPPool podbench-bgp: .spec.nodeSelector" in str(error)
+    assert left == []
+
+
+def test_somebody_who_removes_our_agents_ends_the_run(tmp_path: Path) -> None:
+    """A DaemonSet that went is told as removed."""
+
+    async def remove(server: ApiServer, api: Api) -> None:
+        await api.delete("/apis/apps/v1/namespaces/podbench/daemonsets/podbench-agent-bgp")
+
+    error, left, _ = in_trouble(tmp_path, remove)
+    assert isinstance(error, InterferenceError)
+    assert "podbench-agent-bgp: removed" in str(error)
+    assert left == []
+
+
+def test_a_node_that_goes_not_ready_ends_the_run(tmp_path: Path) -> None:
+    """It may be our load: so no more of it."""
+
+    async def fail(server: ApiServer, api: Api) -> None:
+        body = node(2)
+        body["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+        put(server, body)
+
+    error, left, _ = in_trouble(tmp_path, fail)
+    assert isinstance(error, ClusterError)
+    assert "n2 went NotReady" in str(error)
+    assert left == []
+
+
+def test_a_node_that_takes_no_part_may_go_not_ready(tmp_path: Path) -> None:
+    """With --nodes 2 the third is nobody's business; the run goes on until told otherwise."""
+
+    async def fail(server: ApiServer, api: Api) -> None:
+        body = node(3)
+        body["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+        put(server, body)
+        await asyncio.sleep(0.5)
+        raise ClusterError("went on")
+
+    asked = Cluster(
+        run_id="r", image="i", method=Method(name="pools"), nodes=2, patience_s=2.0, lease_s=2
+    )
+    error, _, said = in_trouble(tmp_path, fail, asked)
+    assert str(error) == "went on"
+    assert "n3 takes no part: not needed: --nodes 2" in said
+
+
+def test_leftovers_of_a_dead_run_are_not_taken_over(tmp_path: Path) -> None:
+    """A new run says whose they are and how they go; it changes nothing."""
+
+    async def run() -> str:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            from podbench.target.kubernetes import ledger
+
+            meta = {"name": "podbench", "labels": ledger.labels("old")}
+            put(server, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+            before = set(server.store.places())
+            with pytest.raises(ClusterError, match="left from run old") as caught:
+                async with KubernetesTarget(_asked(tmp_path), lambda _: None).up() as laid:
+                    await _deployed(laid)
+            assert set(server.store.places()) == before
+            return str(caught.value.advice)
+
+    assert "bench clean" in asyncio.run(asyncio.wait_for(run(), 30))
+
+
+@pytest.mark.parametrize(
+    ("version", "peers", "bgp", "refused"),
+    [
+        ("v3.29.1", 0, True, {"vxlan": "3.30", "ipip": "3.30", "bgp": "3.30"}),
+        ("v3.31.0", 1, True, {"vxlan": "BGPPeers", "ipip": "BGPPeers", "bgp": "BGPPeers"}),
+        ("v3.31.0", 0, False, {"ipip": "BGP is off here", "bgp": "BGP is off here"}),
+    ],
+)
+def test_pools_that_would_harm_or_lie_are_refused(
+    tmp_path: Path, version: str, peers: int, bgp: bool, refused: dict[str, str]
+) -> None:
+    """Each mode with its reason, before anything is made."""
+
+    async def run() -> tuple[dict[str, str | None], bool]:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server, version, bgp=bgp)
+            for number in range(peers):
+                meta = {"name": f"tor-{number}"}
+                v3 = "projectcalico.org/v3"
+                put(server, {"apiVersion": v3, "kind": "BGPPeer", "metadata": meta, "spec": {}})
+            before = set(server.store.places())
+            async with KubernetesTarget(_asked(tmp_path), lambda _: None).up() as laid:
+                found = await detect.driver("calico").lay(
+                    laid.world, (Mode.VXLAN, Mode.IPIP, Mode.BGP)
+                )
+            unchanged = set(server.store.places()) == before
+            return {mode.value: each.reason for mode, each in found.items()}, unchanged
+
+    found, unchanged = asyncio.run(asyncio.wait_for(run(), 30))
+    assert unchanged
+    assert {mode for mode, reason in found.items() if reason} == set(refused)
+    for mode, words in refused.items():
+        assert words in str(found[mode])
