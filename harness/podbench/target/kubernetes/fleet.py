@@ -24,12 +24,29 @@ def cap_bps(asked_bps: int | None, link_bps: int | None, *, saturate: bool) -> i
     return own if asked_bps is None else min(own, asked_bps)
 
 
+class Addresses:
+    """Where pods are now: one that was evicted comes back under another address."""
+
+    def __init__(self) -> None:
+        self._first: dict[AgentId, str] = {}
+        self._now: dict[str, str] = {}
+
+    def note(self, agent: AgentId, address: str) -> None:
+        """Takes note of an agent's address; the first one stays its name in the run."""
+        self._now[self._first.setdefault(agent, address)] = address
+
+    def of(self, address: str) -> str:
+        """The address that stands for a first one now."""
+        return self._now.get(address, address)
+
+
 class CarefulFleet:
     """Passes commands on to another fleet, each made fit for a cluster that others use too."""
 
-    def __init__(self, fleet: Fleet, most_bps: int | None) -> None:
+    def __init__(self, fleet: Fleet, most_bps: int | None, addresses: Addresses) -> None:
         self._fleet = fleet
         self._most_bps = most_bps
+        self._addresses = addresses
 
     @property
     def agents(self) -> dict[AgentId, messages.AgentStatus]:
@@ -53,17 +70,36 @@ class CarefulFleet:
         return await self._fleet.ask(agent, self._fit(command), timeout_s)
 
     def _fit(self, command: messages.Command) -> messages.Command:
-        if isinstance(command, messages.Measure):
-            sessions = tuple(
-                msgspec.structs.replace(
-                    each, udp_payload_bytes=max(each.udp_payload_bytes, AUTHENTICATED_BYTES)
-                )
-                for each in command.sessions
-            )
-            return messages.Measure(sessions=sessions)
-        if isinstance(command, messages.Transfer) and self._most_bps is not None:
+        match command:
+            case messages.Measure():
+                return messages.Measure(sessions=tuple(map(self._session, command.sessions)))
+            case messages.Transfer():
+                return self._transfer(command)
+            case messages.ServeTransfer():
+                own = self._addresses.of(command.bind_address)
+                return msgspec.structs.replace(command, bind_address=own)
+            case messages.LookUp():
+                source = None if command.source is None else self._addresses.of(command.source)
+                return messages.LookUp(address=self._addresses.of(command.address), source=source)
+            case _:
+                return command
+
+    def _session(self, order: messages.LatencySession) -> messages.LatencySession:
+        return msgspec.structs.replace(
+            order,
+            peer_address=self._addresses.of(order.peer_address),
+            udp_payload_bytes=max(order.udp_payload_bytes, AUTHENTICATED_BYTES),
+        )
+
+    def _transfer(self, order: messages.Transfer) -> messages.Transfer:
+        rate = order.rate_bps
+        if self._most_bps is not None:
             # iperf3's -b is for each stream.
-            share = self._most_bps // command.streams
-            rate = share if command.rate_bps is None else min(share, command.rate_bps)
-            return msgspec.structs.replace(command, rate_bps=rate)
-        return command
+            share = self._most_bps // order.streams
+            rate = share if rate is None else min(share, rate)
+        return msgspec.structs.replace(
+            order,
+            peer_address=self._addresses.of(order.peer_address),
+            bind_address=self._addresses.of(order.bind_address),
+            rate_bps=rate,
+        )

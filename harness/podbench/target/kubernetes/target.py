@@ -4,6 +4,7 @@
 however it ends: by itself, by a signal, or because the cluster got into trouble meanwhile.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -22,7 +23,7 @@ from podbench.target.kubernetes import credentials, portforward
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.deployment import Deployment, ready
-from podbench.target.kubernetes.fleet import CarefulFleet, cap_bps
+from podbench.target.kubernetes.fleet import Addresses, CarefulFleet, cap_bps
 from podbench.target.kubernetes.guard import guarded
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
@@ -44,6 +45,7 @@ from podbench.target.kubernetes.settings import (
     agents,
 )
 from podbench.target.kubernetes.undo import Listing, Undo
+from podbench.target.kubernetes.watch import changes
 from podbench.target.kubernetes.world import KubernetesWorld, Method
 from podbench.transport import endpoint
 from podbench.transport.base import Fleet
@@ -171,14 +173,28 @@ class LaidCluster:
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
                 most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)
-                fleet = CarefulFleet(mqtt, most)
+                addresses = Addresses()
+                fleet = CarefulFleet(mqtt, most, addresses)
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
                 self._world.settle(nodes, fleet)
+                following = asyncio.create_task(self._follow(addresses))
                 try:
                     yield nodes, fleet
                 finally:
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
+
+    async def _follow(self, addresses: Addresses) -> None:
+        """Keeps note of where the pods are, for as long as the run lasts."""
+        query = {"labelSelector": f"{RUN_LABEL}={self._asked.run_id}"}
+        async for held in changes(self._api, collection("Pod", NAMESPACE), query):
+            for pod in held.values():
+                address = pod.get("status", {}).get("podIP")
+                if address and "deletionTimestamp" not in pod["metadata"]:
+                    component = pod["metadata"]["labels"][COMPONENT_LABEL]
+                    addresses.note(agent_id(pod["spec"]["nodeName"], component), address)
 
     async def _settings(self) -> Settings:
         places = self.choice.places
