@@ -22,7 +22,7 @@ def blocks(
     *,
     ink: str,
 ) -> Markup:
-    """One run's strip; what lies off the axis stands at its end."""
+    """One run's strip; an interval that goes on past the axis ends in an arrow."""
     width = axis.place(axis.low) + axis.place(axis.high)
     parts = [
         Markup('<line class="tickmark" x1="{0}" x2="{0}" y1="2" y2="8"/>').format(axis.place(p))
@@ -35,6 +35,7 @@ def blocks(
                 ink, axis.place(bounds[0]), axis.place(bounds[1])
             )
         )
+        parts += [_beyond(axis, bound, ink) for bound in bounds if axis.beyond(bound)]
     if value is not None:
         parts.append(
             Markup('<circle class="f-{}" cx="{}" cy="13" r="4"/>').format(ink, axis.place(value))
@@ -44,3 +45,11 @@ def blocks(
         '<svg class="strip" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">'
         "{2}</svg>"
     ).format(round(width, 1), _HEIGHT, Markup("").join(parts))
+
+
+def _beyond(axis: Axis, bound: float, ink: str) -> Markup:
+    """An arrow head at the end of the axis that a bound lies beyond."""
+    place = axis.place(bound)
+    tip = 6 if bound > axis.high else -6
+    points = f"{place},9 {place + tip},13 {place},17"
+    return Markup('<polygon class="f-{}" points="{}"/>').format(ink, points)

@@ -13,10 +13,33 @@ from podbench_report import metrics, names, numbers
 from podbench_report.wording import Sentence
 
 CLAIMS = ("different", "small", "equivalent")
+LETTERS = "ABCDEFGHIJKL"
+FEW = 4
+"""Up to this many runs are told in sentences and named in full; beyond, tables speak."""
 CAVEAT = (
     "One campaign each: a difference between two runs may be the place, or the day it was measured "
     "on. Only several campaigns of each place, on different days, tell the two apart."
 )
+
+
+def key(page: SideBySide, run: int) -> str:
+    """What a run is called in sentences: its name, or its letter where there are more than two."""
+    return page.cards[run].label if len(page.cards) == 2 else LETTERS[run]
+
+
+def keys(page: SideBySide, labels: Sequence[str]) -> str:
+    """Several runs, by their labels."""
+    known = [card.label for card in page.cards]
+    return listed([key(page, known.index(label)) for label in labels])
+
+
+def heading(page: SideBySide, run: int) -> str:
+    """What a run is called at the head of a row: its letter before its name, short among many."""
+    labels = [card.label for card in page.cards]
+    if len(labels) == 2:
+        return labels[run]
+    shown = labels if len(labels) <= FEW else list(names.short_labels(labels).values())
+    return f"{LETTERS[run]} · {shown[run]}"
 
 
 def row_label(row: str) -> str:
@@ -54,7 +77,7 @@ def bounds(contrast: Contrast) -> str:
 def sentence(page: SideBySide, contrast: Contrast) -> Sentence:
     """One contrast in words."""
     words = metrics.metric_words(contrast.metric)
-    base, other = (page.cards[i].label for i in (contrast.base_run, contrast.other_run))
+    base, other = (key(page, i) for i in (contrast.base_run, contrast.other_run))
     place = f"{row_label(contrast.row)}: "
     about = f"the {words.phrase}"
     sure = _brackets(_certainty(contrast))
@@ -83,8 +106,8 @@ def together(page: SideBySide, contrasts: Sequence[Contrast]) -> Sentence:
             figures.append(f"95{numbers.NBSP}% CI {bounds(contrast)}")
         if contrast.reason and contrast.reason != OPEN:
             figures.append(contrast.reason)
-        parts.append(page.cards[contrast.other_run].label + _brackets(figures))
-    base = page.cards[first.base_run].label
+        parts.append(key(page, contrast.other_run) + _brackets(figures))
+    base = key(page, first.base_run)
     text = f"{row_label(first.row)}: the {words.phrase} against {base}: {listed(parts)}"
     return Sentence(text=text, verdict=verdict(first), theme=words.theme)
 
@@ -117,7 +140,7 @@ def places(page: SideBySide, ranking: Ranking) -> str:
     """`place 1: B; places 2–3: A, C`: what shares places is not told apart."""
     told: dict[tuple[int, int], list[str]] = {}
     for place in ranking.places:
-        told.setdefault((place.best, place.worst), []).append(page.cards[place.run].label)
+        told.setdefault((place.best, place.worst), []).append(key(page, place.run))
     return "; ".join(
         f"place {best}: {', '.join(who)}"
         if best == worst

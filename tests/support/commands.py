@@ -4,15 +4,7 @@ import sys
 
 import pytest
 
-from podbench.cli import compare, export, gate, main
-
-for _name, _command in (
-    ("gate", gate.gate),
-    ("export", export.export),
-    ("compare", compare.compare),
-):
-    if _name not in {known.name for known in main.app.registered_commands}:
-        main.app.command(_name)(_command)
+from podbench.cli import main
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -114,9 +114,17 @@ def _place(a: Side, b: Side) -> Iterator[Finding]:
 def _void(a: Side, b: Side) -> Iterator[Finding]:
     for side in (a, b):
         if side.summary.status == "invalid":
-            yield Finding(refused=True, what=f"{side.label} is void: its A/A check failed")
+            yield Finding(
+                refused=True,
+                what="a campaign whose A/A check failed tells nothing",
+                values=((side.label, "void"),),
+            )
         elif side.summary.status == "partial":
-            yield Finding(refused=False, what=f"{side.label} is only part of what was planned")
+            yield Finding(
+                refused=False,
+                what="only part of what was planned was measured",
+                values=((side.label, "partial"),),
+            )
 
 
 def _probe_rate(a: Side, b: Side) -> Iterator[Finding]:
@@ -245,7 +253,8 @@ def _arm(a: Side, b: Side, name: str) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 arm=name,
-                what=f"{name} of {side.label} was not what it is called: {proof.verdict}{seen}",
+                what=f"{name} was not what it is called",
+                values=((side.label, f"{proof.verdict}{seen}"),),
             )
     if one.pod_mtu != other.pod_mtu:
         yield Finding(

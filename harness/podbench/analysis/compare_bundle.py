@@ -44,9 +44,17 @@ class Remark(msgspec.Struct, frozen=True, kw_only=True):
     """One reason not to compare (`refused`) or to take care, said once for all pairs of runs."""
 
     refused: bool
-    message: str
+    what: str
+    values: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each value and the labels of the runs that have it."""
     touches: str
     """What it concerns, in words."""
+
+    @property
+    def message(self) -> str:
+        """In words, with every run's value."""
+        said = "; ".join(f"{value}: {', '.join(who)}" for value, who in self.values)
+        return f"{self.what} ({said})" if said else self.what
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

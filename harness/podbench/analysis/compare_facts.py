@@ -108,19 +108,18 @@ def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
         key = (finding.refused, finding.what, _touched(finding))
         found.setdefault(key, {}).update(finding.values)
     said = [
-        Remark(refused=refused, message=what + _values(values), touches=touched)
+        Remark(refused=refused, what=what, values=_values(values), touches=touched)
         for (refused, what, touched), values in found.items()
     ]
     return tuple(sorted(said, key=lambda remark: not remark.refused))
 
 
-def _values(by_run: dict[str, str]) -> str:
-    """` (3.12: A, B; 3.16: C)`."""
-    held: dict[str, list[str]] = {}
+def _values(by_run: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each value with the runs that have it."""
+    held: dict[str, tuple[str, ...]] = {}
     for label, value in by_run.items():
-        held.setdefault(value, []).append(label)
-    said = "; ".join(f"{value}: {', '.join(who)}" for value, who in held.items())
-    return f" ({said})" if said else ""
+        held[value] = (*held.get(value, ()), label)
+    return tuple(held.items())
 
 
 def _touched(finding: Finding) -> str:

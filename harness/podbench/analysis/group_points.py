@@ -19,6 +19,7 @@ from podbench.analysis import loss_table, quantiles, series, streams, transfers
 from podbench.analysis.blocks import Cells, PairKey
 from podbench.analysis.loss_table import LossTable
 from podbench.analysis.metrics import METRICS, Metric
+from podbench.analysis.source import Table
 from podbench.analysis.type_p import Seen, Watch
 
 FloatArray = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ def pair_group(src: str, dst: str) -> str:
 
 
 def collect(
-    visits: Iterable[tuple[pd.DataFrame | None, pd.DataFrame | None]],
+    visits: Iterable[tuple[Table | None, pd.DataFrame | None]],
     groups: Groups,
     metrics: Sequence[Metric] = METRICS,
 ) -> GroupPoints:

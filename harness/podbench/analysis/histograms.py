@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from podbench.analysis import streams
 from podbench.analysis.series import PHASE_OF
+from podbench.analysis.source import Table
 
 SERIES = ("rtt_kernel_ns", "rtt_app_ns", "rtt_idle_ns", "rtt_loaded_ns")
 
@@ -35,7 +35,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     sum_ns: int
 
 
-def collect(latency_of_visits: Iterable[pd.DataFrame | None]) -> tuple[Histogram, ...]:
+def collect(latency_of_visits: Iterable[Table | None]) -> tuple[Histogram, ...]:
     """One histogram for each arm and series that has samples, all pairs and blocks together.
 
     Args:

@@ -87,7 +87,7 @@ def same_results(a: Summary, b: Summary) -> bool:
 def histograms(run: RunDir) -> tuple[tuple[Histogram, ...], tuple[Damage, ...]]:
     """Latency histograms from a run's samples, and what of them could not be read."""
     held = Visits(run)
-    found = collect(held.read("latency", place) for place in held.places())
+    found = collect(held.latency(place) for place in held.places())
     return found, _damages(held)
 
 

@@ -5,9 +5,13 @@ files; nothing is computed here.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
+from podbench.analysis import streams
+from podbench.model.errors import StoreError
 from podbench.store import samples
 from podbench.store.rundir import RunDir
 
@@ -29,18 +33,32 @@ class Visits:
         }
         return sorted(found)
 
-    def read(self, probe: str, place: str) -> pd.DataFrame | None:
-        """One probe's rows of one visit; null where it has no folder."""
-        folder = self._root / probe / place
-        if not folder.is_dir():
+    def latency(self, place: str) -> pa.Table | None:
+        """One visit's probes, the columns analysis looks at; null where it has no file."""
+        tables = []
+        for path in self._files("latency", place):
+            try:
+                tables.append(samples.read_columns(path, "latency", streams.COLUMNS))
+            except StoreError as error:
+                self._note(path, str(error))
+        return pa.concat_tables(tables) if tables else None
+
+    def throughput(self, place: str) -> pd.DataFrame | None:
+        """One visit's transfers; null where it has no file."""
+        if not self._files("throughput", place):
             return None
-        table, damaged = samples.read(folder, probe)
-        self.damaged += [
-            (str(path.relative_to(self._run.path)), reason) for path, reason in damaged
-        ]
+        table, damaged = samples.read(self._root / "throughput" / place, "throughput")
+        for path, reason in damaged:
+            self._note(path, reason)
         return table
 
-    def tables(self) -> Iterator[tuple[pd.DataFrame | None, pd.DataFrame | None]]:
+    def tables(self) -> Iterator[tuple[pa.Table | None, pd.DataFrame | None]]:
         """(latency, throughput) of one visit after the other."""
         for place in self.places():
-            yield self.read("latency", place), self.read("throughput", place)
+            yield self.latency(place), self.throughput(place)
+
+    def _files(self, probe: str, place: str) -> list[Path]:
+        return sorted((self._root / probe / place).rglob("*.parquet"))
+
+    def _note(self, path: Path, reason: str) -> None:
+        self.damaged.append((str(path.relative_to(self._run.path)), reason))

@@ -7,6 +7,8 @@ from podbench_report import compare_words, numbers, tables, wording
 from podbench_report.compare_words import listed
 
 SHOWN_DAMAGES = 5
+_IN_RUNS = {"started", "blocks", "status"}
+"""What the table of runs shows anyway."""
 
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +20,9 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     runs: tables.Table
     sentence: str
     caveat: str
-    refused: tuple[Remark, ...]
-    flagged: tuple[Remark, ...]
+    refused: tuple[tuple[str, str], ...]
+    """Each reason with its values, and what it touches."""
+    flagged: tuple[tuple[str, str], ...]
     left_out: tuple[str, ...]
     damaged: tuple[str, ...]
     differing: tables.Table
@@ -40,13 +43,18 @@ def build(page: SideBySide) -> Basis:
         runs=_runs(page),
         sentence=_sentence(page, refused, flagged),
         caveat=compare_words.CAVEAT,
-        refused=refused,
-        flagged=flagged,
+        refused=tuple((_said(page, remark), remark.touches) for remark in refused),
+        flagged=tuple((_said(page, remark), remark.touches) for remark in flagged),
         left_out=tuple(f"{one.path}: {one.reason}" for one in page.left_out),
         damaged=tuple(text for card in page.cards for text in _damage(card)),
         differing=_differing(page),
         same=_same(page),
     )
+
+
+def _said(page: SideBySide, remark: Remark) -> str:
+    values = "; ".join(f"{v}: {compare_words.keys(page, who)}" for v, who in remark.values)
+    return f"{remark.what} ({values})" if values else remark.what
 
 
 def _sentence(page: SideBySide, refused: tuple[Remark, ...], flagged: tuple[Remark, ...]) -> str:
@@ -72,14 +80,14 @@ def _sentence(page: SideBySide, refused: tuple[Remark, ...], flagged: tuple[Rema
 
 def _runs(page: SideBySide) -> tables.Table:
     rows = []
-    for card in page.cards:
+    for run, card in enumerate(page.cards):
         s = card.summary
         cni = s.cni.name + (f" {s.cni.version}" if s.cni.version else "")
         places = sorted({n.provider for n in s.nodes if n.provider})
         places += sorted({n.region for n in s.nodes if n.region})
         rows.append(
             tables.row(
-                tables.Cell(card.label, css="wrap"),
+                tables.Cell(_named(page, run), css="wrap"),
                 tables.Cell(_moment(s.started)),
                 tables.Cell(", ".join([s.target, *places]), css="wrap"),
                 tables.Cell(cni, css="wrap"),
@@ -91,7 +99,8 @@ def _runs(page: SideBySide) -> tables.Table:
         )
     titles = (("Run", ""), ("Started", ""), ("Where", ""), ("CNI", ""))
     return tables.Table(
-        caption="The runs. The first is the base of the differences below.",
+        caption="The runs. The first is the base of the differences below"
+        + ("; letters stand for runs from here on." if len(page.cards) > 2 else "."),
         columns=(
             *(tables.Column(title) for title, _ in titles),
             tables.Column("Nodes", "number"),
@@ -102,6 +111,12 @@ def _runs(page: SideBySide) -> tables.Table:
         rows=tuple(rows),
         sortable=False,
     )
+
+
+def _named(page: SideBySide, run: int) -> str:
+    """The run's full name, its letter in front where letters stand for runs below."""
+    label = page.cards[run].label
+    return label if len(page.cards) == 2 else f"{compare_words.LETTERS[run]} · {label}"
 
 
 def _moment(iso: str) -> str:
@@ -122,7 +137,7 @@ def _differing(page: SideBySide) -> tables.Table:
     """One row for each value, so that twelve runs fit on paper as two do."""
     rows = []
     for fact in page.facts:
-        if fact.same:
+        if fact.same or fact.name in _IN_RUNS:
             continue
         for value, who in _by_value(page, fact):
             rows.append(
@@ -145,8 +160,8 @@ def _differing(page: SideBySide) -> tables.Table:
 
 def _by_value(page: SideBySide, fact: Fact) -> list[tuple[str | None, str]]:
     held: dict[str | None, list[str]] = {}
-    for card, value in zip(page.cards, fact.values, strict=True):
-        held.setdefault(value, []).append(card.label)
+    for run, value in enumerate(fact.values):
+        held.setdefault(value, []).append(compare_words.key(page, run))
     return [(value, listed(who)) for value, who in held.items()]
 
 

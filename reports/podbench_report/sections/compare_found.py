@@ -28,6 +28,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     themes: tuple[Theme, ...]
     more: int
     """Findings that only the tables tell."""
+    silent: bool
+    """True where there are too many runs for sentences."""
     ranking: tables.Table
     no_ranking: str
     open_questions: tuple[Sentence, ...]
@@ -40,7 +42,9 @@ def build(page: SideBySide) -> Found:
     claims = [c for c in chosen if c.verdict in CLAIMS]
     # What is refused is said at the top of the page; it is no question that blocks could settle.
     still_open = [c for c in chosen if c.verdict == "inconclusive" and c.design != REFUSED]
-    told, asked = _sentences(page, claims), _sentences(page, still_open)
+    silent = len(page.cards) > compare_words.FEW
+    told = [] if silent else _sentences(page, claims)
+    asked = [] if silent else _sentences(page, still_open)
     themes = [
         Theme(title, tuple(s for s in told[:SPOKEN] if s.theme == title))
         for title in metrics.THEMES
@@ -48,6 +52,7 @@ def build(page: SideBySide) -> Found:
     return Found(
         lede=_lede(page),
         themes=tuple(theme for theme in themes if theme.sentences),
+        silent=silent and bool(claims),
         more=max(0, len(told) - SPOKEN) + max(0, len(asked) - SPOKEN),
         ranking=_ranking(page),
         no_ranking=_no_ranking(page),
@@ -83,7 +88,7 @@ def _lede(page: SideBySide) -> tuple[str, ...]:
         if found:
             words = metrics.metric_words(metric)
             parts = compare_words.listed([_part(c) for c in found])
-            base, other = page.cards[0].label, page.cards[1].label
+            base, other = compare_words.key(page, 0), compare_words.key(page, 1)
             out.append(f"{other} beside {base}, {words.phrase}: {parts}.")
     return tuple(out) or ("No figure was measured in both runs and may be compared.",)
 

@@ -83,7 +83,11 @@ def _rows(
         contrast = against.get(standing.run)
         rows.append(
             tables.row(
-                tables.Cell(page.cards[standing.run].label, css="wrap"),
+                tables.Cell(
+                    compare_words.heading(page, standing.run),
+                    css="wrap",
+                    title=page.cards[standing.run].label,
+                ),
                 tables.figure_cell(standing.value, scale, standing.ci95),
                 tables.Cell(str(standing.blocks) if standing.blocks else "–", sort=standing.blocks),
                 tables.Cell(_strip(standing, line, axis)),
@@ -135,7 +139,9 @@ def _every_two(page: SideBySide) -> tables.Table:
     rows, last = [], ""
     for c in every[:EVERY_TWO]:
         short = metrics.metric_words(c.metric).short
-        who = f"{page.cards[c.other_run].label} against {page.cards[c.base_run].label}"
+        who = (
+            f"{compare_words.key(page, c.other_run)} against {compare_words.key(page, c.base_run)}"
+        )
         rows.append(
             tables.row(
                 tables.Cell(who, css="wrap"),
@@ -175,7 +181,7 @@ def groups(page: SideBySide) -> tables.Table:
             rows.append(
                 tables.row(
                     tables.Cell(line.group, css="wrap"),
-                    tables.Cell(page.cards[standing.run].label, css="wrap"),
+                    tables.Cell(compare_words.key(page, standing.run), css="wrap"),
                     tables.quantity_cell(standing.value, line.unit),
                     *_change(against.get(standing.run), first=standing.run == 0),
                     group="" if heading == last else heading,
