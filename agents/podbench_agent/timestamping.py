@@ -42,8 +42,10 @@ ANCILLARY_BYTES = 128
 RECEIVE_BUFFER_BYTES = 4 << 20
 """Asked for; the kernel grants what rmem_max allows, 208 KiB by default, and that suffices."""
 
+STAMP = struct.Struct("=qq")
+"""Beginning of a receive stamp's control message: seconds, ns."""
+
 _TX_FLAG = {0: TX_SOFTWARE, 1: TX_SCHED, 2: 0}
-_STAMP = struct.Struct("=qq")
 _PR_SET_PDEATHSIG, _PR_SET_TIMERSLACK = 1, 29
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 """The system call's number; the C library has no wrapper before 2.41."""
@@ -149,13 +151,10 @@ def drops(sock: socket.socket) -> int:
 
 def read_ancillary(ancillary: Sequence[tuple[int, int, bytes]]) -> tuple[int, int | None]:
     """(kernel receive stamp in ns, 0 where missing; TTL or hop limit, null where missing)."""
-    if len(ancillary) == 1 and ancillary[0][1] == SO_TIMESTAMPING:  # a sender's every reply
-        seconds, rest = _STAMP.unpack_from(ancillary[0][2])
-        return seconds * 1_000_000_000 + rest, None
     stamp_ns, ttl = 0, None
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
-            seconds, rest = _STAMP.unpack_from(data)
+            seconds, rest = STAMP.unpack_from(data)
             stamp_ns = seconds * 1_000_000_000 + rest
         elif (level, kind) in {(0, IP_TTL), (41, IPV6_HOPLIMIT)}:
             ttl = data[0]

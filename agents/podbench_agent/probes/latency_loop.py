@@ -175,17 +175,12 @@ class _Measurement:
                 continue
             note, flow = self._by_fd[fd]
             try:
-                length, ancillary, _, _ = flow.rx.recvmsg_into(
-                    (note.slot(),), timestamping.ANCILLARY_BYTES
-                )
+                received_ns = note.receive(flow)
             except BlockingIOError:
                 continue
             except OSError:  # an ICMP error: nobody listens there, or no way
                 self.refused += 1
                 continue
-            received_ns = time.monotonic_ns()
-            stamp_ns, _ = timestamping.read_ancillary(ancillary)
-            note.take(flow, length, stamp_ns, received_ns)
             if flow.unstamped >= DRAIN_AT:
                 self._collect(note, flow)
             if received_ns - self._clock.last_ns > CLOCK_NOTE_NS:

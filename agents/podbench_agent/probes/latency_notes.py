@@ -4,12 +4,15 @@ One `Notes` per session. The loop (latency_loop.py) writes through memoryviews: 
 way takes 40 ns and no memory.
 """
 
+import time
+
 import numpy as np
 
 from podbench.wire import replies, stamp, stamp_tlv
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
 from podbench.wire.replies import Ints
+from podbench_agent import timestamping
 from podbench_agent.probes import latency_schedule
 from podbench_agent.probes.latency_flows import Flow
 
@@ -30,6 +33,7 @@ class Notes:
         self, session: LatencySession, flows: list[Flow], due_ns: Ints, key: bytes | None
     ) -> None:
         self.session = session
+        self._first_ssid = session.session_id
         self.flows = flows
         self.ports = len(flows)
         self.n = len(due_ns)
@@ -75,7 +79,7 @@ class Notes:
     def fill(self, flow: Flow, t1: int) -> bytearray:
         """The next packet of a flow, with this send time (raw timestamp `t1`)."""
         packet = self.packet
-        ssid = self.session.session_id + flow.index
+        ssid = self._first_ssid + flow.index
         if self.key is None:
             stamp.SENDER_OPEN.pack_into(packet, 0, flow.sent_seq, t1, stamp.ERROR_UNSYNCED, ssid)
             return packet
@@ -93,21 +97,26 @@ class Notes:
         row = sequence * self.ports + flow.index
         return row if row < self.n else self.n + flow.index
 
-    def slot(self) -> memoryview:
-        """Where the next reply's octets go."""
-        if self.arrived == self._capacity:
-            self._reserve(self._capacity * 2)
-        at = self.arrived * self._width
-        return self._slots[at : at + self._width]
+    def receive(self, flow: Flow) -> int:
+        """Takes one reply from a flow's socket; when it was there (CLOCK_MONOTONIC, ns).
 
-    def take(self, flow: Flow, length: int, t4_ns: int, received_mono_ns: int) -> None:
-        """Books the reply whose octets are in the slot."""
+        Raises:
+            OSError: There is none, or an ICMP error is.
+        """
         i = self.arrived
+        if i == self._capacity:
+            self._reserve(self._capacity * 2)
+        slot = self._slots[i * self._width : (i + 1) * self._width]
+        length, ancillary, _, _ = flow.rx.recvmsg_into((slot,), timestamping.ANCILLARY_BYTES)
+        received_ns = time.monotonic_ns()
+        if ancillary:  # the receive stamp is all that was asked for
+            seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
+            self._t4[i] = seconds * 1_000_000_000 + rest
         self._flow_of[i] = flow.index
         self._length[i] = length
-        self._t4[i] = t4_ns
-        self._received[i] = received_mono_ns
+        self._received[i] = received_ns
         self.arrived = i + 1
+        return received_ns
 
     def outstanding(self, first_row: int = 0) -> int:
         """Probes sent, from this row on, that no reply has come for yet."""

@@ -44,7 +44,6 @@ _PROBE_REPLY = struct.Struct("!IQHHQIQHxxB3xIIQB3x")
 _PROBE_BYTES = _PROBE_REPLY.size
 _FOLLOW_UP_ASKED = int.from_bytes(stamp_tlv.FOLLOW_UP_REQUEST[: stamp_tlv.HEADER_BYTES], "big")
 _FOLLOW_UP_TOLD = _FOLLOW_UP_ASKED & 0x7FFF_FFFF
-_STAMP = struct.Struct("=qq")
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,7 +148,7 @@ class Reflector:
             or len(ancillary) != 2
         ):
             return False
-        seconds, rest = _STAMP.unpack_from(ancillary[0][2])
+        seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
         seen = self._in_second.get(peer[0], 0) if seconds == self._second else self._rules.max_pps
         if seen >= self._rules.max_pps or (seq == 0 and not session.logged):
             return False
