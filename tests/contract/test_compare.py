@@ -99,6 +99,19 @@ def test_a_run_that_cannot_be_read_is_left_out(
     assert "Traceback" not in err
 
 
+def test_figures_made_anew_do_not_hide_a_copy(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy whose results were rewritten is the same run still."""
+    shutil.copytree(runs / "a", tmp_path / "copy")
+    rundirs.replace_summary(tmp_path / "copy", pairs=())
+    code, _, err = run(
+        capsys, "compare", str(runs / "a"), str(tmp_path / "copy"), "--out", str(tmp_path / "x")
+    )
+    assert code == 2
+    assert "hold the same run" in err
+
+
 def test_damaged_and_missing_samples(
     tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,7 @@ _RATE_TOLERANCE = 0.05
 _TYPE_P = {
     "udp_payload_bytes": "size",
     "schedule": "schedule",
-    "spin": "how they wait for the reply",
+    "spin": "whether senders spin before a send",
     "dscp": "DSCP",
 }
 """What run.json may say of the probes, by the names of `wire.messages.LatencySession`. A run that
@@ -153,7 +153,7 @@ def _stamps(a: Side, b: Side) -> Iterator[Finding]:
 def _settings(a: Side, b: Side) -> Iterator[Finding]:
     for name, what in _TYPE_P.items():
         one, other = a.summary.spec.get(name), b.summary.spec.get(name)
-        if one != other:
+        if one is not None and other is not None and one != other:
             yield Finding(
                 refused=True,
                 series=LATENCY,

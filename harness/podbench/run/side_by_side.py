@@ -104,7 +104,9 @@ def _results(run: RunDir) -> tuple[Summary, str | None]:
             raise
         begun = run.read_json(run.run_json, record.RunRecord)
         bundle = summarise.analyse(results.gather(run, begun))
-        return bundle.summary, f"{error}; its figures were made anew from its samples"
+        # Through JSON, so that it is built of the same types as one that was read.
+        anew = msgspec.json.decode(msgspec.json.encode(bundle.summary), type=Summary)
+        return anew, f"{error}; its figures were made anew from its samples"
 
 
 def _labels(read: Sequence[_Read]) -> list[str]:

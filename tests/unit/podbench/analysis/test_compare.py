@@ -88,13 +88,16 @@ def test_what_one_run_lacks_is_not_measured() -> None:
         ({"status": "invalid"}, APP, "A/A check failed tells nothing (b: void)"),
         ({"spec": {"udp_payload_bytes": 1400}}, APP, "differ in size"),
         ({"spec": {"udp_payload_bytes": 1400}}, TCP, None),
+        ({"spec": {"spin": True}}, APP, "whether senders spin"),
+        ({"spec": {}}, APP, None),
     ],
 )
 def test_refusals(changes: dict[str, object], metric: str, refused: str | None) -> None:
     """What is not like for like gets no ratio, and everything else still does."""
     levels = {(POD, APP): 5e4, (POD, TCP): 5e9}
     page = sides.side_by_side(
-        sides.campaign("a", levels), sides.campaign("b", levels, changes=changes)
+        sides.campaign("a", levels, changes={"spec": {"udp_payload_bytes": 64, "spin": False}}),
+        sides.campaign("b", levels, changes=changes),
     )
     found = contrast(page, metric)
     if refused is None:
