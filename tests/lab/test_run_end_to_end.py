@@ -14,6 +14,7 @@ import pytest
 from support.bench import BENCH, bench, lab_trouble, wait_for
 
 from podbench.store import schemas
+from podbench.wire import fates
 
 pytestmark = [
     pytest.mark.lab,
@@ -120,21 +121,22 @@ def test_arms_are_proven(summary: dict[str, object]) -> None:
 def test_pairs_have_figures(finished: Path, summary: dict[str, object]) -> None:
     """Each directed pair's figures are those of its valid samples; the mesh has goodput."""
     rows = pd.read_parquet(finished / "samples" / "latency")
-    warm = rows[(rows["phase"] == "warm") & rows["valid"] & (rows["arm"] == "bgp/pod")]
+    # A session off its schedule, as on a busy machine, still tells the path's latency.
+    on_path = rows["valid"] | (rows["invalid_reason"] == fates.OFF_SCHEDULE)
+    warm = rows[(rows["phase"] == "warm") & on_path & (rows["arm"] == "bgp/pod")]
     pairs = summary["pairs"]
     assert isinstance(pairs, list)
     pod = [p for p in pairs if p["arm"] == "bgp/pod"]
     assert {(p["src"], p["dst"]) for p in pod} == {("n1", "n2"), ("n2", "n1")}
     for pair in pod:
         own = warm[(warm["src"] == pair["src"]) & (warm["dst"] == pair["dst"])]
-        # On a busy machine a session that could not keep its schedule is invalid and left out.
-        if len(own) >= 100:
-            assert pair["rtt_kernel_ns"]["n"] == len(own)
-            assert pair["rtt_kernel_ns"]["p50"] == pytest.approx(
-                own["rtt_kernel_ns"].median(), rel=0.05
-            )
-            assert pair["rtt_app_ns"]["p50"] > pair["rtt_kernel_ns"]["p50"]
-            assert pair["loss"]["ratio"] < 0.01
+        assert pair["rtt_kernel_ns"]["n"] == len(own)
+        found = pair["rtt_kernel_ns"]["p50"]
+        assert found == pytest.approx(own["rtt_kernel_ns"].median(), rel=0.05)
+        assert pair["loss"]["ratio"] < 0.01
+        felt = own[own["valid"]]["rtt_app_ns"]
+        assert pair["rtt_app_ns"]["n"] == len(felt)
+        assert felt.empty or pair["rtt_app_ns"]["p50"] > found
     assert any(p["goodput_bps"] and p["goodput_bps"]["tcp"]["p50"] > 1e8 for p in pod)
 
 
