@@ -9,8 +9,9 @@ docs/export.md lists them.
 from collections.abc import Sequence
 
 from podbench.analysis import figures
-from podbench.analysis.figures import FIGURES, Figure, Kind, Reading
+from podbench.analysis.figures import FIGURES, Figure, Reading
 from podbench.analysis.histograms import BOUNDS_NS, Histogram
+from podbench.analysis.metrics import BY_NAME
 from podbench.analysis.verdicts import Word
 from podbench.model.facts import Verdict
 from podbench.model.summary import Comparison, Estimate, Pair, Summary
@@ -22,6 +23,13 @@ _UNITS = {
     "packets/s": ("packets_per_second", 1.0),
     "ratio": ("ratio", 1.0),
 }
+_OF_PAIRS = tuple(
+    figure
+    for figure in FIGURES.values()
+    if figure.name in BY_NAME or figure.name in {"rfc3550_jitter_ns", "retransmit_ratio"}
+)
+"""Extremes, means and counts of samples are in the CSV: on a full mesh every family costs a line a
+pair, and the histograms hold what they tell."""
 _VERDICTS = tuple(str(word) for word in Word)
 _PROOFS = tuple(str(verdict) for verdict in Verdict)
 _BOUNDS = (("", "the figure"), ("_ci95_low", "lower bound"), ("_ci95_high", "upper bound"))
@@ -148,9 +156,8 @@ def _estimate(out: Exposition, summary: Summary, estimate: Estimate) -> None:
 
 
 def _pair(out: Exposition, labels: Labels, pair: Pair) -> None:
-    for figure in FIGURES.values():
-        if figure.kind is not Kind.COUNT:
-            _figure(out, "podbench_pair", labels, figure, figures.read(pair, figure))
+    for figure in _OF_PAIRS:
+        _figure(out, "podbench_pair", labels, figure, figures.read(pair, figure))
     if pair.loss is not None:
         sent = Family(name="podbench_pair_probes_sent", kind="counter", help="Valid probes sent.")
         out.counter(sent, labels, pair.loss.sent)

@@ -16,6 +16,7 @@ from podbench.analysis.figures import Kind, Reading
 from podbench.model.errors import ConfigError
 from podbench.model.summary import Interval, Pair, Summary
 from podbench.run import gate_baseline, gate_pairs, saved
+from podbench.run.gate_baseline import Baseline
 from podbench.run.gate_evidence import STATED, Evidence
 from podbench.run.gate_words import confidence, quantity, span
 from podbench.run.slo import Slo
@@ -111,8 +112,8 @@ def judge(run: Path, slos: Sequence[Slo], file: Path) -> Gate:
 
 def _baselines(
     slos: Sequence[Slo], here: Evidence, file: Path, names: frozenset[str]
-) -> dict[Path, Evidence]:
-    found: dict[Path, Evidence] = {}
+) -> dict[Path, Baseline]:
+    found: dict[Path, Baseline] = {}
     for slo in slos:
         if slo.baseline is None or slo.baseline in found:
             continue
@@ -126,7 +127,7 @@ def _baselines(
                 f"{place}: {slo.baseline} is the run itself, which is never worse than itself",
                 advice="name an earlier run",
             )
-        found[slo.baseline] = there
+        found[slo.baseline] = Baseline(here, there)
     return found
 
 
@@ -141,7 +142,7 @@ def _notes(summary: Summary) -> tuple[str, ...]:
     return ()
 
 
-def _outcome(slo: Slo, here: Evidence, baselines: dict[Path, Evidence]) -> Outcome:
+def _outcome(slo: Slo, here: Evidence, baselines: dict[Path, Baseline]) -> Outcome:
     pairs = gate_pairs.matching(here.summary, slo.selection)
     if not pairs:
         reason = gate_pairs.why_none(here.summary, slo.selection)
@@ -149,13 +150,13 @@ def _outcome(slo: Slo, here: Evidence, baselines: dict[Path, Evidence]) -> Outco
     return Outcome(slo=slo, checks=tuple(_check(slo, pair, here, baselines) for pair in pairs))
 
 
-def _check(slo: Slo, pair: Pair, here: Evidence, baselines: dict[Path, Evidence]) -> Check:
+def _check(slo: Slo, pair: Pair, here: Evidence, baselines: dict[Path, Baseline]) -> Check:
     reading = figures.read(pair, slo.figure)
     stopped = _cannot_tell(slo, pair, reading)
     if stopped is not None:
         verdict, interval, reason = Verdict.CANNOT_TELL, None, stopped
     elif slo.baseline is not None:
-        found = gate_baseline.against(slo, pair, here, baselines[slo.baseline])
+        found = gate_baseline.against(slo, pair, baselines[slo.baseline])
         reading = msgspec.structs.replace(reading, value=found.ratio)
         verdict, interval, reason = _named(found.worse), found.interval, found.reason
     else:

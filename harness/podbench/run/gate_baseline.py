@@ -5,6 +5,7 @@ their block statistics. It cannot tell the network from the day. What `analysis.
 is not judged; a difference inside the A/A noise floor of either run is no failure.
 """
 
+import functools
 import math
 
 import msgspec
@@ -31,18 +32,36 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def against(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
+class Baseline:
+    """An earlier run beside this one: what both have, and what keeps their figures apart."""
+
+    def __init__(self, here: Evidence, there: Evidence) -> None:
+        self.here = here
+        self.there = there
+        self._pairs = {(pair.arm, pair.src, pair.dst) for pair in there.summary.pairs}
+
+    @functools.cached_property
+    def findings(self) -> tuple[comparable.Finding, ...]:
+        """What `comparable` has to say of the two."""
+        return comparable.between(self.there.side(), self.here.side())
+
+    def has(self, pair: Pair) -> bool:
+        """Whether the earlier run has the same pair of the same arm."""
+        return (pair.arm, pair.src, pair.dst) in self._pairs
+
+
+def against(slo: Slo, pair: Pair, baseline: Baseline) -> Against:
     """Decides one pair."""
+    here, there = baseline.here, baseline.there
     for run in (here, there):
         if run.trouble is not None:
             return Against(worse=None, reason=run.trouble)
-    if not any(_same(pair, other) for other in there.summary.pairs):
+    if not baseline.has(pair):
         return Against(
             worse=None,
             reason=f"not measured: the baseline has no {pair.arm} {pair.src} > {pair.dst}",
         )
-    findings = comparable.between(there.side(), here.side())
-    refused = comparable.refusal(findings, pair.arm, slo.figure.name)
+    refused = comparable.refusal(baseline.findings, pair.arm, slo.figure.name)
     if refused is not None:
         return Against(worse=None, reason=f"not comparable: {refused}")
     if slo.figure.name == LOSS.name:
@@ -50,10 +69,6 @@ def against(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
     if slo.figure.name not in BY_NAME:
         return Against(worse=None, reason=f"no interval is made for {slo.figure.name}")
     return _estimate(slo, pair, here, there)
-
-
-def _same(pair: Pair, other: Pair) -> bool:
-    return (pair.arm, pair.src, pair.dst) == (other.arm, other.src, other.dst)
 
 
 def _estimate(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
