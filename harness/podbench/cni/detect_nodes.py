@@ -4,10 +4,15 @@ Labels are those that cloud controllers set (the well-known labels of the Kubern
 node without them has no zone rather than a guessed one.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import msgspec
 
 from podbench.cni.detect_facts import ClusterFacts, Fact, Object, dig, name_of, told, unknown
-from podbench.model.facts import Link, NodeFacts
+from podbench.model.facts import Link, Nic, NodeFacts
+
+T = TypeVar("T")
 
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
@@ -49,6 +54,8 @@ class Tunnel(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int
     vni: int | None = None
     udp_port: int | None = None
+    offloads: tuple[str, ...] | None = None
+    """What it leaves to hardware, or to one late step; null where its driver was not asked."""
 
 
 class NodeDetected(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +77,14 @@ class NodeDetected(msgspec.Struct, frozen=True, kw_only=True):
     cpu_model: Fact[str]
     underlay_device: Fact[str]
     underlay_mtu: Fact[int]
+    driver: Fact[str]
+    """Of the underlay's device, as the next three."""
+    link_speed_bps: Fact[int]
+    rx_queues: Fact[int]
+    offloads: Fact[tuple[str, ...]]
+    machine: Fact[str]
+    """Maker and product as the firmware tells them."""
+    virtual: Fact[bool]
     pod_mtu: Fact[int]
     """Of the pods' interfaces on it, where all agree."""
     tunnels: tuple[Tunnel, ...]
@@ -93,13 +108,15 @@ def detect_node(node: Object, facts: ClusterFacts) -> NodeDetected:
         system=_info(node, "osImage"),
         runtime=_info(node, "containerRuntimeVersion"),
         kubelet=_info(node, "kubeletVersion"),
-        cpu_model=_cpu_model(read),
-        underlay_device=Fact(
-            underlay.value.name if underlay.value else None, underlay.source, underlay.reason
-        ),
-        underlay_mtu=Fact(
-            underlay.value.mtu if underlay.value else None, underlay.source, underlay.reason
-        ),
+        cpu_model=_read(read, "cpu_model", "/proc/cpuinfo"),
+        underlay_device=_of(underlay, lambda link: link.name),
+        underlay_mtu=_of(underlay, lambda link: link.mtu),
+        driver=_of_driver(underlay, lambda nic: nic.driver),
+        link_speed_bps=_speed(underlay),
+        rx_queues=_of_driver(underlay, lambda nic: nic.rx_queues),
+        offloads=_of_driver(underlay, lambda nic: nic.offloads),
+        machine=_read(read, "machine", "the node's firmware (DMI)"),
+        virtual=_read(read, "hypervisor", "the CPU's flags in /proc/cpuinfo"),
         pod_mtu=_pod_mtu(read),
         tunnels=_tunnels(read),
     )
@@ -136,12 +153,38 @@ def _provider(node: Object) -> Fact[str]:
     return told(PROVIDERS.get(scheme, scheme), "spec.providerID")
 
 
-def _cpu_model(read: NodeFacts | None) -> Fact[str]:
+def _read(read: NodeFacts | None, field: str, where: str) -> Fact[Any]:
+    """Something an agent reads on its node, or why it is not known."""
     if read is None:
         return unknown("no agent has read this node")
-    if read.cpu_model is None:
-        return unknown("the node's /proc/cpuinfo names no model")
-    return told(read.cpu_model, "/proc/cpuinfo")
+    value = getattr(read, field)
+    return unknown(f"{where}: nothing about it") if value is None else told(value, where)
+
+
+def _of(underlay: Fact[Link], look: Callable[[Link], T]) -> Fact[T]:
+    """One of the underlay device's own fields."""
+    if underlay.value is None:
+        return unknown(underlay.reason or "the underlay's device is not known")
+    return told(look(underlay.value), underlay.source or "")
+
+
+def _of_driver(underlay: Fact[Link], look: Callable[[Nic], T | None]) -> Fact[T]:
+    """Something its driver says."""
+    if underlay.value is None:
+        return unknown(underlay.reason or "the underlay's device is not known")
+    if underlay.value.nic is None:
+        return unknown(f"{underlay.value.name}: its driver was not asked")
+    value = look(underlay.value.nic)
+    if value is None:
+        return unknown(f"{underlay.value.name}: its driver does not say")
+    return told(value, f"{underlay.value.name}: its driver (ethtool)")
+
+
+def _speed(underlay: Fact[Link]) -> Fact[int]:
+    """A physical link's; what virtual devices call their speed limits nothing."""
+    if underlay.value is not None and underlay.value.kind not in {None, "bond", "team"}:
+        return unknown(f"{underlay.value.name} is a {underlay.value.kind} device, no link")
+    return _of_driver(underlay, lambda nic: nic.speed_bps)
 
 
 def _underlay(read: NodeFacts | None, address: Fact[str]) -> Fact[Link]:
@@ -179,6 +222,7 @@ def _tunnels(read: NodeFacts | None) -> tuple[Tunnel, ...]:
             mtu=link.mtu,
             vni=link.vxlan_id,
             udp_port=link.vxlan_port,
+            offloads=None if link.nic is None else link.nic.offloads,
         )
         for link in (read.links if read is not None else ())
         if link.kind in kinds

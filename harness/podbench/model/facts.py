@@ -7,6 +7,16 @@ import msgspec
 from podbench.model.arms import Mode
 
 
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device's driver says of it (ethtool); null where it does not say."""
+
+    driver: str | None
+    speed_bps: int | None
+    rx_queues: int | None
+    offloads: tuple[str, ...] | None
+    """The active ones that change what a packet costs, by the kernel's names, sorted."""
+
+
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """One network device (rtnetlink RTM_GETLINK).
 
@@ -24,6 +34,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     rx_bytes: int = 0
     vxlan_id: int | None = None
     vxlan_port: int | None = None
+    nic: Nic | None = None
+    """Null where nobody asked its driver."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +85,10 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     bgp: tuple[BgpSession, ...] | None = None
     kernel: str | None = None
     cpu_model: str | None = None
+    machine: str | None = None
+    """Maker and product, as the firmware tells them (DMI): `Amazon EC2 c6in.4xlarge`."""
+    hypervisor: bool | None = None
+    """Whether the CPU says that it is a virtual machine's; null on other architectures than x86."""
 
 
 class TunnelCount(msgspec.Struct, frozen=True, kw_only=True):

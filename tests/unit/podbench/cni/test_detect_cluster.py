@@ -9,8 +9,8 @@ from support.recorded import node_facts
 
 from podbench.cni.detect_cluster import detect_cluster
 from podbench.cni.detect_facts import WANTED, ClusterFacts
-from podbench.cni.detect_nodes import Tunnel
-from podbench.model.facts import Link, NodeFacts
+from podbench.cni.detect_nodes import NodeDetected, Tunnel
+from podbench.model.facts import Link, Nic, NodeFacts
 
 # The fixture of n1 leaves its one pod's interface out; this is it, as recorded.
 POD_END = Link(name="vethf83897a1", kind="veth", mtu=1450, up=True)
@@ -59,6 +59,34 @@ def test_recorded_nodes_are_as_their_agents_read_them() -> None:
     assert second.pod_mtu.reason == "no pod's interface is seen on the node"
     assert third.pod_mtu.reason == "no agent has read this node"
     assert third.underlay_mtu.value is None
+
+
+def _with_nic(kind: str | None, nic: Nic | None) -> NodeDetected:
+    link = Link(name="eth0", kind=kind, mtu=9001, up=True, addresses=("10.0.1.5/24",), nic=nic)
+    name = "ip-10-0-1-5.eu-west-1.compute.internal"
+    read = NodeFacts(
+        node=name, wall_ns=0, links=(link,), machine="Amazon EC2 c6in.4xlarge", hypervisor=True
+    )
+    (node,) = detect_cluster(cluster("calico-operator", {name: read})).nodes
+    return node
+
+
+def test_what_a_driver_says_of_the_underlay() -> None:
+    """Speed, queues and offloads; machine and virtualisation from the node itself."""
+    nic = Nic(driver="mlx5_core", speed_bps=25_000_000_000, rx_queues=8, offloads=("rx-gro",))
+    node = _with_nic(None, nic)
+    assert (node.driver.value, node.link_speed_bps.value) == ("mlx5_core", 25_000_000_000)
+    assert (node.rx_queues.value, node.offloads.value) == (8, ("rx-gro",))
+    assert (node.machine.value, node.virtual.value) == ("Amazon EC2 c6in.4xlarge", True)
+
+
+def test_a_speed_that_means_nothing_is_none() -> None:
+    """A veth device calls itself 10 Gbit/s; a cloud's driver does not know."""
+    made_up = Nic(driver="veth", speed_bps=10_000_000_000, rx_queues=1, offloads=())
+    assert _with_nic("veth", made_up).link_speed_bps.reason == "eth0 is a veth device, no link"
+    silent = Nic(driver="ena", speed_bps=None, rx_queues=8, offloads=())
+    assert _with_nic(None, silent).link_speed_bps.reason == "eth0: its driver does not say"
+    assert _with_nic(None, None).driver.reason == "eth0: its driver was not asked"
 
 
 def test_places_and_machines_come_from_labels_and_provider() -> None:
