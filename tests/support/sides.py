@@ -8,9 +8,9 @@ import numpy as np
 from support import results
 
 from podbench.analysis import compare
-from podbench.analysis.compare import Campaign
 from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare_match import match_pairs
+from podbench.analysis.compare_standings import Campaign
 from podbench.analysis.group_points import ALL, BlockLoss, BlockStat, GroupPoints
 from podbench.analysis.type_p import Seen
 

@@ -9,18 +9,18 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-import msgspec
-import numpy as np
-import numpy.typing as npt
-
-from podbench.analysis import campaigns, comparable, compare_facts, compare_rank, intervals
-from podbench.analysis.campaigns import Counts
-from podbench.analysis.comparable import Finding, Side
+from podbench.analysis import (
+    campaigns,
+    comparable,
+    compare_facts,
+    compare_rank,
+    compare_standings,
+)
+from podbench.analysis.comparable import Finding
 from podbench.analysis.compare_bundle import (
     DESCRIPTIVE,
     REFUSED,
     WELCH,
-    Card,
     Contrast,
     LeftOut,
     Line,
@@ -28,36 +28,15 @@ from podbench.analysis.compare_bundle import (
     Standing,
 )
 from podbench.analysis.compare_match import ArmRow, Matching, arm_rows
+from podbench.analysis.compare_standings import Campaign, Place
 from podbench.analysis.comparisons import HEADLINES, below_floor
-from podbench.analysis.group_points import ALL, GroupPoints
-from podbench.analysis.metrics import LOSS, Metric
+from podbench.analysis.group_points import ALL
+from podbench.analysis.metrics import LOSS
 from podbench.analysis.verdicts import Decision, Word
 from podbench.model.summary import Interval
 
-FloatArray = npt.NDArray[np.float64]
-
 GROUP_METRICS = ("rtt_kernel_ns.p50", "rtt_app_ns.p50", "rtt_app_ns.p99", "goodput_bps.tcp.p50")
 """What is shown group by group: more would bury the answer."""
-
-
-class Campaign(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One run as it is compared: its card, and the block statistics of its groups."""
-
-    card: Card
-    points: GroupPoints
-
-    @property
-    def side(self) -> Side:
-        """What `comparable` asks for."""
-        return Side(label=self.card.label, summary=self.card.summary, seen=self.points.seen)
-
-
-class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a line is: one metric, one row of arms, one group of pairs."""
-
-    metric: Metric
-    row: ArmRow
-    group: str
 
 
 class _Page:
@@ -88,7 +67,7 @@ def compare(
     lines, rankings = [], []
     for metric in HEADLINES:
         for row in rows:
-            line, decisions = _line(page, _Place(metric=metric, row=row, group=ALL))
+            line, decisions = _line(page, Place(metric=metric, row=row, group=ALL))
             if line is None:
                 continue
             lines.append(line)
@@ -111,7 +90,7 @@ def compare(
 
 def _group_lines(page: _Page, rows: Sequence[ArmRow], matching: Matching) -> list[Line]:
     places = [
-        _Place(metric=metric, row=row, group=group)
+        Place(metric=metric, row=row, group=group)
         for metric in HEADLINES
         if metric.name in GROUP_METRICS
         for row in rows
@@ -122,14 +101,17 @@ def _group_lines(page: _Page, rows: Sequence[ArmRow], matching: Matching) -> lis
     return [line for line in found if line is not None]
 
 
-def _line(page: _Page, place: _Place) -> tuple[Line | None, dict[tuple[int, int], Decision]]:
+def _line(page: _Page, place: Place) -> tuple[Line | None, dict[tuple[int, int], Decision]]:
     """One line and its decisions by (base run, other run); None where no run has the figure."""
     union = any(
         run.points.needs_union(arm, place.metric.name, place.group)
         for run, arm in zip(page.runs, place.row.arms, strict=True)
         if arm is not None
     )
-    standings = tuple(_standing(page.runs[i], i, place, union=union) for i in range(len(page.runs)))
+    standings = tuple(
+        compare_standings.standing(page.runs[i], i, place, union=union)
+        for i in range(len(page.runs))
+    )
     if all(standing.value is None for standing in standings):
         return None, {}
     contrasts, decisions = [], {}
@@ -154,57 +136,8 @@ def _line(page: _Page, place: _Place) -> tuple[Line | None, dict[tuple[int, int]
     return line, decisions
 
 
-def _standing(run: Campaign, number: int, place: _Place, *, union: bool) -> Standing:
-    arm = place.row.arms[number]
-    if arm is None:
-        return Standing(run=number, value=None, ci95=None)
-    if place.metric is LOSS:
-        return _loss_standing(run, number, arm, place.group)
-    logs = run.points.logs(arm, place.metric.name, place.group, union=union)
-    if len(logs):
-        spread = intervals.mean_interval(logs)
-        return Standing(
-            run=number,
-            value=math.exp(float(logs.mean())),
-            ci95=None if spread is None else intervals.scaled(1.0, spread),
-            points=tuple(float(value) for value in np.exp(logs)),
-            blocks=len(logs),
-        )
-    return _stated(run, number, (arm, place.metric.name, place.group))
-
-
-def _stated(run: Campaign, number: int, what: tuple[str, str, str]) -> Standing:
-    """What summary.json says of (arm, metric, group) where the samples say nothing."""
-    arm, metric, group = what
-    if group == ALL:
-        for estimate in run.card.summary.estimates:
-            if (estimate.arm, estimate.metric) == (arm, metric):
-                return Standing(
-                    run=number,
-                    value=estimate.value,
-                    ci95=estimate.ci95,
-                    blocks=estimate.blocks if estimate.value is not None else 0,
-                )
-    return Standing(run=number, value=None, ci95=None)
-
-
-def _loss_standing(run: Campaign, number: int, arm: str, group: str) -> Standing:
-    held = run.points.losses.get((arm, group), [])
-    stated = _stated(run, number, (arm, LOSS.name, group))
-    if not held:
-        return stated
-    sent, lost = sum(one.sent for one in held), sum(one.lost for one in held)
-    return Standing(
-        run=number,
-        value=lost / sent if sent else None,
-        ci95=stated.ci95,
-        points=tuple(one.lost / one.sent for one in held if one.sent),
-        blocks=len(held),
-    )
-
-
 def _contrast(
-    page: _Page, pair: tuple[Standing, Standing], place: _Place, *, union: bool
+    page: _Page, pair: tuple[Standing, Standing], place: Place, *, union: bool
 ) -> tuple[Contrast, Decision]:
     base, other = pair
     i, j = base.run, other.run
@@ -219,7 +152,6 @@ def _contrast(
     else:
         decision = _decision(page, pair, place, union=union)
     shown = decision.ratio is not None and base.value is not None and other.value is not None
-    difference = (other.value or 0.0) - (base.value or 0.0) if shown else None
     contrast = Contrast(
         metric=place.metric.name,
         base=f"{page.runs[i].card.label}:{arms[0]}",
@@ -227,7 +159,7 @@ def _contrast(
         path=place.row.path,
         ratio=decision.ratio,
         ci95=decision.ci95,
-        difference=difference,
+        difference=(other.value or 0.0) - (base.value or 0.0) if shown else None,
         difference_ci95=_in_units(decision.ci95, base.value) if place.metric is not LOSS else None,
         unit=place.metric.unit,
         blocks=decision.blocks,
@@ -278,19 +210,19 @@ def _in_units(ci95: Interval | None, at_base: float | None) -> Interval | None:
 
 
 def _decision(
-    page: _Page, pair: tuple[Standing, Standing], place: _Place, *, union: bool
+    page: _Page, pair: tuple[Standing, Standing], place: Place, *, union: bool
 ) -> Decision:
     base, other = pair
     floor = _floor(page, pair, place.metric.name)
     difference = (other.value or 0.0) - (base.value or 0.0)
     if place.metric is LOSS:
-        counts = [_counts(page.runs[s.run], place, s.run) for s in pair]
+        counts = [compare_standings.counts(page.runs[s.run], place, s.run) for s in pair]
         if all(len(one.sent) for one in counts):
             decision = campaigns.decide_loss(counts[0], counts[1], LOSS.margin)
             if decision.ratio is not None:
                 decision = below_floor(LOSS, decision, difference, floor)
             return decision
-    logs = [_logs(page.runs[s.run], place, s.run, union=union) for s in pair]
+    logs = [compare_standings.logs(page.runs[s.run], place, s.run, union=union) for s in pair]
     if not all(len(one) for one in logs):
         ratio = (other.value or 0.0) / base.value if base.value else None
         return Decision(
@@ -302,19 +234,6 @@ def _decision(
         )
     decision = campaigns.decide(logs[0], logs[1], place.metric.margin)
     return below_floor(place.metric, decision, difference, floor)
-
-
-def _logs(run: Campaign, place: _Place, number: int, *, union: bool) -> FloatArray:
-    arm = place.row.arms[number] or ""
-    return run.points.logs(arm, place.metric.name, place.group, union=union)
-
-
-def _counts(run: Campaign, place: _Place, number: int) -> Counts:
-    held = run.points.losses.get((place.row.arms[number] or "", place.group), [])
-    return Counts(
-        np.array([one.sent for one in held], dtype=np.int64),
-        np.array([one.lost for one in held], dtype=np.int64),
-    )
 
 
 def _floor(page: _Page, pair: tuple[Standing, Standing], metric: str) -> float | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from podbench.analysis import compare, compare_match, summarise
-from podbench.analysis.compare import Campaign
 from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
+from podbench.analysis.compare_standings import Campaign
 from podbench.analysis.group_points import Groups
 from podbench.model.errors import ConfigError, PodbenchError, StoreError
 from podbench.model.summary import FORMAT, Summary

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support import chromium, sides
 
-from podbench.analysis.compare import Campaign
 from podbench.analysis.compare_bundle import LeftOut, SideBySide
+from podbench.analysis.compare_standings import Campaign
 from podbench_report import compare
 
 EVIL = '<script>alert(1)</script><img src=x onerror="x">'
