@@ -4,6 +4,7 @@ Nothing needs a privilege. 2-4 ms a call, and half a millisecond for each device
 its offloads; called in a thread beside the event loop.
 """
 
+import http.client
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,10 @@ POD_KINDS = ("veth", "netkit", "macvlan", "ipvlan")
 FEW = 16
 """More devices than this are asked only where they are no pods' interfaces."""
 DMI = Path("/sys/class/dmi/id")
+PROXY_PORT = 10249
+"""Where kube-proxy serves metrics and its mode by default, on the loopback only."""
+PROXY_S = 0.5
+PROXY_MODES = ("iptables", "ipvs", "nftables", "userspace", "kernelspace")
 
 
 def answer(command: messages.ReadFacts | messages.LookUp) -> messages.Facts | messages.Found:
@@ -51,6 +56,7 @@ def _whole(facts: NodeFacts) -> NodeFacts:
         links=links,
         machine=machine(_text(DMI / "sys_vendor"), _text(DMI / "product_name")),
         hypervisor=hypervisor(_text(Path("/proc/cpuinfo"))),
+        proxy_mode=proxy_mode(),
     )
 
 
@@ -77,3 +83,18 @@ def hypervisor(cpuinfo: str) -> bool | None:
         if name.strip() == "flags":
             return "hypervisor" in flags.split()
     return None
+
+
+def proxy_mode(port: int = PROXY_PORT) -> str | None:
+    """What kube-proxy answers on this namespace's loopback; null where none does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROXY_S)
+    try:
+        connection.request("GET", "/proxyMode")
+        response = connection.getresponse()
+        mode = response.read(64).decode("ascii", "replace").strip()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    # Something else may listen there.
+    return mode if response.status == http.client.OK and mode in PROXY_MODES else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import yaml
 from support.recorded import FIXTURES
 
@@ -18,7 +19,19 @@ def cluster(name: str, nodes: Mapping[str, NodeFacts] | None = None) -> ClusterF
         groups=frozenset(data["groups"]),
         objects={kind: tuple(objects) for kind, objects in data["objects"].items()},
         unread=data.get("unread", {}),
-        proxy_modes=data.get("proxy_modes", {}),
         rules=data.get("rules", {}),
-        nodes=nodes or {},
+        nodes=_answering(nodes or {}, data.get("proxy_modes", {})),
     )
+
+
+def _answering(
+    nodes: Mapping[str, NodeFacts], proxy_modes: Mapping[str, str]
+) -> dict[str, NodeFacts]:
+    """The nodes, with what the fixture's kube-proxies answer."""
+    answered = {
+        name: msgspec.structs.replace(
+            nodes.get(name, NodeFacts(node=name, wall_ns=0)), proxy_mode=mode
+        )
+        for name, mode in proxy_modes.items()
+    }
+    return {**nodes, **answered}

@@ -111,10 +111,14 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     """By `Read.resource`: why it was not read (`forbidden`, `not served`)."""
     nodes: Mapping[str, NodeFacts] = {}
     """What host-network agents read, by node; empty before there are agents."""
-    proxy_modes: Mapping[str, str] = {}
-    """By node: what kube-proxy answers on its node's 127.0.0.1:10249/proxyMode."""
     rules: Mapping[str, str] = {}
     """By node: the text of `iptables-save -t nat` or `nft list tables`, where it could be had."""
+
+    @property
+    def proxy_modes(self) -> dict[str, str]:
+        """By node: what kube-proxy answered there."""
+        modes = {name: node.proxy_mode for name, node in self.nodes.items()}
+        return {name: mode for name, mode in modes.items() if mode is not None}
 
     def of(self, resource: str) -> tuple[Object, ...]:
         """The objects of a kind; empty where there are none or they were not read."""

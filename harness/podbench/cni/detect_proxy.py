@@ -48,7 +48,7 @@ def detect_proxy(facts: ClusterFacts, replaced_by: str | None) -> Proxy:
         facts: The cluster.
         replaced_by: What is set to serve Services in kube-proxy's place; null: nothing.
     """
-    nodes = {**_by_rules(facts), **{k: v.strip() for k, v in facts.proxy_modes.items()}}
+    nodes = {**_by_rules(facts), **facts.proxy_modes}
     workload = next(_workloads(facts), None)
     return Proxy(mode=_mode(facts, nodes, workload, replaced_by), nodes=nodes)
 

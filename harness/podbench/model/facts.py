@@ -89,6 +89,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Maker and product, as the firmware tells them (DMI): `Amazon EC2 c6in.4xlarge`."""
     hypervisor: bool | None = None
     """Whether the CPU says that it is a virtual machine's; null on other architectures than x86."""
+    proxy_mode: str | None = None
+    """What kube-proxy answers on this node's loopback; null where nobody does."""
 
 
 class TunnelCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,9 @@
 """Facts of the agent's own namespace, firmware and CPU."""
 
+import http.server
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 from podbench.wire import messages
@@ -41,3 +45,56 @@ def test_this_namespace_is_read_whole() -> None:
     assert links.pop("lo").nic is None
     assert all(link.nic is not None for link in links.values())
     assert answer.read.kernel
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    answer = (200, b"nftables")
+
+    def do_GET(self) -> None:
+        """Answers /proxyMode as told, and nothing else."""
+        status, body = self.answer if self.path == "/proxyMode" else (404, b"")
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base's name
+        """Says nothing."""
+
+
+@pytest.fixture
+def kube_proxy() -> Iterator[int]:
+    """A port on the loopback where something answers as `_Handler.answer` says."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((200, b"nftables"), "nftables"),
+        ((200, b"iptables\n"), "iptables"),
+        ((200, b"<html>something else"), None),
+        ((500, b"iptables"), None),
+    ],
+)
+def test_kube_proxy_tells_its_mode(
+    kube_proxy: int,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, bytes],
+    expected: str | None,
+) -> None:
+    """Its own word, and only its: another server's answer is none."""
+    monkeypatch.setattr(_Handler, "answer", answer)
+    assert evidence.proxy_mode(kube_proxy) == expected
+
+
+def test_where_nobody_listens_there_is_no_mode(kube_proxy: int) -> None:
+    """As in every pod. The port is free once more when it is asked."""
+    with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        port = server.server_port
+    assert port != kube_proxy
+    assert evidence.proxy_mode(port) is None

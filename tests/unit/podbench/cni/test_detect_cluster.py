@@ -191,7 +191,7 @@ def test_kube_proxy_answers_before_its_configuration() -> None:
     assert asked.value == "iptables"
     assert asked.source is not None
     assert asked.source.startswith("1 nodes")
-    silent = detect_cluster(msgspec.structs.replace(facts, proxy_modes={})).proxy.mode
+    silent = detect_cluster(msgspec.structs.replace(facts, nodes={})).proxy.mode
     assert silent.value == "iptables"
     assert silent.source == (
         "ConfigMap kube-proxy, config.conf: mode is empty, kube-proxy's default"
@@ -200,7 +200,7 @@ def test_kube_proxy_answers_before_its_configuration() -> None:
 
 def test_nodes_that_differ_are_said_to() -> None:
     """In the middle of a change of mode there is no one answer."""
-    facts = ClusterFacts(proxy_modes={"n1": "iptables", "n2": "nftables\n"})
+    facts = ClusterFacts(nodes={"n1": _proxied("iptables"), "n2": _proxied("nftables")})
     proxy = detect_cluster(facts).proxy
     assert proxy.mode.value is None
     assert proxy.mode.reason == "nodes differ: iptables, nftables"
@@ -212,6 +212,10 @@ def test_no_trace_of_kube_proxy_is_no_answer() -> None:
     assert mode.value is None
     assert mode.reason is not None
     assert "may be part of another program" in mode.reason
+
+
+def _proxied(mode: str) -> NodeFacts:
+    return NodeFacts(node="n", wall_ns=0, proxy_mode=mode)
 
 
 def test_every_read_names_its_group() -> None:
