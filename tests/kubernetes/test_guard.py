@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import calico
@@ -178,3 +179,30 @@ def test_pools_that_would_harm_or_lie_are_refused(
     assert {mode for mode, reason in found.items() if reason} == set(refused)
     for mode, words in refused.items():
         assert words in str(found[mode])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "IPPool", "apiVersion": "projectcalico.org/v3", "spec": {"cidr": "198.18.0.0/15"}},
+        {
+            "kind": "ServiceCIDR",
+            "apiVersion": "networking.k8s.io/v1",
+            "spec": {"cidrs": ["fd00::/108", "198.18.3.0/24"]},
+        },
+        {"kind": "Service", "apiVersion": "v1", "spec": {"clusterIPs": ["198.18.9.9"]}},
+    ],
+)
+def test_pools_keep_off_what_the_cluster_has(tmp_path: Path, body: dict[str, Any]) -> None:
+    """A pool, a Service range or a Service in the way: every mode is refused, with its name."""
+
+    async def run() -> set[str | None]:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            put(server, {**body, "metadata": {"name": "in-the-way"}})
+            async with KubernetesTarget(_asked(tmp_path), lambda _: None).up() as laid:
+                found = await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+            return {each.reason for each in found.values()}
+
+    (reason,) = asyncio.run(asyncio.wait_for(run(), 30))
+    assert f"{body['kind']} in-the-way 198.18." in str(reason)

@@ -14,7 +14,7 @@ from podbench.target.kubernetes.refs import ref
 FIELD_MANAGER = "podbench"
 
 
-async def apply(api: Api, body: Object, *, dry_run: bool = False) -> Object:
+async def apply(api: Api, body: Object) -> Object:
     """Makes an object be as given; returns it as the server has it then.
 
     Raises:
@@ -22,8 +22,6 @@ async def apply(api: Api, body: Object, *, dry_run: bool = False) -> Object:
         ApiError: Refused otherwise.
     """
     query = {"fieldManager": FIELD_MANAGER, "force": "false"}
-    if dry_run:
-        query["dryRun"] = "All"
     name = ref(body)
     try:
         return await api.apply(name.path, body, query)

@@ -155,13 +155,15 @@ class Api:
         """
         return await self._patiently("PATCH", path, query, body, APPLY)
 
-    async def create(self, path: str, body: Object) -> Object:
+    async def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
         """Creates once: never sent twice, since a second 409 would say nothing.
+
+        With `dry_run` only admission and validation happen.
 
         Raises:
             ApiError: Refused; `status` 409: it exists already; 0: whether it was made is unknown.
         """
-        return await self._once("POST", path, None, body)
+        return await self._once("POST", path, {"dryRun": "All"} if dry_run else None, body)
 
     async def replace(self, path: str, body: Object) -> Object:
         """Replaces an object as it was read: refused when somebody changed it meanwhile.

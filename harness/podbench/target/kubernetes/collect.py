@@ -1,10 +1,11 @@
 """Reads from the API what detection concludes from; nothing is changed, missing rights are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from podbench.cni.detect_facts import WANTED, ClusterFacts, Read
 from podbench.model.facts import NodeFacts
 from podbench.target.kubernetes.client import Api, ApiError, Object
+from podbench.target.kubernetes.refs import collection
 
 REFUSED = {401: "not logged in", 403: "forbidden", 404: "not served"}
 
@@ -40,6 +41,54 @@ async def collect(api: Api, nodes: Mapping[str, NodeFacts] | None = None) -> Clu
         unread=unread,
         nodes=dict(nodes or {}),
     )
+
+
+async def taken_networks(api: Api, nodes: Sequence[Object]) -> dict[str, list[str]]:
+    """Networks and addresses that a temporary pool must keep off, by whose they are.
+
+    What cannot be read for want of rights is not in it, and neither are routes of the nodes'
+    kernels: there are no agents yet to read them.
+
+    Raises:
+        ApiError: The server stays away.
+    """
+    taken: dict[str, list[str]] = {}
+    for node in nodes:
+        name = f"Node {node['metadata']['name']}"
+        addresses = [each["address"] for each in node["status"].get("addresses") or []]
+        taken[name] = addresses + list(node["spec"].get("podCIDRs") or [])
+    for kind, read in _NETWORKS.items():
+        try:
+            found = await api.items(collection(kind))
+        except ApiError as error:
+            if error.status not in REFUSED:
+                raise
+            continue
+        for each in found:
+            taken[f"{kind} {each['metadata']['name']}"] = read(each)
+    return taken
+
+
+def _pool_networks(pool: Object) -> list[str]:
+    return [str(pool["spec"]["cidr"])]
+
+
+def _service_networks(cidr: Object) -> list[str]:
+    return list(cidr["spec"].get("cidrs") or [])
+
+
+def _service_addresses(service: Object) -> list[str]:
+    spec, status = service.get("spec") or {}, service.get("status") or {}
+    outside = [each.get("ip") for each in (status.get("loadBalancer") or {}).get("ingress") or []]
+    found = [*(spec.get("clusterIPs") or []), *(spec.get("externalIPs") or []), *outside]
+    return [each for each in found if each and each != "None"]
+
+
+_NETWORKS = {
+    "IPPool": _pool_networks,
+    "ServiceCIDR": _service_networks,
+    "Service": _service_addresses,
+}
 
 
 async def _groups(api: Api) -> set[str]:

@@ -8,6 +8,8 @@ the cluster; then everything else.
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from podbench.model.errors import ClusterError
 from podbench.target.kubernetes import ledger
 from podbench.target.kubernetes.apply import apply, differences
@@ -26,6 +28,17 @@ WATCHED = ("IPPool", "DaemonSet", "Namespace")
 """What is looked at again during the run, field by field."""
 
 
+CREATED = ("IPPool",)
+"""Made by a plain create: Calico's own API server need not know server-side apply."""
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What was asked for, and which fields of it admission rewrote."""
+
+    asked: Object
+    rewritten: frozenset[str]
+
+
 class Deployment:
     """One run's objects in one cluster."""
 
@@ -39,7 +52,7 @@ class Deployment:
         """True from the first change on: then there is something to undo."""
         self.complete = False
         """True once everything is made: from then on nobody else is to change it."""
-        self._made: list[Object] = []
+        self._made: list[_Made] = []
 
     async def make(self, objects: Sequence[Object]) -> None:
         """Makes all objects; may be called once.
@@ -96,10 +109,16 @@ class Deployment:
         self._note_made(space, made)
 
     async def _apply(self, body: Object) -> None:
-        self._note_made(body, await apply(self._api, body))
+        if body["kind"] in CREATED:
+            made = await self._api.create(collection(body["kind"]), body)
+        else:
+            made = await apply(self._api, body)
+        self._note_made(body, made)
 
     def _note_made(self, asked: Object, made: Object) -> None:
-        self._made.append(asked)
+        # Admission may have rewritten a field at once (an image by its mirror): the cluster's way,
+        # and no interference.
+        self._made.append(_Made(asked, frozenset(differences(asked, made))))
         self._ledger.note("made", ref=ref(made), uid=made["metadata"]["uid"])
 
     async def until_running(self, namespaces: Sequence[str], pods: int) -> Held:
@@ -111,7 +130,7 @@ class Deployment:
         ready: Held = {}
         query = {"labelSelector": f"{RUN_LABEL}={self._run_id}"}
         for space in namespaces:
-            wanted = pods_wanted(self._made, space)
+            wanted = pods_wanted([each.asked for each in self._made], space)
             ready |= await until(
                 self._api,
                 collection("Pod", space),
@@ -126,13 +145,15 @@ class Deployment:
         """What of ours somebody else changed or removed: `IPPool podbench-bgp: .spec.cidr`."""
         found = []
         for each in self._made:
-            if each["kind"] not in WATCHED:
+            if each.asked["kind"] not in WATCHED:
                 continue
-            live = await self._api.find(ref(each).path)
+            name = ref(each.asked)
+            live = await self._api.find(name.path)
             if live is None or "deletionTimestamp" in live["metadata"]:
-                found.append(f"{ref(each)}: removed")
+                found.append(f"{name}: removed")
                 continue
-            found += [f"{ref(each)}: {field}" for field in differences(each, live)]
+            fields = differences(each.asked, live)
+            found += [f"{name}: {field}" for field in fields if field not in each.rewritten]
         return found
 
 

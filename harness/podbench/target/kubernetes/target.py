@@ -21,7 +21,7 @@ from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.kubernetes import credentials, portforward
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
-from podbench.target.kubernetes.collect import collect
+from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
 from podbench.target.kubernetes.fleet import Addresses, CarefulFleet, cap_bps
 from podbench.target.kubernetes.guard import guarded
@@ -103,12 +103,15 @@ class KubernetesTarget:
     @contextlib.asynccontextmanager
     async def _up(self) -> AsyncIterator["LaidCluster"]:
         async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
-            choice = choose(await api.items(collection("Node")), self._asked.nodes)
+            nodes = await api.items(collection("Node"))
+            choice = choose(nodes, self._asked.nodes)
             _require_pairs(choice)
             for each in choice.left_out:
                 self._say(f"{each.name} takes no part: {each.reason}")
             found = detect_cluster(await collect(api))
             laid = LaidCluster(api, self._asked, choice, found)
+            if self._asked.method.name == "pools":
+                laid.world.keep_off(await taken_networks(api, nodes))
             try:
                 async with guarded(laid.deployment, api, [each.name for each in choice.places]):
                     yield laid

@@ -91,7 +91,8 @@ class Undo:
                 await self._put_back(entry)
         for pool in pools:
             self._say(f"removing {ref(pool)}")
-            await self._api.delete(ref(pool).path, pool["metadata"]["uid"])
+            # By name, which only we use: preconditions are not relied on with an aggregated API.
+            await self._api.delete(ref(pool).path)
         for name in NAMESPACES:
             await self._remove_namespace(spaces.get(name))
         return await self._look_again(entries)

@@ -4,7 +4,7 @@ Nothing is made here: `apply` says whether a mode can be had and remembers it; t
 all at once. Facts are read by each node's host-network agent, so there are none before it runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,9 +16,9 @@ from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.target.kubernetes import ledger
-from podbench.target.kubernetes.apply import apply
 from podbench.target.kubernetes.client import Api, Object
 from podbench.target.kubernetes.nodes import Place
+from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.settings import HOST_COMPONENT, agent_id
 from podbench.transport.base import Fleet
 from podbench.wire import messages
@@ -56,6 +56,7 @@ class KubernetesWorld:
         self.taken: dict[Mode, calico_pools.Planned | None] = {}
         """Modes taken on; with the temporary pool, where one is to be made."""
         self.fleet: Fleet | None = None
+        self._overlaps: list[str] = []
         self._nodes = tuple(
             Node(
                 name=each.name,
@@ -79,6 +80,10 @@ class KubernetesWorld:
         """Temporary pools beside each other give every pod the smallest MTU."""
         return self._method.name == "pools"
 
+    def keep_off(self, taken: Mapping[str, Sequence[str]]) -> None:
+        """Takes note of networks that temporary pools must not overlap."""
+        self._overlaps = calico_pools.overlaps(self._method.pool_cidr, taken)
+
     def settle(self, nodes: Sequence[Node], fleet: Fleet | None) -> None:
         """Takes note of what was deployed, or that it is gone (`fleet` null)."""
         self._nodes, self.fleet = tuple(nodes), fleet
@@ -95,9 +100,7 @@ class KubernetesWorld:
         if self._calico is None:
             return Laid(pool=pool, implementation=None, reason="temporary pools need Calico")
         (planned,) = calico_pools.plan(self._method.pool_cidr, [pool.mode])
-        reason = calico_pools.refusal(
-            pool.mode, self._calico, allow_bgp_export=self._method.allow_bgp_export
-        ) or await self._tried(planned)
+        reason = self._refusal(pool.mode, self._calico) or await self._tried(planned)
         if reason is not None:
             return Laid(pool=pool, implementation=None, reason=reason)
         self.taken[pool.mode] = planned
@@ -105,10 +108,21 @@ class KubernetesWorld:
         asked = msgspec.structs.replace(pool, cidr=planned.cidr, pod_mtu=mtu)
         return Laid(pool=asked, implementation=f"temporary IPPool {planned.name}")
 
+    def _refusal(self, mode: Mode, calico: CalicoDetected) -> str | None:
+        if self._overlaps:
+            return (
+                f"--pool-cidr {self._method.pool_cidr} overlaps {', '.join(self._overlaps[:3])}; "
+                "name another"
+            )
+        allowed = self._method.allow_bgp_export
+        return calico_pools.refusal(mode, calico, allow_bgp_export=allowed)
+
     async def _tried(self, planned: calico_pools.Planned) -> str | None:
         """Whether the server would take the pool: admission may refuse it."""
         try:
-            await apply(self._api, pool_object(planned, self._run_id), dry_run=True)
+            await self._api.create(
+                collection("IPPool"), pool_object(planned, self._run_id), dry_run=True
+            )
         except ClusterError as error:
             return str(error)
         return None
