@@ -13,8 +13,8 @@ from podbench.model.errors import ConfigError
 def test_each_mode_has_a_pool_of_its_own_inside_the_range() -> None:
     """Disjoint, within --pool-cidr, and one encapsulation each."""
     pools = plan(DEFAULT_CIDR, MODES)
-    networks = [ipaddress.ip_network(each.cidr) for each in pools]
-    assert all(each.subnet_of(ipaddress.ip_network(DEFAULT_CIDR)) for each in networks)
+    networks = [ipaddress.IPv4Network(each.cidr) for each in pools]
+    assert all(each.subnet_of(ipaddress.IPv4Network(DEFAULT_CIDR)) for each in networks)
     assert not any(one.overlaps(other) for one, other in combinations(networks, 2))
     assert {each.mode: (each.ipip_mode, each.vxlan_mode) for each in pools} == {
         Mode.VXLAN: ("Never", "Always"),
