@@ -101,7 +101,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         arms=_arms(begun, drawn),
         proofs=proofs,
         shaped_rate_bps=begun.spec.lab.rate_bps,
-        plan=_plan_facts(drawn, entries),
+        plan=plan_facts(drawn, entries),
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
@@ -177,7 +177,8 @@ def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
     return tuple(sorted(found, key=lambda arm: arm.arm))
 
 
-def _plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
+def plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
+    """What was planned and what was done; blocks after a deciding look were not needed."""
     done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
     decided = min((e.block for e in entries if e.event == looks.DECIDED and e.block), default=None)
     wanted: dict[int, set[tuple[int, str, int]]] = {}

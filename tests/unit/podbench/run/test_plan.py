@@ -1,36 +1,13 @@
 """A plan holds every arm once per block, follows from its seed, and fits its budget."""
 
 import pytest
+from support.specs import make_spec
 
-from podbench.model.arms import Mode, Path
+from podbench.model.arms import Path
 from podbench.model.errors import ConfigError
-from podbench.model.nodes import LabOptions
 from podbench.run import plan
-from podbench.run.spec import RunSpec
 
-MODES = (Mode.VXLAN, Mode.IPIP, Mode.BGP)
 NODES = ("n1", "n2", "n3")
-
-
-def make_spec(
-    blocks: int | None = 5,
-    budget_s: float | None = None,
-    probes: tuple[str, ...] = ("latency", "throughput"),
-    seed: int = 7,
-) -> RunSpec:
-    """A specification of three Calico modes."""
-    return RunSpec(
-        cni="calico",
-        cni_requested="calico",
-        target="lab",
-        modes=MODES,
-        probes=probes,
-        method="pools",
-        seed=seed,
-        blocks=blocks,
-        budget_s=budget_s,
-        lab=LabOptions(),
-    )
 
 
 def test_every_block_has_every_arm_and_one_twice() -> None:

@@ -1,0 +1,135 @@
+"""A run with a budget stops when every headline comparison is decided, and says what is open."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from support import synthetic
+from support.specs import make_spec
+
+from podbench.analysis.inputs import Inputs
+from podbench.run import looks, plan, record, results
+from podbench.run.journal import Entry, Journal
+from podbench.run.progress import Silent
+from podbench.store import rundir as store
+from podbench.store.rundir import RunDir
+
+NODES = ("n1", "n2")
+STEADY = synthetic.Truth(
+    rtt_ns={"vxlan": 30_000.0, "bgp": 8_000.0},
+    app_extra_ns=1_000.0,
+    ar1=0.0,
+    run_sd=0.0005,
+    pair_sd=0.0,
+    drift_sd=0.0,
+    tail_share=0.0,
+    goodput_run_sd=0.0005,
+)
+"""Modes so far apart, and so steady, that five blocks decide everything."""
+NOISY = synthetic.Truth(rtt_ns={"vxlan": 8_100.0, "bgp": 8_000.0}, run_sd=0.10)
+
+
+class Said(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Keeps a line."""
+        self.lines.append(text)
+
+
+def _begun(budget_s: float | None) -> record.RunRecord:
+    spec = make_spec(blocks=None if budget_s else 15, budget_s=budget_s)
+    return record.RunRecord(
+        run_id="r",
+        name=None,
+        labels={},
+        status="running",
+        started=record.now(),
+        ended=None,
+        target="lab",
+        spec=spec,
+        options={},
+        seed=spec.seed,
+        versions={},
+    )
+
+
+def _look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    truth: synthetic.Truth,
+    *,
+    block: int = 5,
+    budget_s: float | None = 900.0,
+) -> tuple[bool, Said, RunDir]:
+    rundir = store.create(tmp_path / "r")
+    begun = _begun(budget_s)
+    drawn = plan.draw(begun.spec, NODES, exclusive=True)
+    shape = synthetic.Shape(nodes=2, blocks=5, modes=("vxlan", "bgp"), host=False)
+
+    def gathered(_: RunDir, __: record.RunRecord) -> Inputs:
+        return synthetic.run(3, shape, truth)
+
+    monkeypatch.setattr(results, "gather", gathered)
+    said = Said()
+    stopped = asyncio.run(looks.settled(rundir, begun, drawn, block, said))
+    return stopped, said, rundir
+
+
+def test_it_stops_when_everything_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look is journalled as the one that decided, and planned blocks end there."""
+    stopped, said, rundir = _look(tmp_path, monkeypatch, STEADY)
+    assert stopped, said.lines
+    entries = Journal(rundir.journal).entries()
+    assert [(e.event, e.block) for e in entries] == [(looks.DECIDED, 5)]
+
+
+def test_it_goes_on_and_names_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open comparison keeps the run going and is told to the user and to the journal."""
+    stopped, said, rundir = _look(tmp_path, monkeypatch, NOISY)
+    assert not stopped
+    assert "comparisons open" in said.lines[0]
+    (entry,) = Journal(rundir.journal).entries()
+    assert entry.event == looks.LOOK
+    assert "rtt_kernel_ns.p50 of vxlan/pod against bgp/pod" in (entry.note or "")
+
+
+@pytest.mark.parametrize(("block", "budget_s"), [(4, 900.0), (5, None)])
+def test_no_look_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, budget_s: float | None
+) -> None:
+    """Between looks, and where a number of blocks was asked for, nothing is looked at."""
+    stopped, said, rundir = _look(tmp_path, monkeypatch, STEADY, block=block, budget_s=budget_s)
+    assert not stopped
+    assert not said.lines
+    assert not Journal(rundir.journal).entries()
+
+
+def test_a_decided_run_is_complete() -> None:
+    """Blocks that were not needed any more are not missing."""
+    drawn = plan.draw(make_spec(blocks=6), NODES, exclusive=True)
+    entries = [
+        msgspec.convert(
+            {
+                "event": "round",
+                "wall_ns": 1,
+                "block": v.block,
+                "arm": v.arm.name,
+                "round": r.number,
+            },
+            results.Entry,
+        )
+        for v in drawn.visits
+        if v.block <= 5
+        for r in v.rounds
+    ]
+    entries.append(Entry(event=looks.DECIDED, wall_ns=2, block=5))
+    facts = results.plan_facts(drawn, entries)
+    assert (facts.blocks_planned, facts.blocks_done) == (5, 5)
+    assert facts.decided_early
+    assert facts.looks == (5,)
