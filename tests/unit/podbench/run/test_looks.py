@@ -114,16 +114,7 @@ def test_a_decided_run_is_complete() -> None:
     """Blocks that were not needed any more are not missing."""
     drawn = plan.draw(make_spec(blocks=6), NODES, exclusive=True)
     entries = [
-        msgspec.convert(
-            {
-                "event": "round",
-                "wall_ns": 1,
-                "block": v.block,
-                "arm": v.arm.name,
-                "round": r.number,
-            },
-            results.Entry,
-        )
+        Entry(event="round", wall_ns=1, block=v.block, arm=v.arm.name, round=r.number)
         for v in drawn.visits
         if v.block <= 5
         for r in v.rounds
