@@ -83,9 +83,11 @@ def _machine() -> dict[str, list[str]]:
 def _descendants(pid: int) -> list[int]:
     """A process and all below it, parents first, from the host's /proc."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += _descendants(int(child))
+    # A process that ends while it is looked at has no children left.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += _descendants(int(child))
     return found
 
 

@@ -133,7 +133,10 @@ def test_a_killed_bird_is_a_warning_until_graceful_restart_ends() -> None:
     kept = [each for _, each in found.after[:-1]]
     assert kept
     assert {each.verdict for each in kept} == {Verdict.MATCH}
-    assert {each.warnings for each in kept} == {(proof.STALE,)}
+    # In the instant in which the peers drop it, probes may still have gone by a route that the
+    # look-up after them no longer finds: that is a second warning.
+    assert all(proof.STALE in each.warnings for each in kept)
+    assert kept[0].warnings == (proof.STALE,)
     seconds, last = found.after[-1]
     assert last.verdict == Verdict.UNREACHABLE
     assert seconds > RESTART_S - 1
