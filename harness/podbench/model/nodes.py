@@ -85,3 +85,17 @@ class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
     def names(self) -> tuple[str, ...]:
         """The nodes' names: n1, n2, ..."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+
+class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run on a cluster is asked to be, resolved. Rates in bits per second."""
+
+    context: str
+    server: str
+    image: str
+    nodes: tuple[str, ...]
+    """Those that take part, by name."""
+    pool_cidr: str
+    allow_bgp_export: bool = False
+    most_bps: int | None = None
+    saturate: bool = False

@@ -1,0 +1,106 @@
+"""What a run on a cluster resolves to, from what the cluster is."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import calico
+from support.apiserver.server import ApiServer
+from support.cluster import cluster, node, put
+
+from podbench.model.arms import Mode
+from podbench.model.errors import ConfigError
+from podbench.run.cluster import Resolved, Survey, _survey, consented, resolve
+from podbench.run.options import Options
+
+
+def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
+    """A survey of three workers and a control plane with Calico; nothing but reads is asked."""
+
+    async def run() -> Survey:
+        async with cluster(folder) as (server, _):
+            calico.install(server, version, bgp=bgp)
+            put(server, node(9, **{"node-role.kubernetes.io/control-plane": ""}))
+            found = await _survey(Options())
+            assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
+            return found
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def resolved(found: Survey, **asked: Any) -> Resolved:
+    """What these options make of it."""
+    return resolve(Options(image="registry.example/podbench:1", **asked), found)
+
+
+def test_calico_is_measured_by_pools_beside_each_other(tmp_path: Path) -> None:
+    """All modes, on the workers, in the context that the kubeconfig names."""
+    found = surveyed(tmp_path)
+    run = resolved(found)
+    assert (run.cni, run.method) == ("calico", "pools")
+    assert run.modes == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
+    assert run.refused == {}
+    assert run.cluster.context == "stand-in"
+    assert run.cluster.nodes == ("n1", "n2", "n3")
+    assert [each.name for each in found.left_out] == ["n9"]
+
+
+def test_modes_that_cannot_be_had_say_why(tmp_path: Path) -> None:
+    """They stay in the plan as not measured, with the reason."""
+    run = resolved(surveyed(tmp_path, bgp=False), modes=["vxlan", "bgp"])
+    assert run.modes == (Mode.VXLAN, Mode.BGP)
+    assert run.refused == {Mode.BGP: "BGP is off here"}
+
+
+def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
+    """The usual pool's encapsulation, whatever modes were asked for."""
+    run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
+    assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
+        ({"method": "switch"}, "--method"),
+        ({"method": "pool"}, "did you mean 'pools'"),
+        ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
+        ({"pool_cidr": "198.18.0.0/30"}, "--pool-cidr"),
+        ({"max_bandwidth": "much"}, "--max-bandwidth"),
+    ],
+)
+def test_what_cannot_be_is_the_user_s_error(
+    tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    """Named, with the option and the way out."""
+    with pytest.raises(ConfigError) as caught:
+        resolved(surveyed(tmp_path), **asked)
+    assert words in str(caught.value)
+    assert caught.value.advice
+
+
+def test_an_image_has_to_be_named(tmp_path: Path) -> None:
+    """There is none that every cluster could pull."""
+    with pytest.raises(ConfigError, match="--image"):
+        resolve(Options(), surveyed(tmp_path))
+
+
+def test_a_network_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
+    """Unknown is said."""
+
+    async def run() -> Survey:
+        async with cluster(tmp_path, ApiServer(groups=set())):
+            return await _survey(Options())
+
+    with pytest.raises(ConfigError, match="not known"):
+        resolved(asyncio.run(asyncio.wait_for(run(), 30)))
+
+
+def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
+    """The kubeconfig's current context is not enough; naming it and --yes is."""
+    found = surveyed(tmp_path)
+    with pytest.raises(ConfigError, match="stand-in"):
+        consented(Options(yes=True), found, None)
+    consented(Options(context="stand-in", yes=True), found, None)
+    consented(Options(), found, lambda _: "stand-in")
