@@ -30,10 +30,6 @@ from podbench.target.lab.world import LabWorld
 pytestmark = [pytest.mark.lab, needs_namespaces()]
 
 
-PROBES = 5000
-"""As on a cluster: the pods' own control connections cross the tunnel too, a few dozen packets."""
-
-
 class Seen(msgspec.Struct):
     """What a scenario saw."""
 
@@ -81,8 +77,7 @@ async def _run(
                     return await latency.answered(crew, src, dst, probes, 2000.0)
 
                 for mode in modes:
-                    proof = await driver.verify(laid.world, mode, probe, probes=PROBES)
-                    proofs.append(proof)
+                    proofs.append(await driver.verify(laid.world, mode, probe))
                     first, second = (each.pod(mode) for each in nodes[:2])
                     answered[mode.value] = await probe(first, second, 50)
         except Exception as error:
@@ -185,7 +180,9 @@ async def _session(world: LabWorld, folder: Path) -> Ended:
             files=sorted(each.name for each in rundir.path.iterdir()),
             arms={each["arm"]: each["status"] for each in summary["arms"]},
             proofs={
-                each["arm"]: each["proof"]["verdict"] for each in summary["arms"] if each["proof"]
+                each["arm"]: f"{each['proof']['verdict']}, {each['proof']['method']}"
+                for each in summary["arms"]
+                if each["proof"]
             },
             goodput_most_bps=max(most, default=None),
             rows=sum(each["loss"]["sent"] for each in summary["pairs"] if each["loss"]),
@@ -202,7 +199,7 @@ def test_a_whole_session_measures_a_cluster(tmp_path: Path) -> None:
     ended = in_lab(scenario, Ended)
     assert {"vxlan/pod", "vxlan/host", "bgp/pod", "bgp/host"} <= set(ended.arms)
     assert set(ended.arms.values()) == {"measured"}
-    assert {ended.proofs["vxlan/pod"], ended.proofs["bgp/pod"]} == {"match"}
+    assert {ended.proofs["vxlan/pod"], ended.proofs["bgp/pod"]} == {"match, counted"}
     assert ended.rows > 1000
     assert ended.goodput_most_bps is not None
     # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.

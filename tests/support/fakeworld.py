@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from podbench.cni.base import Laid, Pool, Seen
+from podbench.cni.base import PROOF_PROBES, Laid, Pool, Seen
 from podbench.model.arms import Mode
 from podbench.model.facts import (
     BgpSession,
@@ -31,6 +31,7 @@ class FakeWorld:
 
     def __init__(self, *, equal_mtu: bool = False) -> None:
         self.equal_mtu = equal_mtu
+        self.proof_probes = PROOF_PROBES
         self.pools: dict[Mode, Pool] = {}
         self.refusals: dict[Mode, str] = {}
         self.routes: dict[tuple[str, Mode, str], Route] = {}

@@ -56,7 +56,9 @@ class Laid(msgspec.Struct, frozen=True, kw_only=True):
 
 PROOF_PROBES = 200
 """Probes a pair in a proof window where nothing else is on the wire, as in the lab: 1 % background
-is then two packets. A cluster needs 5,000."""
+is then two packets."""
+CLUSTER_PROOF_PROBES = 5000
+"""The same on a cluster: agents' own connections cross the tunnel too, some dozens of packets."""
 
 ProbeWindow = Callable[[Pod, Pod, int], Awaitable[int]]
 """Sends n probes from one pod to another with nothing else on the wire; returns how many were
@@ -105,6 +107,10 @@ class World(Protocol):
 
         So it is with temporary pools beside each other on a cluster, and in the lab when asked.
         """
+
+    @property
+    def proof_probes(self) -> int:
+        """Probes a pair in a proof window: the more else is on the wire, the more it takes."""
 
     async def apply(self, pool: Pool) -> Laid:
         """Makes the pool and one pod of it on every node exist.
@@ -167,13 +173,13 @@ class Driver(Protocol):
         mode: Mode,
         probe: ProbeWindow | None,
         *,
-        probes: int = PROOF_PROBES,
+        probes: int | None = None,
         capture: Capturing | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair.
 
         Without `probe` by route lookup only; with `capture` also by the outer headers of `probes`
-        own probes a pair.
+        own probes a pair, the world's number where none is given.
         """
 
     async def remove(self, world: World, mode: Mode) -> None:

@@ -6,7 +6,7 @@ A driver is then a table: its modes, and what the pool of each looks like.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from podbench.cni.base import PROOF_PROBES, Capturing, Laid, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Laid, Pool, ProbeWindow, World
 from podbench.cni.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -50,7 +50,7 @@ class PooledDriver(ABC):
         mode: Mode,
         probe: ProbeWindow | None,
         *,
-        probes: int = PROOF_PROBES,
+        probes: int | None = None,
         capture: Capturing | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair; without `probe` by route only.
@@ -62,7 +62,7 @@ class PooledDriver(ABC):
             pool=self._pool_in(world, mode),
             pools=tuple(self._pool_in(world, each) for each in self.modes()),
             probe=probe,
-            probes=probes,
+            probes=world.proof_probes if probes is None else probes,
             capture=capture,
         )
         return await walk(world, inquiry)

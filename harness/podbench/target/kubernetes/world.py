@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from podbench.cni import calico_pools
-from podbench.cni.base import Capture, Laid, Pool
+from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
 from podbench.cni.detect_calico import CalicoDetected
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError, ProbeError
@@ -79,6 +79,11 @@ class KubernetesWorld:
     def equal_mtu(self) -> bool:
         """Temporary pools beside each other give every pod the smallest MTU."""
         return self._method.name == "pools"
+
+    @property
+    def proof_probes(self) -> int:
+        """Agents' connections, and others' traffic, cross the same tunnels."""
+        return CLUSTER_PROOF_PROBES
 
     def keep_off(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Takes note of networks that temporary pools must not overlap."""

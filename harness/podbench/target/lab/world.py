@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from podbench.cni.base import Laid, Origin, Pool
+from podbench.cni.base import PROOF_PROBES, Laid, Origin, Pool
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
 from podbench.model.facts import NodeFacts, Route, TunnelCount
@@ -106,6 +106,11 @@ class LabWorld:
     def equal_mtu(self) -> bool:
         """Whether all pods get the smallest MTU (`--equal-mtu`)."""
         return self._options.equal_mtu
+
+    @property
+    def proof_probes(self) -> int:
+        """Nothing else is on the wire."""
+        return PROOF_PROBES
 
     async def capture(self, nodes: Sequence[str]) -> LabCapture:
         """Starts counting pod packets by outer header on these nodes' underlay devices.
