@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.inlab import in_lab, needs_namespaces
+from support.inlab import in_lab, needs_root
 
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
@@ -15,7 +15,7 @@ from podbench.target.lab import facts
 from podbench.target.lab.inside import inside_throwaway, with_netlink
 from podbench.target.lab.world import LabWorld
 
-pytestmark = [pytest.mark.lab, needs_namespaces()]
+pytestmark = [pytest.mark.lab, pytest.mark.root, needs_root("to make a namespace outside a lab")]
 
 PROTOCOLS = {"kernel": 2, "boot": 3, "static": 4, "bird": 12, "80": 80}
 

@@ -13,7 +13,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import rdpcap
-from support.inlab import echo, in_lab, needs_ipip, needs_namespaces
+from support.inlab import echo, in_lab, needs_ipip, needs_root
 
 from podbench.cni import detect
 from podbench.model.arms import Mode
@@ -21,7 +21,7 @@ from podbench.model.facts import ArmProof, Method, Verdict
 from podbench.target.lab import layout, namespaces
 from podbench.target.lab.world import LabWorld
 
-pytestmark = [pytest.mark.lab, needs_namespaces()]
+pytestmark = [pytest.mark.lab, pytest.mark.root, needs_root("for tcpdump")]
 
 SETTLE_S = 0.5
 """tcpdump has said it listens by then, or the test fails for want of packets."""

@@ -45,6 +45,11 @@ def needs_namespaces() -> pytest.MarkDecorator:
     return pytest.mark.skipif(reason is not None, reason=f"needs network namespaces: {reason}")
 
 
+def needs_root(why: str) -> pytest.MarkDecorator:
+    """Skips for an ordinary user; `why` says what takes root."""
+    return pytest.mark.skipif(os.geteuid() != 0, reason=f"needs root, {why}")
+
+
 def needs_ipip() -> pytest.MarkDecorator:
     """Skips where IPIP cannot be laid at all."""
     able = ipip.capability()

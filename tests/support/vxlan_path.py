@@ -9,6 +9,7 @@ pods, no CNI and no agents, and starts in a tenth of a second.
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from podbench.run import prerequisites
 from podbench.target.lab import namespaces, syscalls
 from podbench.target.lab.isolate import run_isolated
 
@@ -62,9 +64,9 @@ def _tunnel(node: str, side: int, other: int) -> None:
         f"route add 10.{other}.0.0/24 via 10.{other}.0.0 dev vx onlink",
     )
     fdb = f"02:00:00:00:00:0{other} dev vx dst 192.0.2.{other} self permanent"
-    subprocess.run(
-        ["ip", "netns", "exec", node, "bridge", "fdb", "append", *fdb.split()], check=True
-    )
+    # Debian keeps `bridge` where an ordinary user's PATH does not look.
+    bridge = shutil.which("bridge", path=prerequisites.SEARCH_PATH) or "bridge"
+    subprocess.run(["ip", "netns", "exec", node, bridge, "fdb", "append", *fdb.split()], check=True)
 
 
 def on_path(scenario: Callable[[], T], kind: type[T], answer: Path, *, vxlan: bool = True) -> T:

@@ -46,11 +46,11 @@ def test_version_is_read(text: str, version: str | None) -> None:
     assert throughput.parse_version(text) == version
 
 
-def test_congestion_is_pinned_only_where_it_exists() -> None:
-    """An algorithm the kernel lacks is left to the kernel, which iperf3 then reports."""
-    assert throughput.choose_congestion("cubic", "reno bbr cubic\n") == "cubic"
-    assert throughput.choose_congestion("cubic", "reno\n") is None
-    assert throughput.choose_congestion(None, "reno cubic\n") is None
+def test_congestion_is_pinned_only_where_it_may_be() -> None:
+    """An algorithm this process cannot have is left to the kernel, which iperf3 then reports."""
+    assert throughput.choose_congestion("reno") == "reno"
+    assert throughput.choose_congestion("no_such") is None
+    assert throughput.choose_congestion(None) is None
 
 
 def test_socket_buffer_is_one_the_kernel_grants() -> None:
