@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import at, cluster, node, put
+from support.cluster import at, cluster, node, put, until
 
 from podbench.cni import detect
 from podbench.model.arms import Mode
@@ -206,3 +206,44 @@ def test_pools_keep_off_what_the_cluster_has(tmp_path: Path, body: dict[str, Any
 
     (reason,) = asyncio.run(asyncio.wait_for(run(), 30))
     assert f"{body['kind']} in-the-way 198.18." in str(reason)
+
+
+def test_an_interrupted_run_takes_everything_away(tmp_path: Path) -> None:
+    """A signal becomes a cancellation: what was made goes before the run ends."""
+
+    async def run() -> tuple[bool, list[str], set[str]]:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            before = set(server.store.places())
+            target = KubernetesTarget(_asked(tmp_path), lambda _: None)
+            running = asyncio.create_task(_through(target, lambda: asyncio.sleep(0)))
+            await until(
+                lambda: at(server, "DaemonSet", "podbench-agent-bgp", "podbench") is not None
+            )
+            running.cancel()
+            (ended,) = await asyncio.gather(running, return_exceptions=True)
+            left = [str(each) for each in set(server.store.places()) - before]
+            assert target.listing is not None
+            gone = {str(each) for each in target.listing.gone}
+            return isinstance(ended, asyncio.CancelledError), left, gone
+
+    cancelled, left, gone = asyncio.run(asyncio.wait_for(run(), 30))
+    assert cancelled
+    assert left == []
+    assert {"Namespace podbench", "Namespace podbench-host", "IPPool podbench-bgp"} <= gone
+
+
+def test_a_server_that_is_away_at_the_end_is_waited_for(tmp_path: Path) -> None:
+    """The API server goes in mid-run and comes back: the run neither ends nor leaves anything."""
+
+    async def away(server: ApiServer, api: Api) -> None:
+        server.faults.away = True
+        server.store.wake()
+        await asyncio.sleep(1.0)
+        server.faults.away = False
+        raise ClusterError("measured on")
+
+    asked = Cluster(run_id="r", image="i", method=Method(name="pools"), lease_s=6, patience_s=10.0)
+    error, left, _ = in_trouble(tmp_path, away, asked)
+    assert str(error) == "measured on"
+    assert left == []
