@@ -18,6 +18,7 @@ from podbench.model.nodes import AgentId, Node, Pod
 from podbench.target.kubernetes import ledger
 from podbench.target.kubernetes.client import Api, Object
 from podbench.target.kubernetes.nodes import Place
+from podbench.target.kubernetes.objects import carried
 from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.settings import HOST_COMPONENT, agent_id
 from podbench.transport.base import Fleet
@@ -214,18 +215,13 @@ class KubernetesWorld:
 
 
 def pool_object(planned: calico_pools.Planned, run_id: str) -> Object:
-    """The IPPool of a temporary pool."""
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "IPPool",
-        "metadata": {"name": planned.name, "labels": ledger.labels(run_id)},
-        "spec": {
-            "cidr": planned.cidr,
-            "blockSize": calico_pools.BLOCK_SIZE,
-            "ipipMode": planned.ipip_mode,
-            "vxlanMode": planned.vxlan_mode,
-            "assignmentMode": "Manual",
-            "nodeSelector": "all()",
-            "natOutgoing": False,
-        },
+    """The IPPool of a temporary pool: the chart's, as the run will make it."""
+    (body,) = carried("pools")
+    body["metadata"] = {"name": planned.name, "labels": ledger.labels(run_id)}
+    body["spec"] |= {
+        "cidr": planned.cidr,
+        "blockSize": calico_pools.BLOCK_SIZE,
+        "ipipMode": planned.ipip_mode,
+        "vxlanMode": planned.vxlan_mode,
     }
+    return body

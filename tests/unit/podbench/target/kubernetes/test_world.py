@@ -1,0 +1,29 @@
+"""The pool that is tried beforehand is the one that is made."""
+
+import msgspec
+
+from podbench.cni import calico_pools
+from podbench.target.kubernetes.canonical import CANONICAL
+from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.settings import ModeSet, NewPool
+from podbench.target.kubernetes.world import pool_object
+
+
+def test_the_pool_that_is_tried_is_the_one_that_is_made() -> None:
+    """Field by field, for every mode, labels included."""
+    for planned in calico_pools.plan(calico_pools.DEFAULT_CIDR, calico_pools.MODES):
+        create = NewPool(
+            cidr=planned.cidr, ipip_mode=planned.ipip_mode, vxlan_mode=planned.vxlan_mode
+        )
+        passwords = {
+            **CANONICAL.credentials.passwords,
+            f"canonical-node-{planned.mode}": "canonical-password-of-this",
+        }
+        settings = msgspec.structs.replace(
+            CANONICAL,
+            run_id="run-7",
+            modes=(ModeSet(mode=planned.mode, pool=planned.name, create=create),),
+            credentials=msgspec.structs.replace(CANONICAL.credentials, passwords=passwords),
+        )
+        (made,) = (each for each in objects(settings) if each["kind"] == "IPPool")
+        assert pool_object(planned, "run-7") == made
