@@ -19,6 +19,7 @@ from support.inlab import needs_namespaces
 
 from podbench.model.errors import ProbeError
 from podbench.target.lab import namespaces
+from podbench.transport import children
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
 from podbench_agent.probes.latency import ProbeWorker
@@ -129,7 +130,7 @@ def test_every_loss_has_its_direction(match: str, status: str, tmp_path: Path) -
 
     def scenario() -> dict[str, Any]:
         rules = NFT.format(match=match, port=vxlan_path.PORT)
-        loading = namespaces.spawn("nb", ["nft", rules])
+        loading = namespaces.spawn("nb", [str(children.find("nft", "nftables")), rules])
         assert loading.wait() == 0
         with_log, without = _with_pair(lambda pair: asyncio.run(pair.measure(500, 2)))
         return {"log": _census(with_log), "alone": _census(without)}
