@@ -14,8 +14,8 @@ from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle, Damage, PlanFacts
 from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
 from podbench.cni import detect
+from podbench.model.arms import Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
-from podbench.model.arms import parse_arm
 from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
@@ -101,7 +101,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         arms=_arms(begun, drawn),
         proofs=proofs,
         shaped_rate_bps=begun.spec.lab.rate_bps,
-        plan=plan_facts(drawn, entries),
+        plan=plan_facts(drawn, entries, [arm.mode for arm in begun.arms if arm.reason]),
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
@@ -177,13 +177,17 @@ def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
     return tuple(sorted(found, key=lambda arm: arm.arm))
 
 
-def plan_facts(drawn: plan.Plan, entries: list[Entry]) -> PlanFacts:
-    """What was planned and what was done; blocks after a deciding look were not needed."""
+def plan_facts(drawn: plan.Plan, entries: list[Entry], absent: Sequence[Mode]) -> PlanFacts:
+    """What was planned and what was done.
+
+    Blocks after a deciding look were not needed, and modes that this machine lacks (`absent`) not to
+    be had: neither makes a run partial.
+    """
     done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
     decided = min((e.block for e in entries if e.event == looks.DECIDED and e.block), default=None)
     wanted: dict[int, set[tuple[int, str, int]]] = {}
     for visit in drawn.visits:
-        if decided is not None and visit.block > decided:
+        if visit.mode in absent or (decided is not None and visit.block > decided):
             continue
         keys = {(visit.block, visit.arm.name, r.number) for r in visit.rounds}
         wanted.setdefault(visit.block, set()).update(keys)

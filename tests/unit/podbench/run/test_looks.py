@@ -8,6 +8,7 @@ from support import synthetic
 from support.specs import make_spec
 
 from podbench.analysis.inputs import Inputs
+from podbench.model.arms import Mode
 from podbench.run import looks, plan, record, results
 from podbench.run.journal import Entry, Journal
 from podbench.run.progress import Silent
@@ -120,7 +121,20 @@ def test_a_decided_run_is_complete() -> None:
         for r in v.rounds
     ]
     entries.append(Entry(event=looks.DECIDED, wall_ns=2, block=5))
-    facts = results.plan_facts(drawn, entries)
+    facts = results.plan_facts(drawn, entries, absent=())
     assert (facts.blocks_planned, facts.blocks_done) == (5, 5)
     assert facts.decided_early
     assert facts.looks == (5,)
+
+
+def test_a_mode_that_cannot_be_had_leaves_no_gap() -> None:
+    """A block is whole when every arm that exists here was measured."""
+    drawn = plan.draw(make_spec(blocks=1), NODES, exclusive=True)
+    entries = [
+        Entry(event="round", wall_ns=1, block=v.block, arm=v.arm.name, round=r.number)
+        for v in drawn.visits
+        if v.mode != Mode.IPIP
+        for r in v.rounds
+    ]
+    assert results.plan_facts(drawn, entries, absent=()).blocks_done == 0
+    assert results.plan_facts(drawn, entries, absent=(Mode.IPIP,)).blocks_done == 1
