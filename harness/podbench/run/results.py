@@ -180,8 +180,8 @@ def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
 def plan_facts(drawn: plan.Plan, entries: list[Entry], absent: Sequence[Mode]) -> PlanFacts:
     """What was planned and what was done.
 
-    Blocks after a deciding look were not needed, and modes that this machine lacks (`absent`) not to
-    be had: neither makes a run partial.
+    Blocks after a deciding look were not needed, and modes that this machine lacks (`absent`) could
+    not be had: neither makes a run partial.
     """
     done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
     decided = min((e.block for e in entries if e.event == looks.DECIDED and e.block), default=None)
