@@ -62,7 +62,7 @@ def repeats(arms: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _in_units(decision: Decision, at_base: float | None) -> Interval | None:
+def in_units(decision: Decision, at_base: float | None) -> Interval | None:
     """The ratio's interval as a difference from the base: it contains the difference, always."""
     if decision.ci95 is None or at_base is None:
         return None
@@ -85,7 +85,7 @@ def _comparison(
         ratio=decision.ratio,
         ci95=decision.ci95,
         difference=difference,
-        difference_ci95=_in_units(decision, at_base),
+        difference_ci95=in_units(decision, at_base),
         unit=metric.unit,
         blocks=decision.blocks,
         verdict=decision.verdict.value,

@@ -1,22 +1,19 @@
 """The overlay tax: what the pod path adds to the host path of the same pairs in the same blocks.
 
 pod and host are exp of the mean over blocks of their block statistics (`blocks`), over pairs
-measured on both paths; the difference is pod - host, its interval the t interval of the blocks'
-differences. The verdict is that of the block log-ratios (`verdicts`), with the metric's margin and
-the noise floor.
+measured on both paths; the difference is pod - host. Its interval is that of the block log-ratios
+(`verdicts`) in units of the host path, so that interval and verdict, which also knows the metric's
+margin and the noise floor, never contradict each other.
 """
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from podbench.analysis import intervals
-from podbench.analysis.blocks import BlockSeries, block_series
-from podbench.analysis.comparisons import Tables, below_floor
+from podbench.analysis.blocks import block_series
+from podbench.analysis.comparisons import Tables, below_floor, in_units
 from podbench.analysis.metrics import BY_NAME, Metric
 from podbench.analysis.verdicts import decide
 from podbench.model.arms import Path, parse_arm
-from podbench.model.summary import Interval, OverlayTax
+from podbench.model.summary import OverlayTax
 
 TAXED = (
     "rtt_kernel_ns.p50",
@@ -27,16 +24,6 @@ TAXED = (
     "rtt_idle_ns.p50",
     "goodput_bps.tcp.p50",
 )
-
-
-def _difference_interval(series: BlockSeries, host: str, pod: str) -> Interval | None:
-    levels = np.exp(series.logs)
-    d = levels[series.arms.index(pod)] - levels[series.arms.index(host)]
-    spread = intervals.mean_interval(d - d.mean())
-    if spread is None:
-        return None
-    centre = (series.value(pod) or 0.0) - (series.value(host) or 0.0)
-    return centre + spread[0], centre + spread[1]
 
 
 def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> OverlayTax:
@@ -54,7 +41,7 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
         pod=at_pod,
         host=at_host,
         difference=difference,
-        ci95=_difference_interval(series, host, pod) if difference is not None else None,
+        ci95=in_units(decision, at_host),
         unit=metric.unit,
         verdict=decision.verdict.value,
     )

@@ -345,3 +345,15 @@ def test_time_line_and_visits(whole: Bundle) -> None:
         "bgp/pod",
     }
     assert all((p.loaded_p50_ns or 0) > (p.rest_p50_ns or 0) for p in whole.loaded)
+
+
+def test_a_tax_never_contradicts_its_interval() -> None:
+    """Where the tax is called different or small, its interval in units excludes zero."""
+    noisy = synthetic.Truth(run_sd=0.15, drift_sd=0.05)
+    for seed in range(6):
+        for tax in synthetic.bundle(nodes=2, blocks=4, seed=seed, truth=noisy).summary.overlay_tax:
+            if tax.verdict in {"different", "small"}:
+                assert tax.ci95 is not None
+                assert tax.ci95[0] > 0 or tax.ci95[1] < 0
+            if tax.ci95 is not None and tax.difference is not None:
+                assert tax.ci95[0] <= tax.difference <= tax.ci95[1]
