@@ -23,7 +23,7 @@ QUANTILES_OF: dict[str, tuple[float, ...]] = {
     name: tuple(sorted({metric.q for metric in METRICS if metric.series == name}))
     for name in PHASE_OF
 }
-_CHUNK_ROWS = 400_000
+_CHUNK_ROWS = 200_000
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def figures(arm: str, carried: list[Carried]) -> ArmFigures:
 
 
 def _chunks(carried: list[Carried]) -> Iterator[list[Carried]]:
-    """Whole pairs, in order, about 400,000 rows at a time."""
+    """Whole pairs, in order, about 200,000 rows at a time."""
     by_pair: dict[PairKey, list[Carried]] = {}
     while carried:
         one = carried.pop()

@@ -60,7 +60,9 @@ class Part(msgspec.Struct, eq=False):
         self.carried += _carried(streams)
         for phase, into in self.losses.items():
             loss_table.merge(into, loss_table.of_phase(streams, phase))
-        self.gaps = longest([*self.gaps, *_gaps(streams)])
+        self.gaps += _gaps(streams)
+        if len(self.gaps) > 2 * MAX_EPISODES:
+            self.gaps = longest(self.gaps)
         self.warm |= loss_table.at_rest(streams) == WARM
         self.windows.add(streams)
         self.quality.add(streams)
@@ -127,7 +129,8 @@ def _carried(streams: Streams) -> list[Carried]:
     kernel, app = small(streams.kernel_ns), small(streams.app_ns)
     starts = streams.starts.tolist()
     return [
-        Carried(key, kernel[low:high], app[low:high], float(jitter[i]))
+        # Copies, so that each can go by itself once its pair is worked off.
+        Carried(key, kernel[low:high].copy(), app[low:high].copy(), float(jitter[i]))
         for i, (key, low, high) in enumerate(
             zip(streams.keys, starts[:-1], starts[1:], strict=True)
         )

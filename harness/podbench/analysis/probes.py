@@ -6,12 +6,14 @@ in full; afterwards what is left does not grow with the number of probes. Every 
 the samples themselves; the one exception is `residues` beyond four million rows.
 """
 
+import ctypes
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 
 import msgspec
+import pyarrow as pa
 
 from podbench.analysis import arm_figures, loss_table, pieces, residues, streams
 from podbench.analysis.arm_figures import ArmFigures
@@ -92,12 +94,24 @@ class _Task:
             found.part.add(probes, self._zero_ns)
             for place in {(key.arm, key.block) for key in probes.keys}:
                 found.places.setdefault(place, []).append(piece)
+        found.part.gaps = pieces.longest(found.part.gaps)
         by_arm: dict[str, list[pieces.Carried]] = {}
         for one in found.part.carried:
             by_arm.setdefault(one.key.arm, []).append(one)
         found.part.carried = []
-        found.arms = [arm_figures.figures(arm, by_arm.pop(arm)) for arm in sorted(by_arm)]
+        _give_back()
+        for arm in sorted(by_arm):
+            found.arms.append(arm_figures.figures(arm, by_arm.pop(arm)))
+            _give_back()
         return found
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system: allocators keep it, and the next arm adds to it."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc's; other libraries do without
+        trim(0)
 
 
 def _all(task: _Task, units: list[list[Piece]], *, apart: bool) -> list[Unit]:
