@@ -9,7 +9,14 @@ from scipy import stats
 from podbench.analysis.campaigns import Counts, decide, decide_loss, welch
 from podbench.analysis.verdicts import Word
 
-LOGS = st.lists(st.floats(-3, 3), min_size=2, max_size=12, unique=True)
+# Logs of figures with three decimals: nearer values have a variance that underflows, where scipy
+# gives no answer to compare with.
+LOGS = st.lists(
+    st.integers(-3000, 3000).map(lambda thousandths: thousandths / 1000),
+    min_size=2,
+    max_size=12,
+    unique=True,
+)
 
 
 @given(LOGS, LOGS)

@@ -1,6 +1,7 @@
 """The private broker: where it listens, how it comes and goes."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -36,7 +37,11 @@ def brokers_children() -> set[int]:
 
 def network_listeners(pid: int) -> set[str]:
     """Lines of /proc/net for the process's sockets that are not Unix sockets."""
-    held = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    held = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        # The broker closes files of its own while it is looked at.
+        with contextlib.suppress(FileNotFoundError):
+            held.add(str(link.readlink()))
     inodes = {link[8:-1] for link in held if link.startswith("socket:[")}
     assert inodes, "a broker without any socket was looked at"
     tables = [Path(f"/proc/net/{name}").read_text("ascii") for name in ("tcp", "tcp6", "udp")]
