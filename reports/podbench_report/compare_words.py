@@ -10,7 +10,7 @@ from podbench.analysis.campaigns import OPEN
 from podbench.analysis.compare_bundle import DESCRIPTIVE, REFUSED, Contrast, SideBySide
 from podbench.analysis.compare_rank import Ranking
 from podbench_report import metrics, names, numbers
-from podbench_report.wording import Sentence
+from podbench_report.wording import Sentence, listed
 
 CLAIMS = ("different", "small", "equivalent")
 LETTERS = "ABCDEFGHIJKL"
@@ -147,10 +147,3 @@ def places(page: SideBySide, ranking: Ranking) -> str:
         else f"places {best}{numbers.EN_DASH}{worst}: {', '.join(who)}"
         for (best, worst), who in told.items()
     )
-
-
-def listed(items: Sequence[str]) -> str:
-    """`a, b and c`."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"

@@ -116,15 +116,18 @@ def interval_numbers(bounds: tuple[float, float] | None, scale: Scale) -> str:
     return "" if bounds is None else _range(bounds, scale)
 
 
-def percent_change(ratio: float | None, bounds: tuple[float, float] | None = None) -> str:
+def percent_change(
+    ratio: float | None, bounds: tuple[float, float] | None = None, decimals: int | None = None
+) -> str:
     """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus.
 
-    Beside its interval it has no more decimals than that.
+    Beside its interval it has no more decimals than that; `decimals` are those of a column.
     """
     if ratio is None or not math.isfinite(ratio):
         return NOT_MEASURED
     change = (ratio - 1) * 100
-    decimals = _change_decimals(change)
+    if decimals is None:
+        decimals = _change_decimals(change)
     if bounds is not None and all(map(math.isfinite, bounds)):
         decimals = min(decimals, _interval_decimals(bounds))
     return f"{_signed(change, decimals)}{NBSP}%"

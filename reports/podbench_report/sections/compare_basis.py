@@ -4,7 +4,7 @@ import msgspec
 
 from podbench.analysis.compare_bundle import Card, Fact, Remark, SideBySide
 from podbench_report import compare_words, numbers, tables, wording
-from podbench_report.compare_words import listed
+from podbench_report.wording import listed
 
 SHOWN_DAMAGES = 5
 _IN_RUNS = {"started", "blocks", "status"}

@@ -7,7 +7,7 @@ import msgspec
 from podbench.analysis.compare_bundle import REFUSED, Contrast, SideBySide
 from podbench_report import compare_words, metrics, names, numbers, tables
 from podbench_report.compare_words import CLAIMS, verdict
-from podbench_report.wording import Sentence
+from podbench_report.wording import Sentence, listed
 
 SPOKEN = 40
 """Sentences beyond this many are in the tables only."""
@@ -87,7 +87,7 @@ def _lede(page: SideBySide) -> tuple[str, ...]:
         found = [c for c in found if c.ratio is not None]
         if found:
             words = metrics.metric_words(metric)
-            parts = compare_words.listed([_part(c) for c in found])
+            parts = listed([_part(c) for c in found])
             base, other = compare_words.key(page, 0), compare_words.key(page, 1)
             out.append(f"{other} beside {base}, {words.phrase}: {parts}.")
     return tuple(out) or ("No figure was measured in both runs and may be compared.",)
@@ -156,4 +156,4 @@ def _counted(page: SideBySide) -> str:
     counted = Counter(verdict(c) for line in page.lines for c in line.contrasts)
     order = (*CLAIMS, "inconclusive", "descriptive", "not compared", "not measured")
     said = [f"{numbers.count(counted[word])} {word}" for word in order if counted[word]]
-    return f"All figures, paths and pairs of runs: {compare_words.listed(said)}." if said else ""
+    return f"All figures, paths and pairs of runs: {listed(said)}." if said else ""
