@@ -37,7 +37,7 @@ class Scale(msgspec.Struct, frozen=True):
         """The bare number in this scale, for a column whose header names the unit."""
         if value is None or not math.isfinite(value):
             return NOT_MEASURED
-        return _plain(value / self.factor, self.decimals)
+        return _plain(value / self.factor, self.decimals) if value else "0"
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
@@ -228,8 +228,8 @@ def _range(bounds: tuple[float, float], scale: Scale) -> str:
 
 def _bound(bound: float, scale: Scale) -> str:
     """A bound of exactly nothing needs no decimals; one too small for them is not nothing."""
-    text = scale.number(bound) if bound else "0"
-    if bound > 0 and text.strip("0.") == "":
+    text = scale.number(bound)
+    if bound > 0 and not text.strip("0."):
         return f"<{10.0**-scale.decimals:.{scale.decimals}f}"
     return text
 

@@ -74,7 +74,17 @@ def test_every_page_renders(name: str) -> None:
     """Every kind of comparison gives one self-contained page with sections in order."""
     text = compare.render(PAGES[name])
     order = re.findall(r'<section id="(\w+)"', text)
-    assert order == ["comparable", "found", "untold", "figures", "pairs", "method", "appendix"]
+    assert order == [
+        "comparable",
+        "found",
+        "untold",
+        "figures",
+        "tails",
+        "pairs",
+        "method",
+        "reading",
+        "appendix",
+    ]
     assert len(re.findall(r"<h1>", text)) == 1
     assert not [i for i, n in Counter(re.findall(r' id="([^"]+)"', text)).items() if n > 1]
     assert "default-src 'none'" in html.unescape(text)
@@ -130,8 +140,38 @@ def test_shares_change_in_points() -> None:
         for name, lost in (("a", [0] * 8), ("b", [40, 42, 39, 41, 40, 43, 38, 40]))
     ]
     text = compare.render(sides.side_by_side(*runs)).replace("\u00a0", " ")
-    assert "4.04 % points higher" in text
-    assert re.search(r"fold", text)
+    assert "4.04 percentage points higher" in text
+    assert re.search(r"95 % CI [\d.–\u2060]+ times as much", text)
+
+
+def test_tails_of_the_runs_lie_in_one_plot() -> None:
+    """One plot for each mode and kind of round trip, a line for each run, named at its end."""
+    text = compare.render(PAGES["twelve"])
+    plots = re.findall(r"<figure><h3>([^<]+)</h3>.*?</figure>", text, re.DOTALL)
+    assert plots == [
+        "Application round trip, VXLAN",
+        "Application round trip, BGP",
+        "Kernel round trip, VXLAN",
+    ]
+    first = re.search(r"<figure>.*?</figure>", text, re.DOTALL)
+    assert first is not None
+    assert re.findall(r">([A-L])</text>", first[0]) == list("ABCDEFGHIJKL")
+
+
+def test_tails_that_may_not_be_compared_are_named_not_drawn() -> None:
+    """A lab's tail is not laid over a cluster's; which run is missing, and why, is said."""
+    text = compare.render(PAGES["refused"]).replace("\u00a0", " ")
+    assert "Not to be put beside these, so not drawn: cluster 0 (" in text
+
+
+def test_the_lede_of_two_runs_says_which_way_and_how_surely() -> None:
+    """In words, each mode with its interval."""
+    text = compare.render(PAGES["two"]).replace("\u00a0", " ")
+    assert re.search(
+        r"Compared with run 0, the median application round trip of run 1 is [\d.]+ % longer on "
+        r"VXLAN \(95 % CI \+[\d.]+ to \+[\d.]+ %\) and [\d.]+ % longer on BGP",
+        text,
+    )
 
 
 def test_a_page_is_known_by_its_mark(tmp_path: Path) -> None:
