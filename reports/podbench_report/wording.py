@@ -212,8 +212,18 @@ def lede(
     *,
     on_lab: bool,
     all_lost: bool = False,
+    check: AaCheck | None = None,
 ) -> tuple[str, ...]:
-    """What a hurried reader takes away: every mode's median round trip, then its goodput."""
+    """What a hurried reader takes away: every mode's median round trip, then its goodput.
+
+    Where the A/A check failed it is that, and nothing else.
+    """
+    if check is not None and check.passed is False:
+        compared = numbers.plural(check.comparisons, "comparison")
+        return (
+            f"The same mode measured twice came out different in {check.false_alarms} of "
+            f"{compared}: no verdict of this run can be trusted.",
+        )
     if all_lost:
         return ("Not one probe came back in any mode, so there is nothing to compare.",)
     out: list[str] = []
@@ -247,7 +257,7 @@ def _lede_open(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     who = names.mode_label(names.mode_of(c.other))
     if c.verdict == "not measured" or c.ratio is None:
         return f"was not measured under {who}"
-    sure = "no interval"
+    sure = f"{numbers.percent_change(c.ratio)} was seen, without an interval"
     if c.ci95 is not None:
         sure = f"95{numbers.NBSP}% CI {numbers.percent_change_interval(c.ci95)}"
     stand_in = f"stand-in: {how}; " if is_stand_in(how) else ""

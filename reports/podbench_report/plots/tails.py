@@ -106,4 +106,5 @@ def _axes(ax: Axes, last: float) -> None:
         ticks.append(last)
     ax.set_xticks([_place(q) for q in ticks], [f"{q * 100:.7g}" for q in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.tick_params(axis="x", pad=6)
     ax.set_xlabel("percentile")

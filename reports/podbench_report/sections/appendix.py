@@ -146,11 +146,18 @@ def _nodes(view: RunView) -> tables.Table:
         )
         cells = [
             tables.Cell(
-                "not known" if fact is None else str(fact), css="null" if fact is None else ""
+                "not known" if fact is None else str(fact),
+                css="null keep" if fact is None else "" if fact == node.cpu_model else "keep",
             )
             for fact in facts
         ]
-        rows.append(tables.row(tables.Cell(node.name, css="wrap"), view.labels[node.name], *cells))
+        rows.append(
+            tables.row(
+                tables.Cell(node.name, css="wrap"),
+                tables.Cell(view.labels[node.name], css="keep"),
+                *cells,
+            )
+        )
     return tables.Table(
         caption="Nodes", columns=tuple(tables.Column(t) for t in titles), rows=tuple(rows)
     )

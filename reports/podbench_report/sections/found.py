@@ -57,6 +57,7 @@ def build(view: RunView) -> Found:
             view.summary.comparisons,
             view.implementations,
             on_lab=view.on_lab,
+            check=view.summary.aa_check,
             all_lost=bool(seen) and all(losses.lost(one) >= one.sent for one in seen),
         ),
         themes=tuple(theme for theme in themes if theme.sentences),
