@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from podbench.cni.calico_pools import DEFAULT_CIDR, plan
-from podbench.cni.detect_cluster import ClusterDetected
+from podbench.cni.detect_cluster import ClusterDetected, mode_found
 from podbench.model.arms import Mode
 from podbench.target.kubernetes.apply import FIELD_MANAGER
 from podbench.target.kubernetes.client import Api, ApiError, Object
@@ -78,7 +78,7 @@ def objects_of(choice: Choice, detected: ClusterDetected, image: str | None) -> 
 
 def _mode_sets(detected: ClusterDetected) -> tuple[ModeSet, ...]:
     if detected.cni.value != "calico":
-        return (ModeSet(mode=Mode.NATIVE),)
+        return (ModeSet(mode=mode_found(detected).value or Mode.AS_FOUND),)
     return tuple(
         ModeSet(
             mode=each.mode,
