@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from podbench.model.summary import NodeSummary
 
-_MODES = {"vxlan": "VXLAN", "ipip": "IPIP", "bgp": "BGP", "host-gw": "host-gw", "native": "native"}
+_MODES = {
+    "vxlan": "VXLAN",
+    "geneve": "Geneve",
+    "ipip": "IPIP",
+    "bgp": "BGP",
+    "host-gw": "host-gw",
+    "native": "native",
+    "as-found": "as found",
+}
 _ORDER = tuple(_MODES)
 _LONG = 14
 """Labels beyond this many characters are cut; the full name is in the title and in the appendix."""
