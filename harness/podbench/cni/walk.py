@@ -14,7 +14,7 @@ import msgspec
 from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.evidence import Window, counters, moved
 from podbench.cni.proof import decided, prove_arm, prove_pair
-from podbench.cni.routes import Counter, Way, resolve, session_up
+from podbench.cni.routes import Counter, Way, leaves_by, resolve, session_up
 from podbench.model.facts import ArmProof, NodeFacts, PairProof
 from podbench.model.nodes import Node
 
@@ -146,6 +146,7 @@ async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading:
         own=src.address,
         peer=dst.address,
         route=route,
+        device=leaves_by(route, reading.facts[src.name], src.address),
         via=via,
         note=note,
         session_up=_session(reading.facts, src, dst),
