@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support import bench as commands
 from support.cluster import until
 from support.inlab import in_lab, needs_namespaces
 from support.lab_cluster import ON_IT, Finished, bench, ended, lab_cluster, started
@@ -78,6 +79,10 @@ def test_pools_beside_each_other_interrupted_resumed_and_reported(tmp_path: Path
     assert "Namespace podbench" in begun["aftermath"]["gone"]
     assert begun["aftermath"]["left"] == []
     assert set(begun["aftermath"]["made"]) <= set(begun["aftermath"]["gone"])
+    (run / "report.html").unlink()
+    again = commands.bench("report", str(run))
+    assert again.returncode == second.code, again.stderr
+    assert (run / "report.html").is_file()
 
 
 async def _until_journalled(run: Path, event: str) -> None:
@@ -107,10 +112,13 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     ran = in_lab(scenario, Finished)
     assert ran.code in (0, 3), ran.errors
     assert ran.left == []
-    assert "IPPool" not in ran.errors
+    assert "removing IPPool" not in ran.errors
     found = summary_of(run)
     assert found["method"] == "observe"
-    assert {each["arm"] for each in found["arms"]} >= {"vxlan/pod", "vxlan/host"}
+    arms = {each["arm"]: each for each in found["arms"]}
+    assert set(arms) >= {"as-found/pod", "as-found/host"}
+    assert arms["as-found/pod"]["proof"]["verdict"] == "match"
+    assert arms["as-found/pod"]["proof"]["observed"].startswith("vxlan")
     assert found["cni"]["version"] == "3.31.0"
     assert "calico-node" in found["cni"]["detected_from"][0]
     assert found["versions"]["podbench_agent"] == found["versions"]["podbench"]

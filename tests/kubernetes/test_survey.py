@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, node, put
+from support.cluster import cluster, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run.cluster import Survey, _survey, consented, named_image, resolve
+from podbench.run.cluster import (
+    Survey,
+    _survey,
+    consented,
+    consented_again,
+    named_image,
+    resolve,
+)
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec
 
@@ -59,7 +66,7 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
     """Nobody asked for pools, so the run does what it can without, and says why."""
     found = surveyed(tmp_path, version="v3.28.0")
     run = resolved(found)
-    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.AS_FOUND,), {})
     assert "has no assignmentMode" in run.notes[0]
     with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
         resolved(found, method="pools")
@@ -67,15 +74,16 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
 
 
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
-    """The usual pool's encapsulation, whatever modes were asked for."""
+    """Whatever modes were asked for; a pool that encapsulates between subnets only has none."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
-    assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+    assert (run.method, run.modes) == ("observe", (Mode.AS_FOUND,))
+    assert "CrossSubnet" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
+        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster's is calico"),
         ({"method": "switch"}, "--method"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
@@ -102,15 +110,17 @@ def test_an_image_has_to_be_named(tmp_path: Path) -> None:
         named_image(asked.cluster)
 
 
-def test_a_network_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
-    """Unknown is said."""
+def test_a_network_nobody_knows_is_observed_as_it_is(tmp_path: Path) -> None:
+    """Unknown is said, not guessed; but whoever says what it is has to be right."""
 
     async def run() -> Survey:
         async with cluster(tmp_path, ApiServer(groups=set())):
             return await _survey(Options())
 
-    with pytest.raises(ConfigError, match="not known"):
-        resolved(asyncio.run(asyncio.wait_for(run(), 30)))
+    found = asyncio.run(asyncio.wait_for(run(), 30))
+    assert (resolved(found).cni, resolved(found).method) == ("unknown", "observe")
+    with pytest.raises(ConfigError, match="this cluster's is unknown"):
+        resolved(found, cni="calico")
 
 
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
@@ -123,6 +133,36 @@ def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     assert "--target lab" in str(caught.value.advice)
     assert consented(Options(context="stand-in", yes=True), run, None)
     assert consented(Options(), run, lambda _: "stand-in")
+
+
+def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:
+    """A resumed run asks again, and not where the context leads elsewhere by now."""
+    asked = resolved(surveyed(tmp_path)).cluster
+    assert asked is not None
+    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.server)):
+        with pytest.raises(ConfigError) as caught:
+            consented_again(asked, None, context=None, yes=True)
+        assert "--context stand-in --yes" in str(caught.value.advice)
+        with pytest.raises(ConfigError, match="is not stand-in, where this run began"):
+            consented_again(asked, None, context="other", yes=True)
+        consented_again(asked, None, context="stand-in", yes=True)
+    with (
+        kubeconfig(tmp_path / "kubeconfig", _leading_to("https://192.0.2.1:6443")),
+        pytest.raises(ConfigError, match="this run began at"),
+    ):
+        consented_again(asked, None, context="stand-in", yes=True)
+
+
+def _leading_to(server: str) -> dict[str, Any]:
+    name = "stand-in"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
 
 
 def test_consent_may_be_to_observing_only(tmp_path: Path) -> None:

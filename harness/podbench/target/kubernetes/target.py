@@ -20,7 +20,7 @@ from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.base import Aftermath
-from podbench.target.kubernetes import credentials, portforward
+from podbench.target.kubernetes import credentials, lease, portforward
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
@@ -138,6 +138,7 @@ class KubernetesTarget:
             self.listing = await undo.run(deployment.entries)
         except PodbenchError as error:
             self.aftermath = Aftermath(made=made, left=(str(error),))
+            await lease.release(api, holder())
             return
         self.aftermath = Aftermath(
             made=made,
