@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, node, put
+from support.cluster import cluster, control_plane, node, put
 from support.lab_cluster import Finished, bench, ended, started
 
 from podbench.target.kubernetes import ledger
@@ -42,7 +42,7 @@ def furnish(server: ApiServer, **installed: Any) -> None:
     for number in (1, 2, 3):
         zone = "a" if number < 3 else "b"
         put(server, node(number, **{"topology.kubernetes.io/zone": zone}))
-    put(server, node(9, **{"node-role.kubernetes.io/control-plane": ""}))
+    put(server, control_plane(9))
 
 
 def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> Non
     assert "bgp: BGP is off here" in page
     assert "ipip: BGP is off here" in page
     assert "3: n1 (a), n2 (a), n3 (b)" in page
-    assert "n9: control-plane nodes carry no tests" in page
+    assert "n9: a control-plane node that keeps pods out" in page
     assert "IPPool podbench-vxlan" in page
     assert "podbench-vxlan is 198.18.64.0/18" in page
     assert "nothing that is there is changed" in page

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, kubeconfig, node, put
+from support.cluster import cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
+from podbench.run import plan
 from podbench.run.cluster import (
     Survey,
     _survey,
@@ -29,7 +30,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
     async def run() -> Survey:
         async with cluster(folder) as (server, _):
             calico.install(server, version, bgp=bgp)
-            put(server, node(9, **{"node-role.kubernetes.io/control-plane": ""}))
+            put(server, control_plane(9))
             found = await _survey(Options())
             assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
             return found
@@ -100,6 +101,31 @@ def test_what_cannot_be_is_the_user_s_error(
         resolved(surveyed(tmp_path), **asked)
     assert words in str(caught.value)
     assert caught.value.advice
+
+
+def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
+    """They are in the mesh where they let pods in; too few others: then no throughput at all."""
+
+    async def run(closed: int) -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            for number in range(1, closed + 1):
+                put(server, node(number, **{"node-role.kubernetes.io/control-plane": ""}))
+            return await _survey(Options())
+
+    one = resolved(asyncio.run(asyncio.wait_for(run(1), 30)))
+    assert one.probes == ("latency", "throughput")
+    drawn = plan.draw(one, ["n1", "n2", "n3"], exclusive=False)
+    rounds = [planned for visit in drawn.visits for planned in visit.rounds]
+    assert {name for r in rounds for pair in r.pairs for name in pair} == {"n1", "n2", "n3"}
+    carried = {name for r in rounds for each in r.transfers for name in (each.src, each.dst)}
+    assert carried == {"n2", "n3"}
+    most = asyncio.run(asyncio.wait_for(run(2), 30))
+    run_there = resolved(most)
+    assert run_there.probes == ("latency",)
+    assert "no throughput: control-plane nodes carry no transfers" in run_there.notes[-1]
+    with pytest.raises(ConfigError, match="--probes: control-plane"):
+        resolved(most, probes=["throughput"])
 
 
 def test_an_image_has_to_be_named(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         modes = (as_found.value or Mode.AS_FOUND,)
     else:
         modes = spec.modes(options, cni)
+    asked, light = _probes(asked, options, found)
+    notes = (*notes, *light)
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -103,6 +105,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             server=found.server,
             image=options.image,
             nodes=found.nodes,
+            light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
@@ -143,6 +146,23 @@ def _require_nodes(options: Options, found: Survey) -> None:
             f"part; {reasons or 'there are no others'}",
             advice="see to what keeps the others out, or use --target lab",
         )
+
+
+def _probes(
+    asked: spec.Asked, options: Options, found: Survey
+) -> tuple[spec.Asked, tuple[str, ...]]:
+    """Without transfers where too few nodes may carry them, and then why."""
+    heavy = [each.name for each in found.places if not each.light]
+    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    if others == asked.probes or len(heavy) >= FEWEST_NODES:
+        return asked, ()
+    why = (
+        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        "here are none"
+    )
+    if options.probes is not None:
+        raise ConfigError(f"--probes: {why}", advice="use --probes latency")
+    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
 
 
 def _cni(options: Options, detected: ClusterDetected) -> str:

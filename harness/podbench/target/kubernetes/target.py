@@ -233,7 +233,8 @@ class LaidCluster:
         modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
         components = (HOST_COMPONENT, *(each.mode.value for each in modes))
         who = [agent_id(name, component) for name in names for component in components]
-        broker = Broker(node=places[0].name, address=places[0].address)
+        host = min(places, key=lambda each: each.light)
+        broker = Broker(node=host.name, address=host.address)
         return Settings(
             run_id=self._asked.run_id,
             image=self._asked.image,
