@@ -21,7 +21,7 @@ from podbench.run.cluster import (
     resolve,
 )
 from podbench.run.options import Options
-from podbench.run.spec import RunSpec
+from podbench.run.spec import RunSpec, filled_in
 
 
 def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
@@ -197,3 +197,14 @@ def test_consent_may_be_to_observing_only(tmp_path: Path) -> None:
     assert not consented(Options(), resolved(found), lambda _: "observe stand-in")
     with pytest.raises(ConfigError, match="nothing was changed"):
         consented(Options(), resolved(found, method="observe"), lambda _: "observe stand-in")
+
+
+def test_what_print_config_shows_repeats_the_run(tmp_path: Path) -> None:
+    """The options filled in resolve to the same run."""
+    found = surveyed(tmp_path)
+    first = resolved(found, max_bandwidth="80Mbit/s", nodes=2, modes=["bgp", "vxlan"])
+    again = resolve(filled_in(Options(image="i", max_bandwidth="80Mbit/s"), first), found)
+    assert (again.modes, again.method, again.seed) == (first.modes, first.method, first.seed)
+    assert again.cluster is not None
+    assert again.cluster.most_bps == 80_000_000
+    assert again.cluster.context == "stand-in"
