@@ -83,6 +83,10 @@ def test_pools_beside_each_other_interrupted_resumed_and_reported(tmp_path: Path
     again = commands.bench("report", str(run))
     assert again.returncode == second.code, again.stderr
     assert (run / "report.html").is_file()
+    # Nobody asks for consent, and no cluster is there any more: nothing is missing.
+    idle = commands.bench("resume", str(run))
+    assert "nothing is measured again" in idle.stderr
+    assert idle.returncode == second.code
 
 
 async def _until_journalled(run: Path, event: str) -> None:

@@ -26,6 +26,10 @@ from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
 
 
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
+
+
 def conclude(rundir: RunDir) -> Bundle:
     """Analyses a run directory and writes its summary.json.
 
@@ -39,6 +43,19 @@ def conclude(rundir: RunDir) -> Bundle:
         done = msgspec.structs.replace(begun, status="complete")
         rundir.write_json(rundir.run_json, done)
     return bundle
+
+
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
 
 
 def flags(bundle: Bundle) -> list[str]:
@@ -99,7 +116,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         labels=begun.labels,
         started=begun.started,
         ended=begun.ended,
-        interrupted=begun.status not in {"measured", "complete"},
+        interrupted=begun.status not in ENDED,
         target=_target(begun.target),
         cni=_cni(begun),
         versions=begun.versions,
