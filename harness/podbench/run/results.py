@@ -25,7 +25,6 @@ from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
 
-
 ENDED = ("measured", "complete")
 """What run.json calls a run that was not cut short."""
 
