@@ -313,5 +313,8 @@ def analyse(inputs: Inputs) -> Bundle:
         loaded=_loaded(measured.probes, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
+        effects=blame.effects(judged.mesh, {node.name: node.zone for node in inputs.nodes}),
+        cluster=inputs.cluster,
+        command=inputs.command,
         faults_injected=inputs.faults_injected,
     )

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.bundle import Bundle, Damage, PlanFacts
+from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
 from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
@@ -19,7 +19,7 @@ from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, looks, plan, record
+from podbench.run import evidence, looks, options, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
@@ -131,6 +131,8 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
         damages=tuple(damages),
+        cluster=_cluster(begun),
+        command=_command(begun),
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
@@ -147,6 +149,35 @@ def _cni(begun: record.RunRecord) -> Cni:
         if found is None
         else found.detected_from,
     )
+
+
+def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
+    found, after = begun.cluster, begun.aftermath
+    if found is None:
+        return None
+    facts = ClusterFacts(
+        context=found.context,
+        server=found.server,
+        left_out=tuple((each.name, each.reason) for each in found.left_out),
+    )
+    if after is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        looked=True,
+        made=after.made,
+        gone=after.gone,
+        restored=after.restored,
+        left=after.left,
+    )
+
+
+def _command(begun: record.RunRecord) -> str:
+    """What was asked for, with what was chosen for the user written out."""
+    chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
+    if begun.cluster is not None:
+        chosen["context"] = begun.cluster.context
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:
