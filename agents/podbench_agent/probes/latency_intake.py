@@ -22,10 +22,11 @@ from podbench_agent.probes.alarm import Alarm
 from podbench_agent.probes.clockwatch import ClockWatch
 from podbench_agent.probes.latency_flows import Flow
 from podbench_agent.probes.latency_notes import Notes
+from podbench_agent.probes.ownwatch import OwnWatch
 
 DRAIN_AT = 16
 """Transmit stamps are collected in batches of this, right after a reply was taken in."""
-CLOCK_NOTE_NS = 100_000_000
+NOTE_NS = 100_000_000
 
 
 class Intake:
@@ -39,6 +40,8 @@ class Intake:
     def __init__(self, notes: list[Notes], queue: ErrorQueue) -> None:
         self._queue = queue
         self.clock = ClockWatch()
+        self.own = OwnWatch()
+        self.own.watch_this_thread()
         self.refused = 0
         self._lock = threading.Lock()
         """Over error queues: the sending thread drains one too when a flow has too much waiting."""
@@ -77,6 +80,7 @@ class Intake:
         try:
             timestamping.sharpen_timers()
             timestamping.shorten_slice()
+            self.own.watch_this_thread()
             while self._take_ready():
                 pass
         except Exception as error:  # noqa: BLE001  the edge of a thread: `stop` raises it
@@ -106,9 +110,14 @@ class Intake:
                 continue
             if flow.sent - flow.stamped >= DRAIN_AT:
                 self.collect(note, flow)
-            if received_ns - self.clock.last_ns > CLOCK_NOTE_NS:
-                self.clock.note()
+            if received_ns - self.clock.last_ns > NOTE_NS:
+                self.note()
         return go_on
+
+    def note(self) -> None:
+        """Reads clocks and own counters, so that what happens between two readings is known."""
+        self.clock.note()
+        self.own.note()
 
     def collect(self, note: Notes, flow: Flow) -> None:
         """Empties a flow's error queue into the notes."""
@@ -137,4 +146,5 @@ class Intake:
             self.stop()
         self._epoll.close()
         self._alarm.close()
+        self.own.close()
         os.close(self._enough)

@@ -16,12 +16,12 @@ from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
 from podbench_agent.errqueue import ErrorQueue
-from podbench_agent.probes import latency_schedule
+from podbench_agent.probes import latency_schedule, ownwatch
 from podbench_agent.probes.latency_flows import Flow, Flows
 from podbench_agent.probes.latency_intake import Intake
-from podbench_agent.probes.latency_notes import Notes
+from podbench_agent.probes.latency_notes import Notes, Suffered
 
-LEAD_NS = 2_000_000
+LEAD_NS = 5_000_000
 """From set-up to the first possible probe: sockets are open and stamps switched on by then."""
 SPIN_NS = 100_000
 """With `spin` this last stretch is waited for awake: most wake-ups are late by less. Not longer
@@ -45,9 +45,8 @@ class Sender:
         self._stamp_code = stamp_code
         self._queue = ErrorQueue()
         self._rng = np.random.default_rng()
-        self.cpu_ns_per_probe = 0
-        self.send_errors = 0
-        self.refused = 0
+        self.facts: dict[str, int | float] = {}
+        """Of the last measurement; names as latency.py tells them."""
 
     def run(self, sessions: tuple[LatencySession, ...]) -> dict[int, Table]:
         """Measures, drains, and gives each session's sender table by its `session_id`.
@@ -78,13 +77,15 @@ class Sender:
             measurement.send_all()
             measurement.drain()
             measurement.flush()
-            self.cpu_ns_per_probe = (time.process_time_ns() - cpu) // max(1, measurement.sent)
+            cpu_ns = time.process_time_ns() - cpu
         finally:
             gc.enable()
             measurement.close()
-        self.send_errors = measurement.send_errors
-        self.refused = measurement.refused
-        return measurement.tables()
+        tables = measurement.tables()
+        self.facts = measurement.facts() | {
+            "cpu_us_per_probe": cpu_ns // max(1, measurement.sent) / 1000
+        }
+        return tables
 
 
 class _Measurement:
@@ -95,16 +96,24 @@ class _Measurement:
         self._stamp_code = stamp_code
         self._spin_ns = SPIN_NS if any(n.session.spin for n in notes) else 0
         self.sent = 0
-        self.send_errors = 0
+        self._send_errors = 0
         for note in notes:
             for flow in note.flows:
                 flow.stamp_from_here(stamp_code)
         self._intake = Intake(notes, queue)
+        self._unread_before = ownwatch.unread()
+        self._unread = ownwatch.Unread(0, 0)
+        """What this end's kernel threw away until the flush."""
+        self._rx_drops = 0
 
-    @property
-    def refused(self) -> int:
-        """ICMP errors that came back."""
-        return self._intake.refused
+    def facts(self) -> dict[str, int | float]:
+        """What could not be sent, what came back as an error, what was thrown away unread."""
+        return {
+            "send_errors": self._send_errors,
+            "refused": self._intake.refused,
+            "csum_errors": self._unread.checksum,
+            "rx_drops": self._rx_drops,
+        }
 
     def send_all(self) -> None:
         """Sends every probe when it is due, while replies are taken in beside it."""
@@ -138,7 +147,7 @@ class _Measurement:
         except OSError:
             # A failed send may or may not have used up an OPT_ID: its counter starts anew.
             self._intake.restart(note, flow, self._stamp_code)
-            self.send_errors += 1
+            self._send_errors += 1
             return
         note.sent_mono[row] = mono_ns
         note.sent_wall[row] = wall_ns
@@ -168,7 +177,8 @@ class _Measurement:
         for note in self._notes:
             for flow in note.flows:
                 self._intake.collect(note, flow)
-        self._intake.clock.note()
+        self._intake.note()
+        self._unread = ownwatch.unread().since(self._unread_before)
 
     def tables(self) -> dict[int, Table]:
         """Every session's sender table."""
@@ -176,9 +186,19 @@ class _Measurement:
         for note in self._notes:
             leaving = np.asarray(note.sent_mono)
             timeout_ns = round(note.session.timeout_s * 1e9)
-            stepped = self._intake.clock.stepped(leaving, leaving + timeout_ns)
-            drops = [timestamping.drops(flow.rx) for flow in note.flows]
-            tables[note.session.session_id] = note.table(stepped, self._stamp_code, drops)
+            drops = [
+                ownwatch.buffer_drops(timestamping.drops(flow.rx), self._unread)
+                for flow in note.flows
+            ]
+            self._rx_drops += sum(drops)
+            waited, throttled = self._intake.own.starved(leaving)
+            suffered = Suffered(
+                clock_step=self._intake.clock.stepped(leaving, leaving + timeout_ns),
+                waited=waited,
+                throttled=throttled,
+                rx_drops=drops,
+            )
+            tables[note.session.session_id] = note.table(suffered, self._stamp_code)
         return tables
 
     def close(self) -> None:
