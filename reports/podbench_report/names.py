@@ -46,6 +46,11 @@ def arm_label(arm: str) -> str:
     return label + (" again (A/A)" if is_repeat(arm) else "")
 
 
+def plot_label(arm: str) -> str:
+    """As `arm_label`, shorter: beside lines there is little room, and repeats have hollow marks."""
+    return arm_label(arm).replace(" again (A/A)", " again")
+
+
 def mode_order(modes: Sequence[str]) -> tuple[str, ...]:
     """Each mode once, most encapsulation first, unknown ones last."""
     unique = dict.fromkeys(modes)
