@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni import calico_pools, detect
-from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
+from podbench.cni.detect_facts import Fact
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -83,7 +84,11 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
     method, refused, notes = _method(options, found.detected, cni, pool_cidr)
-    modes = spec.modes(options, cni) if method == "pools" else (_as_found(found.detected, cni),)
+    modes = spec.modes(options, cni) if method == "pools" else ()
+    if method == "observe":
+        as_found = mode_found(found.detected)
+        modes = (as_found.value or Mode.AS_FOUND,)
+        notes += _why_as_found(as_found)
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -104,6 +109,12 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ),
         **msgspec.structs.asdict(asked),
     )
+
+
+def _why_as_found(mode: Fact[Mode]) -> tuple[str, ...]:
+    if mode.value != Mode.AS_FOUND:
+        return ()
+    return (f"no mode is told for all pairs ({mode.source}): each is named by what it takes",)
 
 
 def _refuse_what_is_not_there(options: Options) -> None:
@@ -141,20 +152,17 @@ def _require_nodes(options: Options, found: Survey) -> None:
 
 def _cni(options: Options, detected: ClusterDetected) -> str:
     seen = detected.cni.value
+    if seen is None and options.cni == "auto":
+        return detect.UNKNOWN
     if seen is None:
         raise ConfigError(
             f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="`bench doctor` lists what was looked at",
+            advice="leave --cni out: the network is then observed as it is found",
         )
     if options.cni not in ("auto", seen):
         raise ConfigError(
             f"--cni: {options.cni} was asked for, but this cluster has {seen}",
             advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
-        )
-    if seen not in detect.names():
-        raise ConfigError(
-            f"--cni: {seen} cannot be measured by this version",
-            advice=f"it can measure {' and '.join(detect.names())}",
         )
     return seen
 
@@ -195,28 +203,6 @@ def _refused(
         for mode in calico_pools.MODES
     }
     return {mode: reason for mode, reason in reasons.items() if reason is not None}
-
-
-def _as_found(detected: ClusterDetected, cni: str) -> Mode:
-    """The mode of pods that ask for nothing.
-
-    Raises:
-        ConfigError: It cannot be told, or there are several.
-    """
-    modes: set[Mode] = set()
-    if cni == "calico" and detected.calico is not None:
-        pools = detected.calico.pools.value or ()
-        usual = [each for each in pools if not each.disabled and not each.ours]
-        modes = {each.mode for each in usual if each.assignment == "Automatic"}
-    elif detected.flannel is not None and detected.flannel.mode is not None:
-        modes = {detected.flannel.mode}
-    if len(modes) == 1:
-        return modes.pop()
-    told = ", ".join(sorted(modes)) or "none is told"
-    raise ConfigError(
-        f"--method observe: which mode pods get here is not clear: {told}",
-        advice="use --method pools where the CNI is Calico",
-    )
 
 
 def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool:
