@@ -33,6 +33,8 @@ STREAM_IDLE_S = 90.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 5.0
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """Statuses that pass: throttled, or a server that is not all there (etcd's leader, a proxy)."""
+GONE = 410
+"""The version that a watch or a list's next page starts from is compacted."""
 APPLY = "application/apply-patch+yaml"
 IN_CLUSTER = "in-cluster"
 
@@ -140,6 +142,10 @@ class Api:
             except ApiError as error:
                 if error.status == 404:
                     return []
+                if error.status == GONE and page.pop("continue", None) is not None:
+                    # What the next page belonged to is compacted: only a new list is whole.
+                    found = []
+                    continue
                 raise
             found += answer.get("items") or []
             more = answer.get("metadata", {}).get("continue")
@@ -215,9 +221,11 @@ class Api:
         """
         session = self._session()
         url = f"{self._configuration.host}{path}?{urlencode(query)}"
+        # A stream has no media type: asked for JSON, a server answers 406.
+        headers = {**await self._headers(), "Accept": "*/*"}
         try:
             async with session.ws_connect(
-                url, protocols=[protocol], headers=await self._headers(), max_msg_size=0
+                url, protocols=[protocol], headers=headers, max_msg_size=0
             ) as socket:
                 yield socket
         except aiohttp.WSServerHandshakeError as error:
