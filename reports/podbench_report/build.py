@@ -42,6 +42,8 @@ _FONTS = (
     "Georgia,serif;"
 )
 _CONTENTS = (
+    ("reading", "How to read this page"),
+    ("found", "What was found"),
     ("untold", "What could not be told"),
     ("proof", "Proof of modes"),
     ("overlay", "Overlay tax"),
@@ -53,7 +55,6 @@ _CONTENTS = (
     ("throughput", "Throughput"),
     ("blame", "Who stands out"),
     ("method", "Method and limits"),
-    ("reading", "How to read this page"),
     ("appendix", "Appendix"),
 )
 

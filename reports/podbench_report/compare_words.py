@@ -62,7 +62,7 @@ def change(contrast: Contrast) -> str:
         return numbers.NOT_MEASURED
     if contrast.unit == "ratio":
         return f"{numbers.quantity(contrast.difference, 'ratio', signed=True)} points"
-    return numbers.percent_change(contrast.ratio)
+    return numbers.percent_change(contrast.ratio, contrast.ci95)
 
 
 def bounds(contrast: Contrast) -> str:

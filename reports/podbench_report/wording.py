@@ -60,9 +60,10 @@ def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sent
         because = f" ({c.reason})" if c.reason else ""
         text = f"{other} and {base} in the {words.phrase}{because}"
     elif c.verdict == "equivalent":
+        change = numbers.percent_change(c.ratio, c.ci95)
         text = (
-            f"{other} changes the {words.phrase} by {numbers.percent_change(c.ratio)} compared "
-            f"with {base} ({_certainty(c)}), "
+            f"{other} changes the {words.phrase} by {change} compared with {base} "
+            f"({_certainty(c)}), "
             f"{c.reason or f'inside the margin of {numbers.margin(c.margin)}'}"
         )
     elif c.verdict == "not measured":
@@ -76,10 +77,13 @@ def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sent
 def _effect(c: Comparison, words: metrics.Metric) -> str:
     rises = (c.ratio or 1.0) >= 1
     bare = c.unit == "ratio" or c.difference is None
-    amount = _times(c.ratio) if bare else numbers.quantity(abs(c.difference or 0.0), c.unit)
+    size, bounds = abs(c.difference or 0.0), c.difference_ci95
+    if bounds is not None:
+        bounds = _outward(bounds, c.difference)
+    amount = _times(c.ratio) if bare else numbers.estimate(size, bounds, c.unit)[0]
     sure = _certainty(c)
     if c.difference_ci95 is not None and not bare:
-        sure = f"{sure}; {numbers.percent_change(c.ratio)}"
+        sure = f"{sure}; {numbers.percent_change(c.ratio, c.ci95)}"
     if bare:
         return f"{'multiplies' if rises else 'lowers'} the {words.phrase} {amount} ({sure})"
     if words.more_is_better:
@@ -99,14 +103,15 @@ def _certainty(c: Comparison) -> str:
     """What stands in brackets: the interval in units if known, else in percent, and the blocks."""
     blocks = numbers.plural(c.blocks, "block")
     if c.difference_ci95 is not None and c.verdict in {"different", "small"}:
-        bounds = _outward(c.difference_ci95, c.difference)
-        return f"95{numbers.NBSP}% CI {numbers.interval(bounds, c.unit)}, {blocks}"
+        size, bounds = abs(c.difference or 0.0), _outward(c.difference_ci95, c.difference)
+        return f"95{numbers.NBSP}% CI {numbers.estimate(size, bounds, c.unit)[1]}, {blocks}"
     if c.ci95 is None:
         return f"no interval from {blocks}"
     bounds_text = numbers.percent_change_interval(c.ci95)
     if c.verdict == "equivalent":
         return f"95{numbers.NBSP}% CI {bounds_text}, {blocks}"
-    return f"{numbers.percent_change(c.ratio)}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+    change = numbers.percent_change(c.ratio, c.ci95)
+    return f"{change}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
 
 
 def _outward(bounds: tuple[float, float], sign: float | None) -> tuple[float, float]:
@@ -120,7 +125,7 @@ def _open_question(c: Comparison, question: str) -> str:
         because = f" ({c.reason})" if c.reason else ""
         return f"{question}: {numbers.plural(c.blocks, 'block')} {gives} no interval{because}"
     text = (
-        f"{question}: {numbers.percent_change(c.ratio)}, but anything from "
+        f"{question}: {numbers.percent_change(c.ratio, c.ci95)}, but anything from "
         f"{numbers.percent_change_interval(c.ci95)} fits "
         f"(95{numbers.NBSP}% CI, {numbers.plural(c.blocks, 'block')})"
     )
@@ -188,13 +193,9 @@ def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> S
     if tax.difference is None:
         text = f"{who} against the host path, {words.phrase}"
         return Sentence(text=text, verdict="not measured", theme="Overlay tax")
-    size = numbers.quantity(abs(tax.difference), tax.unit)
     bounds = None if tax.ci95 is None else _outward(tax.ci95, tax.difference)
-    sure = (
-        "no interval"
-        if bounds is None
-        else f"95{numbers.NBSP}% CI {numbers.interval(bounds, tax.unit)}"
-    )
+    size, within = numbers.estimate(abs(tax.difference), bounds, tax.unit)
+    sure = f"95{numbers.NBSP}% CI {within}" if within else "no interval"
     rises = tax.difference >= 0
     if words.more_is_better:
         effect = f"{'raises' if rises else 'lowers'} the {words.phrase} by {size} ({sure})"
@@ -257,7 +258,7 @@ def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
         change = "higher" if rises else "lower"
     else:
         change = "longer" if rises else "shorter"
-    size = numbers.percent_change(c.ratio).lstrip("+" + numbers.MINUS)
+    size = numbers.percent_change(c.ratio, c.ci95).lstrip("+" + numbers.MINUS)
     return f"{size} {change} under {who} ({sure})"
 
 

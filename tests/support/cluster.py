@@ -68,6 +68,7 @@ def node(number: int, **labels: str) -> Object:
             "conditions": [{"type": "Ready", "status": "True"}],
             "addresses": [{"type": "InternalIP", "address": f"172.18.0.{number + 1}"}],
             "nodeInfo": {"architecture": "amd64", "operatingSystem": "linux"},
+            "allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"},
         },
     }
 

@@ -9,12 +9,15 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
+
 from podbench.analysis import (
     campaigns,
     comparable,
     compare_facts,
     compare_rank,
     compare_standings,
+    effect_size,
 )
 from podbench.analysis.comparable import Finding
 from podbench.analysis.compare_bundle import (
@@ -167,7 +170,13 @@ def _contrast(
         margin=place.metric.margin,
         smallest_detectable_ratio=decision.smallest_detectable_ratio,
         reason=decision.reason,
-        disagreement=False,
+        disagreement=decision.disagreement,
+        p_value=decision.p_value,
+        hodges_lehmann_ratio=decision.hodges_lehmann_ratio,
+        wilcoxon_p=decision.wilcoxon_p,
+        cliffs_delta=_cliffs_delta(pair) if decision.p_value is not None else None,
+        blocks_needed=decision.blocks_needed if decision.verdict is Word.INCONCLUSIVE else None,
+        further_s=None,
         base_run=i,
         other_run=j,
         row=place.row.label,
@@ -176,6 +185,10 @@ def _contrast(
         flags=_flags(findings, arms, place.metric.name),
     )
     return contrast, decision
+
+
+def _cliffs_delta(pair: tuple[Standing, Standing]) -> float | None:
+    return effect_size.cliffs_delta(*(np.array(standing.points) for standing in pair))
 
 
 def _design(decision: Decision, *, refused: bool) -> str:

@@ -88,6 +88,12 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     smallest_detectable_ratio: float | None
     reason: str | None
     disagreement: bool
+    p_value: float | None
+    hodges_lehmann_ratio: float | None
+    wilcoxon_p: float | None
+    cliffs_delta: float | None
+    blocks_needed: int | None
+    further_s: float | None
     base_run: int
     other_run: int
     row: str

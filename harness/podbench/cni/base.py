@@ -31,10 +31,12 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode
     cidr: str
+    """Empty where podbench lays none and only observes."""
     pod_mtu: int
-    origin: Origin
-    route_protocol: int
-    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static."""
+    origin: Origin | None
+    """Null where nothing tells who programs its routes but the routes themselves."""
+    route_protocol: int | None
+    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static; null too."""
     device: str | None = None
     """The tunnel device's name on the node (`vxlan.calico`, `tunl0`, `flannel.1`); null where
     packets are routed."""
@@ -89,6 +91,9 @@ class Capture(Protocol):
             PodbenchError: Packets were lost by the capture itself, so that it proves nothing.
         """
 
+
+Groups = Sequence[Sequence[tuple[str, str]]]
+"""Pairs of nodes by name; those of one group share no node, so they may be probed together."""
 
 Capturing = Callable[[Sequence[str]], Awaitable[Capture]]
 """Starts a capture on these nodes' underlay devices; running once it returns."""
@@ -175,11 +180,13 @@ class Driver(Protocol):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair.
 
         Without `probe` by route lookup only; with `capture` also by the outer headers of `probes`
-        own probes a pair, the world's number where none is given.
+        own probes a pair, the world's number where none is given. `groups` are the pairs to prove;
+        null: all, one after the other.
         """
 
     async def remove(self, world: World, mode: Mode) -> None:

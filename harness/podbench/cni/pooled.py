@@ -6,7 +6,7 @@ A driver is then a table: its modes, and what the pool of each looks like.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from podbench.cni.base import Capturing, Laid, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Groups, Laid, Pool, ProbeWindow, World
 from podbench.cni.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -52,8 +52,11 @@ class PooledDriver(ABC):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair; without `probe` by route only.
+
+        `groups` are the pairs to prove; null: all, one after the other.
 
         Raises:
             PodbenchError: The world could not be asked.
@@ -64,6 +67,7 @@ class PooledDriver(ABC):
             probe=probe,
             probes=world.proof_probes if probes is None else probes,
             capture=capture,
+            groups=groups,
         )
         return await walk(world, inquiry)
 
@@ -74,7 +78,23 @@ class PooledDriver(ABC):
     def _pool_in(self, world: World, mode: Mode) -> Pool:
         # The smallest underlay decides: a packet must fit on every node's.
         underlay_mtu = min(node.mtu_underlay for node in world.nodes)
+        if mode == Mode.AS_FOUND:
+            return as_found(underlay_mtu)
         return self.pool(mode, underlay_mtu=underlay_mtu, equal_mtu=world.equal_mtu)
+
+
+def as_found(underlay_mtu: int) -> Pool:
+    """What any CNI's network is, as long as nobody has looked: nothing but its underlay is known.
+
+    The counters of every tunnel device count in a proof, so that it needs no device of its own.
+    """
+    return Pool(
+        mode=Mode.AS_FOUND,
+        cidr="",
+        pod_mtu=underlay_mtu,
+        origin=None,
+        route_protocol=None,
+    )
 
 
 def unknown_mode(cni: str, mode: Mode, known: Sequence[Mode]) -> ConfigError:

@@ -142,7 +142,7 @@ def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:
     return tables.row(
         tables.Cell(who),
         tables.quantity_cell(c.difference, c.unit, signed=True),
-        tables.Cell(numbers.percent_change(c.ratio), sort=c.ratio),
+        tables.Cell(numbers.percent_change(c.ratio, c.ci95), sort=c.ratio),
         tables.Cell(
             "no interval" if c.ci95 is None else numbers.percent_change_interval(c.ci95),
             css="" if c.ci95 is not None else "null",

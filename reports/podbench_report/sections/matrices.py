@@ -278,9 +278,9 @@ def _cell(sheet: _Sheet, ends: tuple[str, str], *, titled: bool) -> Markup:
 
 
 def _title(found: Value, unit: str) -> str:
-    text = numbers.quantity(found.value, unit)
-    if found.ci95 is not None:
-        text += f" (95{numbers.NBSP}% CI {numbers.interval(found.ci95, unit)})"
+    text, bounds = numbers.estimate(found.value or 0.0, found.ci95, unit)
+    if bounds:
+        text += f" (95{numbers.NBSP}% CI {bounds})"
     text += f", n = {numbers.count(found.n)}"
     if found.n_effective is not None:
         text += f", effective n = {numbers.count(round(found.n_effective))}"

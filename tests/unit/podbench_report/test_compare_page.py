@@ -1,7 +1,6 @@
 """The compare page: says first what is comparable, escapes everything, fits a browser and paper."""
 
 import html
-import os
 import re
 import shutil
 import subprocess
@@ -199,23 +198,16 @@ def test_printing_cuts_nothing(name: str, tmp_path: Path) -> None:
         assert piece in printed
 
 
-AXE = """
-return axe.run().then(function (r) { return r.violations.map(function (v) {
-  return v.id + ': ' + v.nodes[0].html.slice(0, 120); }); });
-"""
-
-
 @pytest.mark.browser
 @browser
-@pytest.mark.skipif("AXE_CORE" not in os.environ, reason="AXE_CORE does not name an axe.min.js")
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("name", ["two", "refused", "nothing"])
+@pytest.mark.skipif(chromium.AXE_CORE is None, reason=chromium.NO_AXE_CORE)
+@pytest.mark.parametrize(
+    ("name", "dark"),
+    [("two", False), ("two", True), ("refused", False), ("nothing", False)],
+)
 def test_axe_finds_no_violation(name: str, tmp_path: Path, *, dark: bool) -> None:
     """The accessibility checker of the field, in light and dark."""
     path = tmp_path / "c.html"
     compare.write(PAGES[name], path)
-    axe = Path(os.environ["AXE_CORE"]).read_text(encoding="utf-8")
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("</body>", f"<script>{axe}</script></body>"), encoding="utf-8")
-    option = ("--blink-settings=preferredColorScheme=0",) if dark else ()
-    assert chromium.driven(path, AXE, tmp_path, *option) == []
+
+    assert chromium.axe_violations(path, tmp_path, dark=dark) == []

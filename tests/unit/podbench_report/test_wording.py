@@ -206,7 +206,7 @@ def test_not_measured_groups_metrics_of_one_reason() -> None:
 @pytest.mark.parametrize(
     ("lost", "verdict", "piece"),
     [
-        ((0, 0, 0), "no loss seen", "VXLAN lost none of 1000 probes (95 % CI 0–0.300 %)"),
+        ((0, 0, 0), "no loss seen", "VXLAN lost none of 1000 probes (95 % CI 0–0.30 %)"),
         ((7, 2, 1), "loss", "10 of 1000 probes, 1.00 %"),
         ((1000, 0, 0), "all lost", "1000 on the way there"),
     ],
