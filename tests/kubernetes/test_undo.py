@@ -141,7 +141,10 @@ async def _changed(server: ApiServer, api: Api, folder: Path) -> None:
     put(server, copy.deepcopy(THEIRS))
     before = at(server, "IPPool", "default")
     assert before is not None
-    given = {("spec", "vxlanMode"): ("Always", "Never"), ("spec", "ipipMode"): ("Never", "Always")}
+    given: dict[tuple[str, ...], tuple[str, str]] = {
+        ("spec", "vxlanMode"): ("Always", "Never"),
+        ("spec", "ipipMode"): ("Never", "Always"),
+    }
     set_there = tuple(Field(path, values) for path, values in given.items())
     written = Ledger(api, "r", folder)
     written.plan([Entry(ref=ref(before), earlier=before, fields=set_there)])

@@ -29,12 +29,13 @@ def install(
         put(server, {"apiVersion": v3, "kind": kind, "metadata": {"name": name}, "spec": spec})
     if operator:
         listed = {"cidr": "10.244.0.0/16", "encapsulation": "VXLANCrossSubnet"}
-        spec = {"calicoNetwork": {"ipPools": [{"name": "default-ipv4-ippool", **listed}]}}
-        tigera, meta = "operator.tigera.io/v1", {"name": "default"}
-        put(server, {"apiVersion": tigera, "kind": "Installation", "metadata": meta, "spec": spec})
+        pools = {"ipPools": [{"name": "default-ipv4-ippool", **listed}]}
+        body: Object = {"apiVersion": "operator.tigera.io/v1", "kind": "Installation"}
+        put(server, {**body, "metadata": {"name": "default"}, "spec": {"calicoNetwork": pools}})
         pool = at(server, "IPPool", "default-ipv4-ippool")
         assert pool is not None
         pool["metadata"]["labels"] = OWNED
+        pool["spec"]["ipipMode"] = "Never"
         put(server, pool)
     if not bgp:
         put(server, _calico_node(version, backend="vxlan"))
