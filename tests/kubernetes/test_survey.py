@@ -11,8 +11,9 @@ from support.cluster import cluster, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run.cluster import Resolved, Survey, _survey, consented, resolve
+from podbench.run.cluster import Survey, _survey, consented, named_image, resolve
 from podbench.run.options import Options
+from podbench.run.spec import RunSpec
 
 
 def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
@@ -29,7 +30,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
     return asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def resolved(found: Survey, **asked: Any) -> Resolved:
+def resolved(found: Survey, **asked: Any) -> RunSpec:
     """What these options make of it."""
     return resolve(Options(image="registry.example/podbench:1", **asked), found)
 
@@ -41,6 +42,7 @@ def test_calico_is_measured_by_pools_beside_each_other(tmp_path: Path) -> None:
     assert (run.cni, run.method) == ("calico", "pools")
     assert run.modes == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
     assert run.refused == {}
+    assert run.cluster is not None
     assert run.cluster.context == "stand-in"
     assert run.cluster.nodes == ("n1", "n2", "n3")
     assert [each.name for each in found.left_out] == ["n9"]
@@ -51,6 +53,17 @@ def test_modes_that_cannot_be_had_say_why(tmp_path: Path) -> None:
     run = resolved(surveyed(tmp_path, bgp=False), modes=["vxlan", "bgp"])
     assert run.modes == (Mode.VXLAN, Mode.BGP)
     assert run.refused == {Mode.BGP: "BGP is off here"}
+
+
+def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
+    """Nobody asked for pools, so the run does what it can without, and says why."""
+    found = surveyed(tmp_path, version="v3.28.0")
+    run = resolved(found)
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
+    assert "has no assignmentMode" in run.notes[0]
+    with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
+        resolved(found, method="pools")
+    assert "--method observe" in str(caught.value.advice)
 
 
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
@@ -64,6 +77,7 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     [
         ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
         ({"method": "switch"}, "--method"),
+        ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
         ({"pool_cidr": "198.18.0.0/30"}, "--pool-cidr"),
@@ -82,8 +96,10 @@ def test_what_cannot_be_is_the_user_s_error(
 
 def test_an_image_has_to_be_named(tmp_path: Path) -> None:
     """There is none that every cluster could pull."""
+    asked = resolve(Options(), surveyed(tmp_path))
+    assert asked.cluster is not None
     with pytest.raises(ConfigError, match="--image"):
-        resolve(Options(), surveyed(tmp_path))
+        named_image(asked.cluster)
 
 
 def test_a_network_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
@@ -100,7 +116,18 @@ def test_a_network_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     """The kubeconfig's current context is not enough; naming it and --yes is."""
     found = surveyed(tmp_path)
-    with pytest.raises(ConfigError, match="stand-in"):
-        consented(Options(yes=True), found, None)
-    consented(Options(context="stand-in", yes=True), found, None)
-    consented(Options(), found, lambda _: "stand-in")
+    run = resolved(found)
+    with pytest.raises(ConfigError, match="stand-in") as caught:
+        consented(Options(yes=True), run, None)
+    assert "--context stand-in --yes" in str(caught.value.advice)
+    assert "--target lab" in str(caught.value.advice)
+    assert consented(Options(context="stand-in", yes=True), run, None)
+    assert consented(Options(), run, lambda _: "stand-in")
+
+
+def test_consent_may_be_to_observing_only(tmp_path: Path) -> None:
+    """Whoever wants no pools says so where the question is asked; it is offered for pools only."""
+    found = surveyed(tmp_path)
+    assert not consented(Options(), resolved(found), lambda _: "observe stand-in")
+    with pytest.raises(ConfigError, match="nothing was changed"):
+        consented(Options(), resolved(found, method="observe"), lambda _: "observe stand-in")

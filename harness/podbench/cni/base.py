@@ -90,6 +90,9 @@ class Capture(Protocol):
         """
 
 
+Groups = Sequence[Sequence[tuple[str, str]]]
+"""Pairs of nodes by name; those of one group share no node, so they may be probed together."""
+
 Capturing = Callable[[Sequence[str]], Awaitable[Capture]]
 """Starts a capture on these nodes' underlay devices; running once it returns."""
 
@@ -191,11 +194,13 @@ class Driver(Protocol):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair.
 
         Without `probe` by route lookup only; with `capture` also by the outer headers of `probes`
-        own probes a pair, the world's number where none is given.
+        own probes a pair, the world's number where none is given. `groups` are the pairs to prove;
+        null: all, one after the other.
         """
 
     async def turn(self, world: World, mode: Mode) -> str | None:

@@ -6,7 +6,7 @@ A driver is then a table: its modes, and what the pool of each looks like.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from podbench.cni.base import Capturing, Laid, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Groups, Laid, Pool, ProbeWindow, World
 from podbench.cni.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -52,8 +52,11 @@ class PooledDriver(ABC):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair; without `probe` by route only.
+
+        `groups` are the pairs to prove; null: all, one after the other.
 
         Raises:
             PodbenchError: The world could not be asked.
@@ -64,6 +67,7 @@ class PooledDriver(ABC):
             probe=probe,
             probes=world.proof_probes if probes is None else probes,
             capture=capture,
+            groups=groups,
         )
         return await walk(world, inquiry)
 

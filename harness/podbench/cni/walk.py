@@ -1,16 +1,17 @@
 """Collects the evidence for an arm from a world, pair by pair, and has it judged.
 
-Every driver verifies the same way: unordered pairs one at a time, so that nothing but one pair's
-probes crosses a tunnel while its counters are read. What differs between CNIs, their pools, is
-passed in. `evidence` reads meaning into facts, `proof` decides.
+Every driver verifies the same way: pairs that share no node at the same time, so that nothing but
+one pair's probes crosses a node's tunnel while its counters are read. What differs between CNIs,
+their pools, is passed in. `evidence` reads meaning into facts, `proof` decides.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from itertools import combinations
 
 import msgspec
 
-from podbench.cni.base import Capturing, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.evidence import Window, counters, moved
 from podbench.cni.proof import decided, prove_arm, prove_pair
 from podbench.cni.routes import Counter, Way, resolve, session_up
@@ -31,6 +32,11 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     probe: ProbeWindow | None
     probes: int
     capture: Capturing | None
+    groups: Groups | None
+    """The pairs to prove, in groups without a node in common; null: all, one after the other."""
+
+
+Proofs = Sequence[PairProof]
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -49,16 +55,42 @@ async def walk(world: World, inquiry: Inquiry) -> ArmProof:
     standing = None
     if inquiry.probe is None:
         standing = await _read(world, inquiry, nodes)
-    for first, second in combinations(nodes, 2):
+    for group in _groups(inquiry, nodes):
         if standing is not None:
-            pairs.extend(await _judge(world, inquiry, (first, second), standing, None))
+            found = [_judge(world, inquiry, pair, standing, None) for pair in group]
         else:
-            pairs.extend(await _prove(world, inquiry, (first, second)))
+            found = [_prove(world, inquiry, pair) for pair in group]
+        for proofs in await _all(found):
+            pairs.extend(proofs)
     return prove_arm(inquiry.pool.mode, pairs)
 
 
-async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Sequence[PairProof]:
-    proofs: Sequence[PairProof] = ()
+def _groups(inquiry: Inquiry, nodes: Sequence[Node]) -> list[list[tuple[Node, Node]]]:
+    if inquiry.groups is None:
+        return [[pair] for pair in combinations(nodes, 2)]
+    by_name = {node.name: node for node in nodes}
+    return [
+        [(by_name[a], by_name[b]) for a, b in group if a in by_name and b in by_name]
+        for group in inquiry.groups
+    ]
+
+
+async def _all(asked: Sequence[Coroutine[None, None, Proofs]]) -> list[Proofs]:
+    """What all give, once all have ended.
+
+    Raises:
+        PodbenchError: The first that did not come to its end.
+    """
+    found: list[Proofs] = []
+    for each in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(each, BaseException):
+            raise each
+        found.append(each)
+    return found
+
+
+async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Proofs:
+    proofs: Proofs = ()
     for _ in range(ATTEMPTS):
         before = await _read(world, inquiry, pair)
         window = await _probe(inquiry, pair)
@@ -89,7 +121,7 @@ async def _judge(
     pair: tuple[Node, Node],
     reading: _Reading,
     window: Window | None,
-) -> tuple[PairProof, PairProof]:
+) -> Proofs:
     out = await _way(world, inquiry, pair, reading)
     back = await _way(world, inquiry, (pair[1], pair[0]), reading)
     return prove_pair(inquiry.pool, out, back, window)

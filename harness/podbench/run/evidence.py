@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from podbench.cni.base import Driver, World
+from podbench.cni.base import Driver, Groups, World
 from podbench.model.arms import Mode
 from podbench.model.errors import ProbeError, TransportError
 from podbench.model.facts import ArmProof, NodeFacts
@@ -15,7 +15,8 @@ from podbench.store.rundir import RunDir
 
 NOT_PROBED = "proof_window_failed"
 PROOF_PPS = 2000.0
-"""Fast enough that a window is a tenth of a second, slow enough that nothing queues."""
+"""Fast enough that a window is a tenth of a second on the lab and 2.5 s on a cluster, slow enough
+that nothing queues."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,8 @@ class Witness(msgspec.Struct, frozen=True):
     world: World
     capture: bool
     """Whether outer headers are captured too (`--proof capture`)."""
+    groups: Groups | None = None
+    """The pairs to prove; null: all."""
 
 
 async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir) -> Evidence:
@@ -54,10 +57,12 @@ async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir
     driver, world = witness.driver, witness.world
     capture = world.capture if witness.capture else None
     try:
-        proof = await driver.verify(world, visit.mode, probe, capture=capture)
+        proof = await driver.verify(
+            world, visit.mode, probe, capture=capture, groups=witness.groups
+        )
     except (ProbeError, TransportError) as error:
         # An agent is gone: the routes still tell something, and the other pairs can be measured.
-        routed = await driver.verify(world, visit.mode, None)
+        routed = await driver.verify(world, visit.mode, None, groups=witness.groups)
         why = f"{NOT_PROBED}: {error}"
         proof = msgspec.structs.replace(routed, warnings=(*routed.warnings, why))
     nodes = [await world.facts(node.name) for node in world.nodes]
@@ -90,7 +95,7 @@ async def confirm(witness: Witness, visit: plan.Visit, rundir: RunDir) -> Eviden
     """
     where = rundir.evidence(visit.block, visit.arm)
     before = rundir.read_json(where, Evidence)
-    after = await witness.driver.verify(witness.world, visit.mode, None)
+    after = await witness.driver.verify(witness.world, visit.mode, None, groups=witness.groups)
     both = msgspec.structs.replace(before, after=after)
     rundir.write_json(where, both)
     return both

@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     broker: str | None = None
     max_bandwidth: str | None = None
     saturate: bool = False
+    allow_bgp_export: bool = False
 
 
 def read(path: Path) -> Options:

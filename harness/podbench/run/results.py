@@ -13,8 +13,7 @@ import msgspec
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle, Damage, PlanFacts
 from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
-from podbench.cni import detect
-from podbench.model.arms import Mode, parse_arm
+from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
@@ -63,6 +62,21 @@ def flags(bundle: Bundle) -> list[str]:
     return found
 
 
+def left_behind(rundir: RunDir) -> list[str]:
+    """What a run left in a cluster, and how it goes; empty where nothing is left.
+
+    Raises:
+        StoreError: run.json cannot be read.
+    """
+    found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
+    if found is None or not found.left:
+        return []
+    return [
+        f"something is left in the cluster: {'; '.join(found.left)}; "
+        f"`bench restore {rundir.path}` takes it away"
+    ]
+
+
 def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
     """Reads what analysis needs but the latency rows, which it reads as it goes.
 
@@ -87,12 +101,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         ended=begun.ended,
         interrupted=begun.status not in {"measured", "complete"},
         target=_target(begun.target),
-        cni=Cni(
-            name=begun.spec.cni,
-            version=None,
-            requested=begun.spec.cni_requested,
-            detected_from=("the lab lays this layout itself",),
-        ),
+        cni=_cni(begun),
         versions=begun.versions,
         spec=msgspec.to_builtins(begun.spec),
         seed=begun.seed,
@@ -109,6 +118,18 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
+    )
+
+
+def _cni(begun: record.RunRecord) -> Cni:
+    found = begun.cluster
+    return Cni(
+        name=begun.spec.cni,
+        version=None if found is None else found.cni_version,
+        requested=begun.spec.cni_requested,
+        detected_from=("the lab lays this layout itself",)
+        if found is None
+        else found.detected_from,
     )
 
 
@@ -138,7 +159,8 @@ def _proofs(rundir: RunDir, drawn: plan.Plan, damages: list[Damage]) -> tuple[Bl
 
 
 def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSummary:
-    laid = [arm.pod_mtu for arm in arms if arm.reason is None]
+    own = [pod.mtu for pod in node.pods if pod.mtu is not None]
+    laid = own or [a.pod_mtu for a in arms if a.reason is None and a.pod_mtu is not None]
     return NodeSummary(
         name=node.name,
         zone=node.zone,
@@ -149,27 +171,22 @@ def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSumm
         # With several modes at once a node has several; each arm names its own.
         mtu_pod=min(laid, default=None),
         mtu_underlay=node.mtu_underlay,
+        kube_proxy_mode=node.kube_proxy_mode,
     )
 
 
 def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
-    laid = {arm.mode: arm for arm in begun.arms}
-    driver = detect.driver(begun.spec.cni)
+    """Every arm of a block, and those of modes that were refused before the plan was drawn."""
+    laid = {arm.mode: arm for arm in (*record.refused(begun.spec), *begun.arms)}
+    absent = [Arm(mode) for mode in begun.spec.refused if mode not in drawn.modes]
     found = []
-    for visit in drawn.visits:
-        if visit.block != 1:
-            continue
-        what = laid.get(visit.mode)
-        pool = driver.pool(
-            visit.mode,
-            underlay_mtu=begun.spec.lab.underlay_mtu,
-            equal_mtu=begun.spec.lab.equal_mtu,
-        )
+    for arm in (*(visit.arm for visit in drawn.visits if visit.block == 1), *absent):
+        what = laid.get(arm.mode)
         found += [
             ArmLaid(
-                arm=visit.arm.on(path).name,
+                arm=arm.on(path).name,
                 implementation=what.implementation if what else None,
-                pod_mtu=pool.pod_mtu if path is ArmPath.POD else None,
+                pod_mtu=what.pod_mtu if what and path is ArmPath.POD else None,
                 reason=what.reason if what else "the run ended before it was laid",
             )
             for path in (ArmPath.POD, ArmPath.HOST)

@@ -43,8 +43,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...]
 
 
-def choose(nodes: Sequence[Object], most: int | None = None) -> Choice:
-    """Chooses the nodes that measure; with `most`, the first so many by name.
+def choose(nodes: Sequence[Object], most: int | None = None, only: Sequence[str] = ()) -> Choice:
+    """Chooses the nodes that measure.
+
+    With `most`, the first so many by name; with `only`, none but these.
 
     Nodes of the rarer architecture are left out: a pair of two kinds of machine would compare
     those, not the encapsulations.
@@ -58,6 +60,8 @@ def choose(nodes: Sequence[Object], most: int | None = None) -> Choice:
         reason = _hindrance(node)
         if reason is None and _architecture(node) != wanted:
             reason = f"its architecture is {_architecture(node)}, most others' {wanted}"
+        if reason is None and only and name not in only:
+            reason = "the run was planned without it"
         if reason is None and most is not None and len(places) >= most:
             reason = f"not needed: --nodes {most}"
         if reason is None:

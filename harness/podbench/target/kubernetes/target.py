@@ -21,6 +21,7 @@ from podbench.model.arms import OVERHEAD_BYTES
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
+from podbench.target.base import Aftermath
 from podbench.target.kubernetes import credentials, portforward
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
@@ -41,11 +42,10 @@ from podbench.target.kubernetes.settings import (
     RUN_LABEL,
     Broker,
     Credentials,
-    ModeSet,
-    NewPool,
     Settings,
     agent_id,
     agents,
+    mode_set,
 )
 from podbench.target.kubernetes.switch import Switch, interference
 from podbench.target.kubernetes.turning import Turning
@@ -69,7 +69,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     method: Method = Method(name="observe")
     context: str | None = None
-    nodes: int | None = None
+    nodes: tuple[str, ...] = ()
+    """Those that take part, by name; empty: all that can."""
     folder: Path | None = None
     """The run directory: where changes are written down before they are made."""
     lease_s: int = LEASE_S
@@ -94,6 +95,8 @@ class KubernetesTarget:
         self._say = say
         self.listing: Listing | None = None
         """What was looked for afterwards; null before, and where nothing was made."""
+        self.aftermath: Aftermath | None = None
+        """The same for the record; with what could not be undone, and why."""
 
     def up(self) -> AbstractAsyncContextManager["LaidCluster"]:
         """Reads what the cluster is; leaving undoes whatever was made in it.
@@ -109,10 +112,8 @@ class KubernetesTarget:
     async def _up(self) -> AsyncIterator["LaidCluster"]:
         async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
             nodes = await api.items(collection("Node"))
-            choice = choose(nodes, self._asked.nodes)
-            _require_pairs(choice)
-            for each in choice.left_out:
-                self._say(f"{each.name} takes no part: {each.reason}")
+            choice = choose(nodes, only=self._asked.nodes)
+            _require_pairs(choice, self._asked.nodes)
             facts = await collect(api)
             found = detect_cluster(facts)
             switching = self._asked.method.name == "switch"
@@ -127,21 +128,47 @@ class KubernetesTarget:
                 await self._undo(api, laid.deployment)
 
     async def _undo(self, api: Api, deployment: Deployment) -> None:
+        """Undoes what was made; what cannot be undone is told in `aftermath`, not raised.
+
+        The run's own end, good or bad, is what its caller has to learn of.
+        """
         if not deployment.begun:
             return
+        made = tuple(str(each.ref) for each in deployment.entries)
         if deployment.lease.taken:
-            self._say("another run has the cluster now: nothing is taken away here")
+            why = "another run has the cluster now: nothing is taken away here"
+            self._say(why)
+            self.aftermath = Aftermath(made=made, left=(why,))
             return
+        self.aftermath = Aftermath(made=made, left=("this was not waited for to the end",))
         undo = Undo(api, self._say, own=holder(), run_id=self._asked.run_id)
-        self.listing = await undo.run(deployment.entries)
+        try:
+            self.listing = await undo.run(deployment.entries)
+        except PodbenchError as error:
+            self.aftermath = Aftermath(made=made, left=(str(error),))
+            return
+        self.aftermath = Aftermath(
+            made=made,
+            gone=tuple(map(str, self.listing.gone)),
+            restored=tuple(map(str, self.listing.restored)),
+            left=tuple(f"{each.ref}: {each.why}" for each in self.listing.left),
+        )
 
 
-def _require_pairs(choice: Choice) -> None:
+def _require_pairs(choice: Choice, planned: Sequence[str]) -> None:
+    why = {each.name: each.reason for each in choice.left_out}
+    missing = [name for name in planned if name not in {each.name for each in choice.places}]
+    if missing:
+        reasons = "; ".join(f"{name}: {why.get(name, 'it is gone')}" for name in missing)
+        raise PrerequisiteError(
+            f"nodes that were to take part cannot now: {reasons}",
+            advice="see to them and go on, or begin another run without them",
+        )
     if len(choice.places) >= 2:
         return
-    reasons = "; ".join(f"{each.name}: {each.reason}" for each in choice.left_out)
+    told = "; ".join(f"{name}: {reason}" for name, reason in why.items())
     raise PrerequisiteError(
-        f"a pair takes two nodes, and {len(choice.places)} can take part; {reasons or 'no others'}",
+        f"a pair takes two nodes, and {len(choice.places)} can take part; {told or 'no others'}",
         advice="see to what keeps the others out, or use --target lab",
     )
 
@@ -241,20 +268,7 @@ class LaidCluster:
     async def _settings(self) -> Settings:
         places = self.choice.places
         names = tuple(each.name for each in places)
-        modes = tuple(
-            ModeSet(mode=mode)
-            if planned is None
-            else ModeSet(
-                mode=mode,
-                pool=planned.name,
-                create=NewPool(
-                    cidr=planned.cidr,
-                    ipip_mode=planned.ipip_mode,
-                    vxlan_mode=planned.vxlan_mode,
-                ),
-            )
-            for mode, planned in self._world.taken.items()
-        )
+        modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
         components = (HOST_COMPONENT, *(each.mode.value for each in modes))
         who = [agent_id(name, component) for name in names for component in components]
         broker = Broker(node=places[0].name, address=places[0].address)
@@ -295,7 +309,16 @@ class LaidCluster:
             ]
             order = list(self._world.taken)
             mine.sort(key=lambda pod: order.index(pod.mode))
-            made.append(msgspec.structs.replace(node, mtu_underlay=mtu, pods=tuple(mine)))
+            made.append(
+                msgspec.structs.replace(
+                    node,
+                    mtu_underlay=mtu,
+                    pods=tuple(mine),
+                    kernel=facts.kernel,
+                    cpu_model=facts.cpu_model,
+                    kube_proxy_mode=facts.proxy_mode,
+                )
+            )
         return tuple(made)
 
     async def _pod(self, pod: Object, underlay_mtu: int) -> Pod:

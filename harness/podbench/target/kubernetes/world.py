@@ -200,26 +200,13 @@ class KubernetesWorld:
         mode = next((pod.mode for pod in pods if pod.address == address), None)
         return next((p.address for p in pods if (p.node, p.mode) == (node, mode)), None)
 
-    async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
-        """Counters of the pool's tunnel device on a node; empty where it has none.
-
-        Raises:
-            ProbeError: Its host agent could not; TransportError: it is gone.
-        """
-        if pool.device is None:
-            return ()
-        facts = await self.facts(node)
-        return tuple(
-            TunnelCount(
-                node=node,
-                device=link.name,
-                peer=None,
-                tx_packets=link.tx_packets,
-                rx_packets=link.rx_packets,
-            )
-            for link in facts.links
-            if link.name == pool.device
-        )
+    async def tunnel_counts(
+        self,
+        node: str,  # noqa: ARG002 - the Protocol's
+        pool: Pool,  # noqa: ARG002
+    ) -> tuple[TunnelCount, ...]:
+        """Nothing: tunnels are devices here, and a node's facts hold their counters."""
+        return ()
 
     async def capture(self, nodes: Sequence[str]) -> Capture:
         """Refuses: host agents here have no right to capture.

@@ -6,6 +6,7 @@ come from the drivers in `podbench.cni`.
 """
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -34,6 +35,7 @@ from podbench.target.lab.capture import LabCapture
 from podbench.target.lab.ipip import IpipDataplane
 from podbench.target.lab.layout import NodePlan, PodPlan
 from podbench.target.lab.mesh import Mesh
+from podbench.wire import rtnetlink
 
 HOLDER = ("sleep", "infinity")
 """Keeps a namespace's process id: something that people and tools can enter (`nsenter -t`)."""
@@ -236,6 +238,8 @@ class LabWorld:
             mtu_underlay=self._options.underlay_mtu,
             pods=tuple(pods),
             pid=self._pid(plan.name),
+            kernel=os.uname().release,
+            cpu_model=rtnetlink.cpu_model(),
         )
 
     def _pid(self, name: str) -> int | None:

@@ -38,7 +38,6 @@ def test_modes_keep_the_cni_order() -> None:
         (Options(blocks=0), "--blocks: 0 is fewer than 1"),
         (Options(budget="0s"), "--budget"),
         (Options(budget="soon"), "--budget"),
-        (Options(target="kubernetes"), "--target kubernetes"),
         (Options(method="observe"), "--method observe"),
         (Options(cni="flannel", method="pools"), "--method pools"),
         (Options(proof="trust"), "--proof: unknown 'trust'"),
