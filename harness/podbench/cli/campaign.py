@@ -108,6 +108,8 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
         tell(console, f"  -> bench restore {rundir.path} takes it away")
     elif not quiet:
         tell(console, f"gone again, looked for and not found: {', '.join(found.gone)}")
+    if found.restored and not quiet:
+        tell(console, f"put back as it was: {', '.join(found.restored)}")
     return bool(found.left)
 
 

@@ -134,7 +134,7 @@ class KubernetesTarget:
         """
         if not deployment.begun:
             return
-        made = tuple(str(each.ref) for each in deployment.entries)
+        made = tuple(str(each.ref) for each in deployment.entries if each.earlier is None)
         if deployment.lease.taken:
             why = "another run has the cluster now: nothing is taken away here"
             self._say(why)
