@@ -66,7 +66,7 @@ class Session:
             return True
         modes.remove(visit.mode)
         self._save(arms=tuple(record.lost(arm, visit.mode, reason) for arm in self.record.arms))
-        self.journal.note("mode lost", f"{visit.mode}: {reason}")
+        self.journal.note("lost", f"{visit.mode}: {reason}")
         self.progress.say(f"{visit.mode}: not measured: {reason}")
         return False
 

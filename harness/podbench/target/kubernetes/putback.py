@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from podbench.cni.edits import CRD_POOL
+from podbench.model.errors import ClusterError
 from podbench.target.kubernetes import fields
 from podbench.target.kubernetes.client import AGAIN, Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry
@@ -30,6 +31,7 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
     """Puts one object back; null once it is as it was, else why it was left.
 
     Raises:
+        ClusterError: It cannot be written; the ledger has to stay.
         ApiError: The server refuses, or stays away.
     """
     if entry.follows and await _followed(api, entry):
@@ -53,7 +55,10 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
                 raise
             # Somebody wrote it in this instant, or the answer was lost: look again.
             await asyncio.sleep(LOOK_S)
-    return f"it could not be written {ATTEMPTS} times in a row: somebody else keeps writing it"
+    raise ClusterError(
+        f"{name} could not be put back in {ATTEMPTS} attempts: somebody else keeps writing it",
+        advice="find out who does, then call this again: nothing was taken away yet",
+    )
 
 
 def _judged(entry: Entry, live: Object) -> tuple[dict[fields.Path, object], list[fields.Path]]:
