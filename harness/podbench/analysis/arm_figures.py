@@ -13,16 +13,17 @@ import numpy as np
 from podbench.analysis import effective, estimates, pairs, quantiles, series, shapes, variance
 from podbench.analysis.blocks import Digest, PairKey
 from podbench.analysis.bundle import LoadedPoint, TailCurve
-from podbench.analysis.metrics import METRICS
+from podbench.analysis.metrics import METRICS, SHIFTS
 from podbench.analysis.pairs import PairLatency
 from podbench.analysis.pieces import Carried, Small, full, order, small
 from podbench.analysis.series import PHASE_OF
 from podbench.analysis.streams import Cell, FloatArray, Rtts
 
 QUANTILES_OF: dict[str, tuple[float, ...]] = {
-    name: tuple(sorted({metric.q for metric in METRICS if metric.series == name}))
+    name: tuple(sorted({m.q for m in (*METRICS, *SHIFTS.get(name, ())) if m.series == name}))
     for name in PHASE_OF
 }
+"""Whatever a comparison may ask of a cell."""
 _CHUNK_ROWS = 200_000
 
 

@@ -47,6 +47,7 @@ class Code(StrEnum):
     SOFTNET_DROPS = "softnet_drops"
     RCVBUF_ERRORS = "receive_buffer_errors"
     FILE_DAMAGED = "file_damaged"
+    MORE_BLOCKS = "more_blocks_needed"
 
 
 SHOWN_PLACES = 6

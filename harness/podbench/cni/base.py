@@ -31,10 +31,12 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode
     cidr: str
+    """Empty where podbench lays none and only observes."""
     pod_mtu: int
-    origin: Origin
-    route_protocol: int
-    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static."""
+    origin: Origin | None
+    """Null where nothing tells who programs its routes but the routes themselves."""
+    route_protocol: int | None
+    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static; null too."""
     device: str | None = None
     """The tunnel device's name on the node (`vxlan.calico`, `tunl0`, `flannel.1`); null where
     packets are routed."""

@@ -86,7 +86,23 @@ class PooledDriver(ABC):
     def _pool_in(self, world: World, mode: Mode) -> Pool:
         # The smallest underlay decides: a packet must fit on every node's.
         underlay_mtu = min(node.mtu_underlay for node in world.nodes)
+        if mode == Mode.AS_FOUND:
+            return as_found(underlay_mtu)
         return self.pool(mode, underlay_mtu=underlay_mtu, equal_mtu=world.equal_mtu)
+
+
+def as_found(underlay_mtu: int) -> Pool:
+    """What any CNI's network is, as long as nobody has looked: nothing but its underlay is known.
+
+    The counters of every tunnel device count in a proof, so that it needs no device of its own.
+    """
+    return Pool(
+        mode=Mode.AS_FOUND,
+        cidr="",
+        pod_mtu=underlay_mtu,
+        origin=None,
+        route_protocol=None,
+    )
 
 
 def unknown_mode(cni: str, mode: Mode, known: Sequence[Mode]) -> ConfigError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni import calico_pools, detect
-from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
 from podbench.cni.edits import Recipe
 from podbench.cni.switch import recipe
 from podbench.model import units, words
@@ -89,8 +89,15 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
     method, refused, notes = _method(options, found, cni, pool_cidr)
-    observed = method == "observe"
-    modes = (_as_found(found.detected, cni),) if observed else spec.modes(options, cni)
+    modes: tuple[Mode, ...]
+    if method == "observe":
+        as_found = mode_found(found.detected)
+        notes = (*notes, f"what is observed is {as_found.value}: {as_found.source}")
+        modes = (as_found.value or Mode.AS_FOUND,)
+    else:
+        modes = spec.modes(options, cni)
+    asked, light = _probes(asked, options, found)
+    notes = (*notes, *light)
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -104,6 +111,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             server=found.server,
             image=options.image,
             nodes=found.nodes,
+            light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
@@ -146,22 +154,30 @@ def _require_nodes(options: Options, found: Survey) -> None:
         )
 
 
+def _probes(
+    asked: spec.Asked, options: Options, found: Survey
+) -> tuple[spec.Asked, tuple[str, ...]]:
+    """Without transfers where too few nodes may carry them, and then why."""
+    heavy = [each.name for each in found.places if not each.light]
+    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    if others == asked.probes or len(heavy) >= FEWEST_NODES:
+        return asked, ()
+    why = (
+        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        "here are none"
+    )
+    if options.probes is not None:
+        raise ConfigError(f"--probes: {why}", advice="use --probes latency")
+    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
+
+
 def _cni(options: Options, detected: ClusterDetected) -> str:
-    seen = detected.cni.value
-    if seen is None:
-        raise ConfigError(
-            f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="`bench doctor` lists what was looked at",
-        )
+    seen = detected.cni.value or detect.UNKNOWN
     if options.cni not in ("auto", seen):
+        why = "" if detected.cni.value else f": {detected.cni.reason}"
         raise ConfigError(
-            f"--cni: {options.cni} was asked for, but this cluster has {seen}",
-            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
-        )
-    if seen not in detect.names():
-        raise ConfigError(
-            f"--cni: {seen} cannot be measured by this version",
-            advice=f"it can measure {' and '.join(detect.names())}",
+            f"--cni: {options.cni} was asked for, but this cluster's is {seen}{why}",
+            advice=f"leave --cni out, or measure {options.cni} here with --target lab",
         )
     return seen
 
@@ -204,28 +220,6 @@ def _refused(
         for mode in calico_pools.MODES
     }
     return {mode: reason for mode, reason in reasons.items() if reason is not None}
-
-
-def _as_found(detected: ClusterDetected, cni: str) -> Mode:
-    """The mode of pods that ask for nothing.
-
-    Raises:
-        ConfigError: It cannot be told, or there are several.
-    """
-    modes: set[Mode] = set()
-    if cni == "calico" and detected.calico is not None:
-        pools = detected.calico.pools.value or ()
-        usual = [each for each in pools if not each.disabled and not each.ours]
-        modes = {each.mode for each in usual if each.assignment == "Automatic"}
-    elif detected.flannel is not None and detected.flannel.mode is not None:
-        modes = {detected.flannel.mode}
-    if len(modes) == 1:
-        return modes.pop()
-    told = ", ".join(sorted(modes)) or "none is told"
-    raise ConfigError(
-        f"--method observe: which mode pods get here is not clear: {told}",
-        advice="use --method pools where the CNI is Calico",
-    )
 
 
 def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.bundle import Bundle, Damage, PlanFacts
+from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
 from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
@@ -19,11 +19,14 @@ from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, looks, plan, record
+from podbench.run import evidence, looks, options, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
+
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
 
 
 def conclude(rundir: RunDir) -> Bundle:
@@ -39,6 +42,19 @@ def conclude(rundir: RunDir) -> Bundle:
         done = msgspec.structs.replace(begun, status="complete")
         rundir.write_json(rundir.run_json, done)
     return bundle
+
+
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
 
 
 def flags(bundle: Bundle) -> list[str]:
@@ -100,7 +116,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         labels=begun.labels,
         started=begun.started,
         ended=begun.ended,
-        interrupted=begun.status not in {"measured", "complete"},
+        interrupted=begun.status not in ENDED,
         target=_target(begun.target),
         cni=_cni(begun),
         versions=begun.versions,
@@ -116,6 +132,8 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
         damages=tuple(damages),
+        cluster=_cluster(begun),
+        command=_command(begun),
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
@@ -132,6 +150,35 @@ def _cni(begun: record.RunRecord) -> Cni:
         if found is None
         else found.detected_from,
     )
+
+
+def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
+    found, after = begun.cluster, begun.aftermath
+    if found is None:
+        return None
+    facts = ClusterFacts(
+        context=found.context,
+        server=found.server,
+        left_out=tuple((each.name, each.reason) for each in found.left_out),
+    )
+    if after is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        looked=True,
+        made=after.made,
+        gone=after.gone,
+        restored=after.restored,
+        left=after.left,
+    )
+
+
+def _command(begun: record.RunRecord) -> str:
+    """What was asked for, with what was chosen for the user written out."""
+    chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
+    if begun.cluster is not None:
+        chosen["context"] = begun.cluster.context
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:

@@ -4,6 +4,7 @@ import msgspec
 from support.apiserver.admission import not_found
 from support.apiserver.store import Place
 
+ADMISSION = "admissionregistration.k8s.io/v1"
 KINDS: dict[tuple[str, str], str] = {
     ("v1", "namespaces"): "Namespace",
     ("v1", "nodes"): "Node",
@@ -27,6 +28,14 @@ KINDS: dict[tuple[str, str], str] = {
     ("crd.projectcalico.org/v1", "ippools"): "IPPool",
     ("crd.projectcalico.org/v1", "ipamblocks"): "IPAMBlock",
     ("operator.tigera.io/v1", "installations"): "Installation",
+    ("v1", "resourcequotas"): "ResourceQuota",
+    ("v1", "limitranges"): "LimitRange",
+    ("apiregistration.k8s.io/v1", "apiservices"): "APIService",
+    (ADMISSION, "validatingwebhookconfigurations"): "ValidatingWebhookConfiguration",
+    (ADMISSION, "mutatingwebhookconfigurations"): "MutatingWebhookConfiguration",
+    ("policy.networking.k8s.io/v1alpha1", "adminnetworkpolicies"): "AdminNetworkPolicy",
+    ("projectcalico.org/v3", "globalnetworkpolicies"): "GlobalNetworkPolicy",
+    ("projectcalico.org/v3", "hostendpoints"): "HostEndpoint",
 }
 
 

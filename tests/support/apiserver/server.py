@@ -8,6 +8,7 @@ controllers'. Faults are set in `faults`.
 
 import asyncio
 import json
+import ssl
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -22,6 +23,8 @@ from support.apiserver.kubelet import Kubelet
 from support.apiserver.store import Object, Place, Store, now
 from support.apiserver.watching import matches, serve_watch
 
+SPACES = ("default", "kube-system")
+"""What every cluster has."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -48,8 +51,14 @@ class ApiServer:
         tokens: dict[str, str] | None = None,
         groups: set[str] | None = None,
         bookmark_s: float = 0.2,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.store = Store()
+        for name in SPACES:
+            space: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            space |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            self.store.put(Place("v1", "namespaces", "", name), space)
         self.faults = Faults()
         self.kubelet = kubelet or Kubelet()
         self.tokens = tokens if tokens is not None else {"admin": "admin"}
@@ -70,10 +79,10 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         address: Any = self._runner.addresses[0]
-        self.url = f"http://127.0.0.1:{address[1]}"
+        self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{address[1]}"
         self.controllers.start()
         return self
 
@@ -147,7 +156,8 @@ class ApiServer:
         return {"kind": "APIGroupList", "groups": [{"name": name} for name in served]}
 
     def _user(self, request: web.Request) -> str:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else ""
         if token not in self.tokens or token in self.faults.expired_tokens:
             raise Refused(admission.status(401, "Unauthorized", "Unauthorized"))
         return self.tokens[token]

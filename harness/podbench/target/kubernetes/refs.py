@@ -41,6 +41,29 @@ KINDS: dict[str, Kind] = {
     "ClusterInformation": Kind("projectcalico.org/v3", "clusterinformations", namespaced=False),
     "Installation": Kind("operator.tigera.io/v1", "installations", namespaced=False),
     "ServiceCIDR": Kind("networking.k8s.io/v1", "servicecidrs", namespaced=False),
+    "ResourceQuota": Kind("v1", "resourcequotas"),
+    "LimitRange": Kind("v1", "limitranges"),
+    "APIService": Kind("apiregistration.k8s.io/v1", "apiservices", namespaced=False),
+    "ValidatingWebhookConfiguration": Kind(
+        "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False
+    ),
+    "MutatingWebhookConfiguration": Kind(
+        "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
+    ),
+    "AdminNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha1", "adminnetworkpolicies", namespaced=False
+    ),
+    "BaselineAdminNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha1", "baselineadminnetworkpolicies", namespaced=False
+    ),
+    "ClusterNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha2", "clusternetworkpolicies", namespaced=False
+    ),
+    "GlobalNetworkPolicy": Kind("projectcalico.org/v3", "globalnetworkpolicies", namespaced=False),
+    "HostEndpoint": Kind("projectcalico.org/v3", "hostendpoints", namespaced=False),
+    "CiliumClusterwideNetworkPolicy": Kind(
+        "cilium.io/v2", "ciliumclusterwidenetworkpolicies", namespaced=False
+    ),
 }
 
 
