@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
@@ -11,7 +12,7 @@ from support.cluster import Object, at, cluster, control_plane, kubeconfig, node
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run import plan
+from podbench.run import changes, plan
 from podbench.run.cluster import (
     Survey,
     _survey,
@@ -85,7 +86,7 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     ("asked", "words"),
     [
         ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
-        ({"method": "switch"}, "--method"),
+        ({"disrupt": "stand-in"}, "--disrupt: it is for --method switch"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
@@ -219,6 +220,37 @@ def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     assert "--target lab" in str(caught.value.advice)
     assert consented(Options(context="stand-in", yes=True), run, None)
     assert consented(Options(), run, lambda _: "stand-in")
+
+
+def test_switching_takes_the_modes_that_the_pool_can_have(tmp_path: Path) -> None:
+    """All of Calico's, less what cannot be had; what has to be known beforehand is a note."""
+    run = resolved(surveyed(tmp_path, bgp=False), method="switch")
+    assert (run.method, run.modes) == ("switch", (Mode.VXLAN, Mode.IPIP, Mode.BGP))
+    assert run.possible == (Mode.VXLAN,)
+    assert run.refused[Mode.BGP] == "BGP is off here"
+    assert "keep the MTU" in run.notes[0]
+
+
+def test_the_plan_of_a_switch_says_what_is_changed(tmp_path: Path) -> None:
+    """The object, the fields for each mode, and what happens to a mode that does not come."""
+    found = surveyed(tmp_path)
+    told = "\n".join(changes.moved(resolved(found, method="switch"), found))
+    assert "by IPPool default-ipv4-ippool" in told
+    assert "bgp: ipipMode Never, vxlanMode Never" in told
+    assert "90 s is rolled back" in told
+
+
+@pytest.mark.parametrize("named", [None, "other"])
+def test_disruption_is_never_implied(tmp_path: Path, named: str | None) -> None:
+    """Neither --yes nor a typed name nor another context's: --disrupt has to name this one."""
+    run = resolved(surveyed(tmp_path), method="switch", disrupt=named)
+    options = Options(context="stand-in", yes=True, method="switch", disrupt=named)
+    for ask in (None, lambda _: "stand-in"):
+        with pytest.raises(ConfigError, match="--disrupt") as caught:
+            consented(options, run, ask)
+        assert "--disrupt stand-in; --yes does not stand for it" in str(caught.value.advice)
+    agreed = msgspec.structs.replace(options, disrupt="stand-in")
+    assert consented(agreed, run, None)
 
 
 def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import msgspec
 from podbench.cni import calico_pools, detect
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
 from podbench.cni.detect_facts import Fact
+from podbench.cni.edits import Recipe
+from podbench.cni.switch import recipe
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -27,8 +29,7 @@ from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
-METHODS = ("pools", "observe")
-"""`switch` changes the workload's own mode; this version does not."""
+METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
@@ -40,6 +41,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     context: str
     server: str
     detected: ClusterDetected
+    recipe: Recipe
+    """How its own mode would be changed (`--method switch`)."""
     places: tuple[Place, ...]
     """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
@@ -63,10 +66,13 @@ def survey(options: Options) -> Survey:
 async def _survey(options: Options) -> Survey:
     async with Api(options.context, patience_s=SURVEY_PATIENCE_S) as api:
         choice = choose(await api.items(collection("Node")), options.nodes)
+        facts = await collect(api)
+        detected = detect_cluster(facts)
         return Survey(
             context=api.context.name,
             server=api.context.server,
-            detected=detect_cluster(await collect(api)),
+            detected=detected,
+            recipe=recipe(facts, detected),
             places=choice.places,
             left_out=choice.left_out,
         )
@@ -83,7 +89,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
-    method, refused, notes = _method(options, found.detected, cni, pool_cidr)
+    method, refused, notes = _method(options, found, cni, pool_cidr)
     modes: tuple[Mode, ...]
     if method == "observe":
         as_found = mode_found(found.detected)
@@ -134,10 +140,10 @@ def _refuse_what_is_not_there(options: Options) -> None:
             "--proof capture: agents on a cluster cannot capture yet",
             advice="leave --proof out: counters and routes prove as well",
         )
-    if options.disrupt is not None:
+    if options.disrupt is not None and options.method != "switch":
         raise ConfigError(
-            "--disrupt: it is for --method switch, which this version does not have on a cluster",
-            advice="leave --disrupt out",
+            "--disrupt: it is for --method switch, which was not asked for",
+            advice="leave --disrupt out; nothing of the cluster's own is changed then",
         )
 
 
@@ -190,7 +196,7 @@ def _cni(options: Options, detected: ClusterDetected) -> str:
 
 
 def _method(
-    options: Options, detected: ClusterDetected, cni: str, pool_cidr: str
+    options: Options, found: Survey, cni: str, pool_cidr: str
 ) -> tuple[str, dict[Mode, str], tuple[str, ...]]:
     """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
@@ -198,12 +204,14 @@ def _method(
     words.check(method, METHODS, "--method")
     if method == "observe":
         return method, {}, ()
+    if method == "switch":
+        return method, found.recipe.refused, found.recipe.notes
     if natural != "pools":
         raise ConfigError(
             f"--method pools: {cni} cannot have pools of several modes beside each other",
             advice="use --method observe",
         )
-    refused = _refused(detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
+    refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
     if len(refused) < len(calico_pools.MODES):
         return method, refused, ()
     why = "; ".join(dict.fromkeys(refused.values()))
@@ -236,6 +244,8 @@ def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool
     assert asked.cluster is not None
     context, server = asked.cluster.context, asked.cluster.server
     named = options.context is not None
+    if asked.method == "switch":
+        consent.require_disruption(context, server, options.disrupt)
     if ask is None and not (named and options.yes):
         raise ConfigError(
             f"--target {options.target} would change context {context} ({server}), and there is "

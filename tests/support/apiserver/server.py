@@ -35,6 +35,8 @@ class Faults(msgspec.Struct):
     """Connections are reset without an answer."""
     delay_s: float = 0.0
     expired_tokens: set[str] = set()
+    calico_api_away: bool = False
+    """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
     pages_gone: int = 0
@@ -127,6 +129,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
         path = request.path.removesuffix("/")
+        if self.faults.calico_api_away and path.startswith("/apis/projectcalico.org/"):
+            raise Refused(admission.status(503, "ServiceUnavailable", "service unavailable"))
         if path in ("/apis", "/version"):
             return web.json_response(self._about(path))
         if path.endswith("selfsubjectaccessreviews"):
