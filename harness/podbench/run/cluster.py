@@ -11,7 +11,10 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni import calico_pools, detect
-from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
+from podbench.cni.detect_facts import Fact
+from podbench.cni.edits import Recipe
+from podbench.cni.switch import recipe
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -26,8 +29,7 @@ from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
-METHODS = ("pools", "observe")
-"""`switch` changes the workload's own mode; this version does not."""
+METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
@@ -39,6 +41,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     context: str
     server: str
     detected: ClusterDetected
+    recipe: Recipe
+    """How its own mode would be changed (`--method switch`)."""
     places: tuple[Place, ...]
     """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
@@ -62,10 +66,13 @@ def survey(options: Options) -> Survey:
 async def _survey(options: Options) -> Survey:
     async with Api(options.context, patience_s=SURVEY_PATIENCE_S) as api:
         choice = choose(await api.items(collection("Node")), options.nodes)
+        facts = await collect(api)
+        detected = detect_cluster(facts)
         return Survey(
             context=api.context.name,
             server=api.context.server,
-            detected=detect_cluster(await collect(api)),
+            detected=detected,
+            recipe=recipe(facts, detected),
             places=choice.places,
             left_out=choice.left_out,
         )
@@ -82,8 +89,16 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
-    method, refused, notes = _method(options, found.detected, cni, pool_cidr)
-    modes = spec.modes(options, cni) if method == "pools" else (_as_found(found.detected, cni),)
+    method, refused, notes = _method(options, found, cni, pool_cidr)
+    modes: tuple[Mode, ...]
+    if method == "observe":
+        as_found = mode_found(found.detected)
+        modes = (as_found.value or Mode.AS_FOUND,)
+        notes = (*notes, _observed(as_found))
+    else:
+        modes = spec.modes(options, cni)
+    asked, light = _probes(asked, options, found)
+    notes = (*notes, *light)
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -97,6 +112,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             server=found.server,
             image=options.image,
             nodes=found.nodes,
+            light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
@@ -104,6 +120,12 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ),
         **msgspec.structs.asdict(asked),
     )
+
+
+def _observed(mode: Fact[Mode]) -> str:
+    if mode.value in {None, Mode.AS_FOUND}:
+        return f"no mode is told for all pairs ({mode.source}): each is named by what it takes"
+    return f"what is observed is {mode.value}: {mode.source}"
 
 
 def _refuse_what_is_not_there(options: Options) -> None:
@@ -118,10 +140,10 @@ def _refuse_what_is_not_there(options: Options) -> None:
             "--proof capture: agents on a cluster cannot capture yet",
             advice="leave --proof out: counters and routes prove as well",
         )
-    if options.disrupt is not None:
+    if options.disrupt is not None and options.method != "switch":
         raise ConfigError(
-            "--disrupt: it is for --method switch, which this version does not have on a cluster",
-            advice="leave --disrupt out",
+            "--disrupt: it is for --method switch, which was not asked for",
+            advice="leave --disrupt out; nothing of the cluster's own is changed then",
         )
 
 
@@ -139,28 +161,42 @@ def _require_nodes(options: Options, found: Survey) -> None:
         )
 
 
+def _probes(
+    asked: spec.Asked, options: Options, found: Survey
+) -> tuple[spec.Asked, tuple[str, ...]]:
+    """Without transfers where too few nodes may carry them, and then why."""
+    heavy = [each.name for each in found.places if not each.light]
+    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    if others == asked.probes or len(heavy) >= FEWEST_NODES:
+        return asked, ()
+    why = (
+        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        "here are none"
+    )
+    if options.probes is not None:
+        raise ConfigError(f"--probes: {why}", advice="use --probes latency")
+    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
+
+
 def _cni(options: Options, detected: ClusterDetected) -> str:
     seen = detected.cni.value
+    if seen is None and options.cni == "auto":
+        return detect.UNKNOWN
     if seen is None:
         raise ConfigError(
             f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="`bench doctor` lists what was looked at",
+            advice="leave --cni out: the network is then observed as it is found",
         )
     if options.cni not in ("auto", seen):
         raise ConfigError(
             f"--cni: {options.cni} was asked for, but this cluster has {seen}",
             advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
         )
-    if seen not in detect.names():
-        raise ConfigError(
-            f"--cni: {seen} cannot be measured by this version",
-            advice=f"it can measure {' and '.join(detect.names())}",
-        )
     return seen
 
 
 def _method(
-    options: Options, detected: ClusterDetected, cni: str, pool_cidr: str
+    options: Options, found: Survey, cni: str, pool_cidr: str
 ) -> tuple[str, dict[Mode, str], tuple[str, ...]]:
     """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
@@ -168,12 +204,14 @@ def _method(
     words.check(method, METHODS, "--method")
     if method == "observe":
         return method, {}, ()
+    if method == "switch":
+        return method, found.recipe.refused, found.recipe.notes
     if natural != "pools":
         raise ConfigError(
             f"--method pools: {cni} cannot have pools of several modes beside each other",
             advice="use --method observe",
         )
-    refused = _refused(detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
+    refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
     if len(refused) < len(calico_pools.MODES):
         return method, refused, ()
     why = "; ".join(dict.fromkeys(refused.values()))
@@ -197,28 +235,6 @@ def _refused(
     return {mode: reason for mode, reason in reasons.items() if reason is not None}
 
 
-def _as_found(detected: ClusterDetected, cni: str) -> Mode:
-    """The mode of pods that ask for nothing.
-
-    Raises:
-        ConfigError: It cannot be told, or there are several.
-    """
-    modes: set[Mode] = set()
-    if cni == "calico" and detected.calico is not None:
-        pools = detected.calico.pools.value or ()
-        usual = [each for each in pools if not each.disabled and not each.ours]
-        modes = {each.mode for each in usual if each.assignment == "Automatic"}
-    elif detected.flannel is not None and detected.flannel.mode is not None:
-        modes = {detected.flannel.mode}
-    if len(modes) == 1:
-        return modes.pop()
-    told = ", ".join(sorted(modes)) or "none is told"
-    raise ConfigError(
-        f"--method observe: which mode pods get here is not clear: {told}",
-        advice="use --method pools where the CNI is Calico",
-    )
-
-
 def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool:
     """Returns if the cluster may be changed; false: to observe only, without temporary pools.
 
@@ -228,6 +244,8 @@ def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool
     assert asked.cluster is not None
     context, server = asked.cluster.context, asked.cluster.server
     named = options.context is not None
+    if asked.method == "switch":
+        consent.require_disruption(context, server, options.disrupt)
     if ask is None and not (named and options.yes):
         raise ConfigError(
             f"--target {options.target} would change context {context} ({server}), and there is "

@@ -154,13 +154,14 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     matchings = mesh.sampled(nodes, rng)
     flips = {tuple(sorted(p)): rng.random() < 0.5 for m in matchings for p in m}
     groups = [tuple(g) for m in matchings for g in mesh.split(m, exclusive=exclusive)]
-    size = _fitting(spec, len(groups))
+    carriers = mesh.directed(mesh.without(groups, spec.light))
+    size = _fitting(spec, len(groups), len(carriers))
     aa_mode = spec.possible[0]
     visits: list[Visit] = []
+    arms: list[tuple[Mode, int]] = []
     for block in range(1, size.blocks + 1):
-        arms = [(mode, 1) for mode in spec.possible] + [(aa_mode, 2)]
-        rng.shuffle(arms)
-        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips)
+        arms = _order(spec, arms, block, rng)
+        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips, carriers)
         visits += [
             Visit(block=block, order=i, mode=mode, repeat=n, rounds=_rounds(shape, rng))
             for i, (mode, n) in enumerate(arms, 1)
@@ -191,6 +192,28 @@ def smallest_detectable_ratio(metric: str, blocks: int) -> float | None:
     return math.exp(t * PRIOR_SD[metric] / math.sqrt(blocks))
 
 
+def _order(
+    spec: RunSpec, before: Sequence[tuple[Mode, int]], block: int, rng: random.Random
+) -> list[tuple[Mode, int]]:
+    """A block's arms, mode and repeat: in random order, the first mode twice.
+
+    Modes that are switched one after the other cost a change of everything each time. There every
+    second block mirrors the one before (ABBA: a drift takes from all arms alike), and the first
+    mode, at both ends, has a change between its two visits, so that the A/A check holds it too.
+    """
+    first, *others = spec.possible
+    if spec.method != "switch":
+        arms = [(first, 1), *((mode, 1) for mode in others), (first, 2)]
+        rng.shuffle(arms)
+        return arms
+    if block % 2 == 0:
+        return list(reversed(before))
+    ends = [(first, 1), (first, 2)]
+    rng.shuffle(ends)
+    rng.shuffle(others)
+    return [ends[0], *((mode, 1) for mode in others), ends[1]]
+
+
 class _Size(msgspec.Struct, frozen=True):
     """How much is measured: blocks, groups of transfers in each visit, and at which pace."""
 
@@ -208,6 +231,8 @@ class _Shape(msgspec.Struct, frozen=True):
     transfers_per_visit: int
     exclusive: bool
     flips: dict[tuple[str, ...], bool]
+    carriers: list[tuple[mesh.Pair, ...]]
+    """What carries transfers, in turn."""
 
 
 def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
@@ -231,9 +256,8 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
 
 def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
     kinds = [p for p in shape.spec.probes if p.startswith("throughput")]
-    groups = [g for m in shape.matchings for g in mesh.split(m, exclusive=shape.exclusive)]
     carriers = mesh.rotating(
-        mesh.directed(groups), shape.block, shape.transfers_per_visit, shape.spec.seed
+        shape.carriers, shape.block, shape.transfers_per_visit, shape.spec.seed
     )
     pod = [
         Transfer(src=a, dst=b, probe=kind) for group in carriers for kind in kinds for a, b in group
@@ -248,7 +272,7 @@ def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
     return (*pod, *host)
 
 
-def _fitting(spec: RunSpec, groups: int) -> _Size:
+def _fitting(spec: RunSpec, groups: int, carriers: int) -> _Size:
     """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage.
 
     Of the target's paces, the first that gives enough blocks for an interval, else the shortest.
@@ -258,7 +282,7 @@ def _fitting(spec: RunSpec, groups: int) -> _Size:
     """
 
     def size(blocks: int, pace: Pace) -> _Size:
-        return _Size(blocks, max(2, math.ceil(2 * groups / blocks)), pace)
+        return _Size(blocks, min(carriers, max(2, math.ceil(carriers / blocks))), pace)
 
     def fits(asked: _Size) -> bool:
         assert spec.budget_s is not None
@@ -275,7 +299,7 @@ def _fitting(spec: RunSpec, groups: int) -> _Size:
     ]
     sizes += [size(blocks, paces[-1]) for blocks in range(DEFAULT_BLOCKS - 1, 0, -1)]
     # One block need not cover every directed pair: two transfers a visit are the least.
-    least = _Size(1, 2, paces[-1])
+    least = _Size(1, min(2, carriers), paces[-1])
     found = next(filter(fits, [*sizes, least]), None)
     if found is not None:
         return found
@@ -293,7 +317,7 @@ def _block_s(spec: RunSpec, groups: int, size: _Size) -> float:
         visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
         visit_s += pace.idle_s + pace.setup_s
     kinds = [p for p in spec.probes if p.startswith("throughput")]
-    if kinds:
+    if kinds and size.per_visit:
         each_s = pace.transfer_s + pace.transfer_setup_s
         visit_s += (size.per_visit * len(kinds) + 1) * each_s
     return visit_s * (len(spec.possible) + 1)

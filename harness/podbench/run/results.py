@@ -12,7 +12,14 @@ import msgspec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
+from podbench.analysis.inputs import (
+    ArmLaid,
+    BlockProof,
+    EndCounted,
+    Inputs,
+    Unmeasured,
+    VisitSpan,
+)
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
@@ -24,6 +31,9 @@ from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
+
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
 
 
 def conclude(rundir: RunDir) -> Bundle:
@@ -41,6 +51,19 @@ def conclude(rundir: RunDir) -> Bundle:
     return bundle
 
 
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
+
+
 def flags(bundle: Bundle) -> list[str]:
     """Why a finished run deserves exit code 3; empty when it does not."""
     summary = bundle.summary
@@ -56,7 +79,8 @@ def flags(bundle: Bundle) -> list[str]:
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
-    found += [w.message for w in summary.warnings if w.code == "samples_invalid"]
+    flagged = ("samples_invalid", "mode_lost")
+    found += [w.message for w in summary.warnings if w.code in flagged]
     if summary.status == "invalid":
         found.append("the campaign is void")
     return found
@@ -99,7 +123,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         labels=begun.labels,
         started=begun.started,
         ended=begun.ended,
-        interrupted=begun.status not in {"measured", "complete"},
+        interrupted=begun.status not in ENDED,
         target=_target(begun.target),
         cni=_cni(begun),
         versions=begun.versions,
@@ -114,6 +138,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        counted=_counted(entries),
         damages=tuple(damages),
         cluster=_cluster(begun),
         command=_command(begun),
@@ -284,6 +309,22 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
+    return tuple(
+        EndCounted(
+            block=e.block,
+            arm=parse_arm(e.arm).on(ArmPath(span.path)).name,
+            node=one.node,
+            end=one.end,
+            counts=one.counts,
+        )
+        for e in entries
+        if e.event == "round" and e.block is not None and e.arm is not None
+        for span in e.spans
+        for one in span.counted
+    )
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:
