@@ -33,7 +33,9 @@ def build(view: RunView) -> Appendix:
             _cluster_facts(view),
         ),
         run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
-        settings=_pairs("Every setting, defaults included", ("Setting", "Value"), _flat(s.spec)),
+        settings=_pairs(
+            "Every setting, defaults included", ("Setting", "Value"), _flat(_asked(view))
+        ),
         versions=_pairs(
             "Versions", ("What", "Version"), [(k, v or "not known") for k, v in s.versions.items()]
         ),
@@ -83,6 +85,12 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
         for metric, ratio in s.noise_floor.items()
     ]
     return facts
+
+
+def _asked(view: RunView) -> dict[str, object]:
+    """The settings of the kind of place this was: a cluster's run has no lab, nor the reverse."""
+    other = "cluster" if view.on_lab else "lab"
+    return {name: value for name, value in view.summary.spec.items() if name != other}
 
 
 def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
