@@ -129,7 +129,7 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     assert {each["name"] for each in found["nodes"]} == {"n1", "n2"}
     assert all(each["kernel"] and each["mtu_pod"] == 1450 for each in found["nodes"])
     goodputs = [each["goodput_bps"] for each in found["pairs"] if each["goodput_bps"]]
-    most = max(each["tcp"]["max"] for each in goodputs if each.get("tcp"))
-    # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.
-    assert 0 < most < 300_000_000
+    usual = [each["tcp"]["p50"] for each in goodputs if each.get("tcp")]
+    # iperf3 sends in bursts to keep its rate; without a cap this is gigabits.
+    assert 0 < max(usual) < 300_000_000
     assert (run / "report.html").stat().st_size > 50_000
