@@ -79,6 +79,7 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
     assert (run.method, run.modes) == ("observe", (Mode.AS_FOUND,))
     assert "CrossSubnet" in run.notes[0]
+    assert "--modes is not followed" in run.notes[1]
 
 
 @pytest.mark.parametrize(

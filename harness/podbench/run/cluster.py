@@ -88,6 +88,8 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         as_found = mode_found(found.detected)
         notes = (*notes, f"what is observed is {as_found.value}: {as_found.source}")
         modes = (as_found.value or Mode.AS_FOUND,)
+        if options.modes is not None:
+            notes = (*notes, "--modes is not followed: to observe is to measure what is there")
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
