@@ -115,6 +115,8 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
             else ""
         )
         tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
+    if found.restored and not quiet:
+        tell(console, f"put back as it was: {', '.join(found.restored)}")
     return bool(found.left)
 
 

@@ -11,15 +11,22 @@ from typing import Literal
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.bundle import Bundle, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
+from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
+from podbench.analysis.inputs import (
+    ArmLaid,
+    BlockProof,
+    EndCounted,
+    Inputs,
+    Unmeasured,
+    VisitSpan,
+)
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, looks, plan, record
+from podbench.run import evidence, looks, options, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
@@ -72,7 +79,8 @@ def flags(bundle: Bundle) -> list[str]:
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
-    found += [w.message for w in summary.warnings if w.code == "samples_invalid"]
+    flagged = ("samples_invalid", "mode_lost")
+    found += [w.message for w in summary.warnings if w.code in flagged]
     if summary.status == "invalid":
         found.append("the campaign is void")
     return found
@@ -130,7 +138,10 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        counted=_counted(entries),
         damages=tuple(damages),
+        cluster=_cluster(begun),
+        command=_command(begun),
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
@@ -153,6 +164,35 @@ def _spec(begun: record.RunRecord) -> dict[str, object]:
     """The specification; what the lab is asked to be means nothing on a cluster."""
     spec: dict[str, object] = msgspec.to_builtins(begun.spec)
     return spec if begun.spec.cluster is None else {**spec, "lab": None}
+
+
+def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
+    found, after = begun.cluster, begun.aftermath
+    if found is None:
+        return None
+    facts = ClusterFacts(
+        context=found.context,
+        server=found.server,
+        left_out=tuple((each.name, each.reason) for each in found.left_out),
+    )
+    if after is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        looked=True,
+        made=after.made,
+        gone=after.gone,
+        restored=after.restored,
+        left=after.left,
+    )
+
+
+def _command(begun: record.RunRecord) -> str:
+    """What was asked for, with what was chosen for the user written out."""
+    chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
+    if begun.cluster is not None:
+        chosen["context"] = begun.cluster.context
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:
@@ -275,6 +315,22 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
+    return tuple(
+        EndCounted(
+            block=e.block,
+            arm=parse_arm(e.arm).on(ArmPath(span.path)).name,
+            node=one.node,
+            end=one.end,
+            counts=one.counts,
+        )
+        for e in entries
+        if e.event == "round" and e.block is not None and e.arm is not None
+        for span in e.spans
+        for one in span.counted
+    )
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:
