@@ -45,6 +45,7 @@ class Code(StrEnum):
     SOFTNET_DROPS = "softnet_drops"
     RCVBUF_ERRORS = "receive_buffer_errors"
     FILE_DAMAGED = "file_damaged"
+    CLOCK_STEPPED = "clock_stepped"
     MORE_BLOCKS = "more_blocks_needed"
 
 

@@ -34,6 +34,9 @@ _Z_95 = 1.6449
 OFF_SCHEDULE = "more than 2 % of the session's probes left late"
 """Why a session off its schedule is not valid. Its probes' kernel path latency is still true."""
 
+STEPPED = "clock stepped"
+"""How the reasons end that say a wall clock was set: `sender's ...`, `reflector's ...`."""
+
 OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
 _STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
 _USER = STAMP_SOURCES.index("user")
@@ -246,8 +249,8 @@ def _doubts(
     negative = (_plain(times["rtt_kernel_ns"]) < 0) | (_plain(times["reflector_ns"]) < 0)
     return [
         (~_present(sender["sent_mono_ns"]), "send call failed"),
-        (np.asarray(sender["clock_step"], dtype=bool), "sender's clock stepped"),
-        (egress.stepped, "reflector's clock stepped"),
+        (np.asarray(sender["clock_step"], dtype=bool), f"sender's {STEPPED}"),
+        (egress.stepped, f"reflector's {STEPPED}"),
         (stamped & negative, "stamps out of order"),
         ((fate == OK) & ~stamped, "kernel stamp missing"),
         (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),
