@@ -50,7 +50,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def base_of(arms: Sequence[str]) -> str | None:
     """The pod arm with the least encapsulation; the first named wins a tie. A/A repeats never."""
     found = [arm for arm in map(parse_arm, arms) if arm.path is Path.POD and arm.repeat == 1]
-    return min(found, key=lambda arm: OVERHEAD_BYTES[arm.mode]).name if found else None
+    return min(found, key=lambda arm: OVERHEAD_BYTES.get(arm.mode, 0)).name if found else None
 
 
 def repeats(arms: Sequence[str]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from podbench.analysis import (
     data_doubts,
     discoveries,
     doubts,
+    end_doubts,
     estimates,
     goodput,
     outlook,
@@ -213,9 +214,11 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
 def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
     return (
         *doubts.of_setting(inputs, judged.arms),
+        *doubts.of_lost(inputs, judged.arms),
         *doubts.of_arms(judged.arms),
         *doubts.of_proofs(inputs),
         *doubts.of_unmeasured(inputs),
+        *end_doubts.of_ends(inputs),
         *doubts.of_design(inputs, judged.check),
         *outlook.of_open(judged.compared),
         *data_doubts.of_samples(measured.probes.part.quality),
@@ -314,5 +317,8 @@ def analyse(inputs: Inputs) -> Bundle:
         loaded=_loaded(measured.probes, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
+        effects=blame.effects(judged.mesh, {node.name: node.zone for node in inputs.nodes}),
+        cluster=inputs.cluster,
+        command=inputs.command,
         faults_injected=inputs.faults_injected,
     )
