@@ -125,10 +125,23 @@ def _same_cell(a: StreamKey, b: StreamKey) -> bool:
     return (a.phase, a.arm, a.src, a.dst, a.block) == (b.phase, b.arm, b.src, b.dst, b.block)
 
 
+PLACE_COLUMNS = (*_KEYS, "block", "round", "intended_mono_ns")
+"""What a row needs to be of any use."""
+
+
 def _usable(rows: Rows) -> Rows:
-    needed = [*_KEYS, "block", "round", "intended_mono_ns"]
-    missing = rows.missing(needed)
+    missing = rows.missing(list(PLACE_COLUMNS))
     return rows.kept(~missing) if bool(missing.any()) else rows
+
+
+def first_mono_ns(latency: "pd.DataFrame | pa.Table") -> int | None:
+    """The earliest intended send time of the rows that `read` would take; None for none.
+
+    Args:
+        latency: at least `PLACE_COLUMNS`.
+    """
+    rows = _usable(Rows(latency)) if len(latency) else Rows(latency)
+    return int(rows.whole("intended_mono_ns").min()) if len(rows) else None
 
 
 def read(latency: "pd.DataFrame | pa.Table | None") -> Streams:
