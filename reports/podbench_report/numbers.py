@@ -37,7 +37,7 @@ class Scale(msgspec.Struct, frozen=True):
         """The bare number in this scale, for a column whose header names the unit."""
         if value is None or not math.isfinite(value):
             return NOT_MEASURED
-        return _plain(value / self.factor, self.decimals)
+        return _plain(value / self.factor, self.decimals) if value else "0"
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
@@ -116,15 +116,18 @@ def interval_numbers(bounds: tuple[float, float] | None, scale: Scale) -> str:
     return "" if bounds is None else _range(bounds, scale)
 
 
-def percent_change(ratio: float | None, bounds: tuple[float, float] | None = None) -> str:
+def percent_change(
+    ratio: float | None, bounds: tuple[float, float] | None = None, decimals: int | None = None
+) -> str:
     """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus.
 
-    Beside its interval it has no more decimals than that.
+    Beside its interval it has no more decimals than that; `decimals` are those of a column.
     """
     if ratio is None or not math.isfinite(ratio):
         return NOT_MEASURED
     change = (ratio - 1) * 100
-    decimals = _change_decimals(change)
+    if decimals is None:
+        decimals = _change_decimals(change)
     if bounds is not None and all(map(math.isfinite, bounds)):
         decimals = min(decimals, _interval_decimals(bounds))
     return f"{_signed(change, decimals)}{NBSP}%"
@@ -225,8 +228,8 @@ def _range(bounds: tuple[float, float], scale: Scale) -> str:
 
 def _bound(bound: float, scale: Scale) -> str:
     """A bound of exactly nothing needs no decimals; one too small for them is not nothing."""
-    text = scale.number(bound) if bound else "0"
-    if bound > 0 and text.strip("0.") == "":
+    text = scale.number(bound)
+    if bound > 0 and not text.strip("0."):
         return f"<{10.0**-scale.decimals:.{scale.decimals}f}"
     return text
 

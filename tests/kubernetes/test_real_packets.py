@@ -1,6 +1,5 @@
 """A cluster's run with real packets: the stand-in's pods are agents in a lab's namespaces."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,8 @@ from support.inlab import in_lab, needs_namespaces
 from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof
-from podbench.run import latency, record, results
+from podbench.run import latency
 from podbench.run.crew import Crew
-from podbench.run.options import Options
-from podbench.run.progress import Silent
-from podbench.run.session import Session
-from podbench.run.spec import resolve
-from podbench.store import rundir as store
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.undo import Listing
 from podbench.target.kubernetes.world import Method
@@ -128,89 +122,3 @@ def test_observing_makes_no_pool(tmp_path: Path, cni: str, mode: Mode) -> None:
     assert seen.answered == {mode.value: 50}
     assert seen.left == []
     assert not [line for line in seen.said if "IPPool" in line]
-
-
-class Ended(msgspec.Struct):
-    """What a whole session left in its run directory."""
-
-    files: list[str]
-    arms: dict[str, str]
-    proofs: dict[str, str]
-    goodput_most_bps: float | None
-    rows: int
-    left: list[str]
-
-
-async def _session(world: LabWorld, folder: Path) -> Ended:
-    kubelet = LabKubelet(world)
-    async with ApiServer(kubelet) as server:
-        kubelet.store = server.store
-        calico.install(server)
-        for number in range(1, len(world.nodes) + 1):
-            put(server, node(number))
-        before = set(server.store.places())
-        rundir = store.create(folder / "r")
-        asked = Cluster(
-            run_id="r",
-            image="i",
-            method=Method(name="pools"),
-            folder=rundir.path,
-            patience_s=5.0,
-            most_bps=100_000_000,
-        )
-        spec = msgspec.structs.replace(
-            resolve(Options(target="lab", cni="calico", blocks=1, seed=1, modes=["vxlan", "bgp"])),
-            target="kubernetes",
-        )
-        begun = record.RunRecord(
-            run_id="r",
-            name=None,
-            labels={},
-            status="running",
-            started=record.now(),
-            ended=None,
-            target="kubernetes",
-            spec=spec,
-            options={},
-            seed=1,
-            versions=record.versions(),
-        )
-        rundir.write_json(rundir.run_json, begun)
-        with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
-            session = Session(rundir, begun, Silent())
-            await session.run(KubernetesTarget(asked, lambda _: None))
-        bundle = results.conclude(rundir)
-        summary = json.loads(rundir.summary_json.read_text("utf-8"))
-        goodputs = [each["goodput_bps"] for each in summary["pairs"] if each["goodput_bps"]]
-        most = [each["tcp"]["max"] for each in goodputs if each.get("tcp")]
-        assert bundle is not None
-        return Ended(
-            files=sorted(each.name for each in rundir.path.iterdir()),
-            arms={each["arm"]: each["status"] for each in summary["arms"]},
-            proofs={
-                each["arm"]: f"{each['proof']['verdict']}, {each['proof']['method']}"
-                for each in summary["arms"]
-                if each["proof"]
-            },
-            goodput_most_bps=max(most, default=None),
-            rows=sum(each["loss"]["sent"] for each in summary["pairs"] if each["loss"]),
-            left=[str(each) for each in set(server.store.places()) - before],
-        )
-
-
-def test_a_whole_session_measures_a_cluster(tmp_path: Path) -> None:
-    """Blocks, rounds, latency and throughput under the cap; analysed like any run; nothing left."""
-
-    async def scenario(world: LabWorld) -> Ended:
-        return await _session(world, tmp_path)
-
-    ended = in_lab(scenario, Ended)
-    assert {"vxlan/pod", "vxlan/host", "bgp/pod", "bgp/host"} <= set(ended.arms)
-    assert set(ended.arms.values()) == {"measured"}
-    assert {ended.proofs["vxlan/pod"], ended.proofs["bgp/pod"]} == {"match, counted"}
-    assert ended.rows > 1000
-    assert ended.goodput_most_bps is not None
-    # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.
-    assert ended.goodput_most_bps < 300_000_000
-    assert {"changes.jsonl", "journal.jsonl", "samples", "evidence"} <= set(ended.files)
-    assert ended.left == []

@@ -7,13 +7,21 @@ from typing import Any
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import Object, at, cluster, node, put
+from support.cluster import Object, cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run.cluster import Survey, _survey, consented, named_image, resolve
+from podbench.run import plan
+from podbench.run.cluster import (
+    Survey,
+    _survey,
+    consented,
+    consented_again,
+    named_image,
+    resolve,
+)
 from podbench.run.options import Options
-from podbench.run.spec import RunSpec
+from podbench.run.spec import RunSpec, filled_in
 
 
 def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
@@ -22,7 +30,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
     async def run() -> Survey:
         async with cluster(folder) as (server, _):
             calico.install(server, version, bgp=bgp)
-            put(server, node(9, **{"node-role.kubernetes.io/control-plane": ""}))
+            put(server, control_plane(9))
             found = await _survey(Options())
             assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
             return found
@@ -59,7 +67,7 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
     """Nobody asked for pools, so the run does what it can without, and says why."""
     found = surveyed(tmp_path, version="v3.28.0")
     run = resolved(found)
-    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.AS_FOUND,), {})
     assert "has no assignmentMode" in run.notes[0]
     with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
         resolved(found, method="pools")
@@ -67,15 +75,16 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
 
 
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
-    """The usual pool's encapsulation, whatever modes were asked for."""
+    """Whatever modes were asked for; a pool that encapsulates between subnets only has none."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
-    assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+    assert (run.method, run.modes) == ("observe", (Mode.AS_FOUND,))
+    assert "CrossSubnet" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
+        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster's is calico"),
         ({"method": "switch"}, "--method"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
@@ -92,6 +101,31 @@ def test_what_cannot_be_is_the_user_s_error(
         resolved(surveyed(tmp_path), **asked)
     assert words in str(caught.value)
     assert caught.value.advice
+
+
+def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
+    """They are in the mesh where they let pods in; too few others: then no throughput at all."""
+
+    async def run(closed: int) -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            for number in range(1, closed + 1):
+                put(server, node(number, **{"node-role.kubernetes.io/control-plane": ""}))
+            return await _survey(Options())
+
+    one = resolved(asyncio.run(asyncio.wait_for(run(1), 30)))
+    assert one.probes == ("latency", "throughput")
+    drawn = plan.draw(one, ["n1", "n2", "n3"], exclusive=False)
+    rounds = [planned for visit in drawn.visits for planned in visit.rounds]
+    assert {name for r in rounds for pair in r.pairs for name in pair} == {"n1", "n2", "n3"}
+    carried = {name for r in rounds for each in r.transfers for name in (each.src, each.dst)}
+    assert carried == {"n2", "n3"}
+    most = asyncio.run(asyncio.wait_for(run(2), 30))
+    run_there = resolved(most)
+    assert run_there.probes == ("latency",)
+    assert "no throughput: control-plane nodes carry no transfers" in run_there.notes[-1]
+    with pytest.raises(ConfigError, match="--probes: control-plane"):
+        resolved(most, probes=["throughput"])
 
 
 def test_an_image_has_to_be_named(tmp_path: Path) -> None:
@@ -114,15 +148,13 @@ def surveyed_as(folder: Path, *bodies: Object) -> Survey:
     return asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> None:
-    """Neither name nor mode is guessed; a name that was asked for is not taken for granted."""
+def test_a_network_nobody_knows_is_observed_as_it_is(tmp_path: Path) -> None:
+    """Unknown is said, not guessed; but whoever says what it is has to be right."""
     found = surveyed_as(tmp_path)
     run = resolved(found)
     assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
-    assert "each is named by what it takes" in run.notes[0]
-    with pytest.raises(ConfigError, match="not known") as caught:
-        resolved(found, cni="flannel")
-    assert "leave --cni out" in str(caught.value.advice)
+    with pytest.raises(ConfigError, match="this cluster's is unknown"):
+        resolved(found, cni="calico")
 
 
 def agent_of(image: str) -> Object:
@@ -157,24 +189,6 @@ def test_every_network_can_be_observed(tmp_path: Path, image: str, cni: str, mod
         resolved(surveyed_as(tmp_path, agent_of(image)), method="pools")
 
 
-def test_encapsulation_between_subnets_only_is_observed_as_found(tmp_path: Path) -> None:
-    """Pairs differ, so that no one mode could be asked for."""
-
-    async def run() -> Survey:
-        async with cluster(tmp_path) as (server, _):
-            calico.install(server)
-            pool = at(server, "IPPool", "default-ipv4-ippool")
-            assert pool is not None
-            pool["spec"]["vxlanMode"] = "CrossSubnet"
-            put(server, pool)
-            return await _survey(Options())
-
-    found = asyncio.run(asyncio.wait_for(run(), 30))
-    asked = resolved(found, method="observe")
-    assert asked.modes == (Mode.AS_FOUND,)
-    assert "CrossSubnet" in asked.notes[0]
-
-
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     """The kubeconfig's current context is not enough; naming it and --yes is."""
     found = surveyed(tmp_path)
@@ -187,9 +201,50 @@ def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     assert consented(Options(), run, lambda _: "stand-in")
 
 
+def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:
+    """A resumed run asks again, and not where the context leads elsewhere by now."""
+    asked = resolved(surveyed(tmp_path)).cluster
+    assert asked is not None
+    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.server)):
+        with pytest.raises(ConfigError) as caught:
+            consented_again(asked, None, context=None, yes=True)
+        assert "--context stand-in --yes" in str(caught.value.advice)
+        with pytest.raises(ConfigError, match="is not stand-in, where this run began"):
+            consented_again(asked, None, context="other", yes=True)
+        consented_again(asked, None, context="stand-in", yes=True)
+    with (
+        kubeconfig(tmp_path / "kubeconfig", _leading_to("https://192.0.2.1:6443")),
+        pytest.raises(ConfigError, match="this run began at"),
+    ):
+        consented_again(asked, None, context="stand-in", yes=True)
+
+
+def _leading_to(server: str) -> dict[str, Any]:
+    name = "stand-in"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+
+
 def test_consent_may_be_to_observing_only(tmp_path: Path) -> None:
     """Whoever wants no pools says so where the question is asked; it is offered for pools only."""
     found = surveyed(tmp_path)
     assert not consented(Options(), resolved(found), lambda _: "observe stand-in")
     with pytest.raises(ConfigError, match="nothing was changed"):
         consented(Options(), resolved(found, method="observe"), lambda _: "observe stand-in")
+
+
+def test_what_print_config_shows_repeats_the_run(tmp_path: Path) -> None:
+    """The options filled in resolve to the same run."""
+    found = surveyed(tmp_path)
+    first = resolved(found, max_bandwidth="80Mbit/s", nodes=2, modes=["bgp", "vxlan"])
+    again = resolve(filled_in(Options(image="i", max_bandwidth="80Mbit/s"), first), found)
+    assert (again.modes, again.method, again.seed) == (first.modes, first.method, first.seed)
+    assert again.cluster is not None
+    assert again.cluster.most_bps == 80_000_000
+    assert again.cluster.context == "stand-in"

@@ -13,7 +13,7 @@ def install(server: ApiServer, version: str = "v3.31.0", *, bgp: bool = True) ->
     put(server, _calico_node(version))
     v3 = "projectcalico.org/v3"
     for kind, name, spec in (
-        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "Always"}),
+        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "CrossSubnet"}),
         ("FelixConfiguration", "default", {}),
         ("BGPConfiguration", "default", {"nodeToNodeMeshEnabled": True}),
         ("ClusterInformation", "default", {"calicoVersion": version}),

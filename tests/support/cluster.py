@@ -73,6 +73,14 @@ def node(number: int, **labels: str) -> Object:
     }
 
 
+def control_plane(number: int) -> Object:
+    """A node that keeps pods out, as installers make it."""
+    role = "node-role.kubernetes.io/control-plane"
+    made = node(number, **{role: ""})
+    made["spec"] = {"taints": [{"key": role, "effect": "NoSchedule"}]}
+    return made
+
+
 def put(server: ApiServer, body: Object) -> None:
     """Writes an object as if somebody else had."""
     from support.apiserver.kinds import plural_of

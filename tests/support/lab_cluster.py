@@ -47,12 +47,14 @@ class Finished(msgspec.Struct):
     disorder: list[str] = []
 
 
-async def started(*arguments: str) -> asyncio.subprocess.Process:
-    """`bench` as a user starts it, with nobody at its terminal."""
+async def started(
+    *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
+    """`bench` as a user starts it; with nobody at its terminal, if not told otherwise."""
     return await asyncio.create_subprocess_exec(
         *BENCH,
         *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=os.environ,

@@ -17,6 +17,7 @@ from podbench.analysis import (
     compare_facts,
     compare_rank,
     compare_standings,
+    compare_tails,
     effect_size,
 )
 from podbench.analysis.comparable import Finding
@@ -53,6 +54,11 @@ class _Page:
             for i, j in combinations(range(len(runs)), 2)
         }
 
+    def refusal(self, i: int, j: int, row: ArmRow, metric: str) -> str | None:
+        """Why runs i < j may not stand side by side there; null where they may."""
+        arms = row.arms[i] or "", row.arms[j] or ""
+        return _refusal(self.findings[i, j], arms, metric)
+
 
 def compare(
     title: str, runs: Sequence[Campaign], matching: Matching, left_out: Sequence[LeftOut] = ()
@@ -88,6 +94,7 @@ def compare(
         group_lines=tuple(_group_lines(page, rows, matching)),
         matched_by=matching.how,
         rankings=tuple(rankings),
+        tails=compare_tails.panels(runs, rows, page.refusal),
     )
 
 

@@ -114,6 +114,24 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     contrasts: tuple[Contrast, ...]
 
 
+class TailLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's tail, from the median to the last quantile supported."""
+
+    run: int
+    q: tuple[float, ...]
+    value_ns: tuple[float, ...]
+
+
+class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
+    """The tails of all runs in one row of arms. `refused`: runs that may not stand beside them."""
+
+    metric: str
+    """`rtt_app_ns` or `rtt_kernel_ns`."""
+    row: str
+    lines: tuple[TailLine, ...]
+    refused: tuple[tuple[int, str], ...] = ()
+
+
 class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a compare page shows."""
 
@@ -128,3 +146,4 @@ class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     matched_by: str
     """`name`, `zone`, `role` or `none`: how `group_lines` came about."""
     rankings: tuple[Ranking, ...]
+    tails: tuple[TailPanel, ...] = ()

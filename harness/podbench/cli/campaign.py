@@ -107,7 +107,10 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
     if found.left:
         tell(console, f"  -> bench restore {rundir.path} takes it away")
     elif not quiet:
-        tell(console, f"gone again, looked for and not found: {', '.join(found.gone)}")
+        gone = [each for each in found.made if each in found.gone]
+        wide = [each for each in gone if "/" not in each]
+        rest = f" and the {len(gone) - len(wide)} objects in them" if len(gone) > len(wide) else ""
+        tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
     return bool(found.left)
 
 

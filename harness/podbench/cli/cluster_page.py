@@ -11,6 +11,9 @@ from podbench.run.cluster import Survey
 from podbench.run.spec import RunSpec
 from podbench.target.kubernetes.fleet import cap_bps
 
+MOST = 12
+"""Nodes that are named; a page of hundreds hides what else is on it."""
+
 
 def document(spec: RunSpec, found: Survey, drawn: planning.Plan) -> str:
     """The plan as one JSON document."""
@@ -45,7 +48,7 @@ def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
         *field("refused", [f"{mode}: {why}" for mode, why in spec.refused.items()]),
         *field("note", list(spec.notes)),
         *field("nodes", _nodes(found, drawn)),
-        *field("left out", [f"{each.name}: {each.reason}" for each in found.left_out]),
+        *field("left out", _shown([f"{x.name}: {x.reason}" for x in found.left_out])),
         *field("traffic", _traffic(spec, drawn, costs)),
         f"image       {spec.cluster.image or 'to be named with --image'}",
         *field("creates", changes.created(spec, found)),
@@ -71,10 +74,16 @@ def _nodes(found: Survey, drawn: planning.Plan) -> list[str]:
     names = [f"{each.name} ({each.zone})" if each.zone else each.name for each in found.places]
     whole = len(names) * (len(names) - 1) // 2
     pairs = sum(len(group) for group in drawn.groups)
-    text = f"{len(names)}: {', '.join(names)}"
+    text = f"{len(names)}: {', '.join(_shown(names))}"
     if pairs == whole:
         return [text]
     return [text, f"a random sample of {pairs} of their {whole} pairs, every node in it alike"]
+
+
+def _shown(texts: list[str]) -> list[str]:
+    """The first of many."""
+    more = len(texts) - MOST
+    return texts if more <= 0 else [*texts[:MOST], f"and {more} more (--json lists them)"]
 
 
 def _traffic(spec: RunSpec, drawn: planning.Plan, costs: cost.Expected) -> list[str]:

@@ -53,9 +53,10 @@ def _traffic(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
 
 def told(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
     """The smallest differences it can be expected to see, and the first block."""
+    spread = "on labs of this kind" if drawn.exclusive else "on labs; clusters spread more"
     lines = [
         "can tell    the smallest ratio a 95 % interval should tell from 1,",
-        f"{INDENT}at the spread seen on labs of this kind:",
+        f"{INDENT}at the spread seen {spread}:",
     ]
     for metric, ratio in expected.smallest_detectable_ratio.items():
         text = "nothing: one block has no interval" if ratio is None else f"{ratio:.3f}"

@@ -15,9 +15,14 @@ from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.evidence import Window, counters, moved
 from podbench.cni.proof import decided, prove_arm, prove_pair
 from podbench.cni.routes import Counter, Way, leaves_by, resolve, session_up
-from podbench.model.facts import ArmProof, NodeFacts, PairProof
+from podbench.model.errors import ProbeError, TransportError
+from podbench.model.facts import ArmProof, Method, NodeFacts, PairProof, Verdict
 from podbench.model.nodes import Node
 
+NOT_PROBED = "proof_window_failed"
+"""Warning: the pair's proof window could not be had; the reason follows."""
+UNANSWERED = (ProbeError, TransportError)
+"""An agent is gone or cannot: that costs its own pairs only."""
 ATTEMPTS = 2
 """Proof windows a pair: a second when stray packets kept the first from deciding."""
 
@@ -54,15 +59,68 @@ async def walk(world: World, inquiry: Inquiry) -> ArmProof:
     nodes = [node for node in world.nodes if _has_pod(node, inquiry.pool)]
     standing = None
     if inquiry.probe is None:
-        standing = await _read(world, inquiry, nodes)
+        standing = await _standing(world, inquiry, nodes)
     for group in _groups(inquiry, nodes):
         if standing is not None:
-            found = [_judge(world, inquiry, pair, standing, None) for pair in group]
+            found = [_routed(world, inquiry, pair, standing) for pair in group]
         else:
-            found = [_prove(world, inquiry, pair) for pair in group]
+            found = [_proven(world, inquiry, pair) for pair in group]
         for proofs in await _all(found):
             pairs.extend(proofs)
     return prove_arm(inquiry.pool.mode, pairs)
+
+
+async def _standing(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> _Reading:
+    """What all nodes say that can be read."""
+    facts: dict[str, NodeFacts] = {}
+    counts: list[Counter] = []
+    for node in nodes:
+        try:
+            one = await _read(world, inquiry, [node])
+        except UNANSWERED:
+            continue
+        facts |= one.facts
+        counts += one.counters
+    return _Reading(facts, tuple(counts))
+
+
+async def _routed(
+    world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: _Reading
+) -> Proofs:
+    """The proof by routes alone; where a node cannot be asked, that."""
+    missing = [node.name for node in pair if node.name not in reading.facts]
+    if missing:
+        return _unread(inquiry, pair, f"{', '.join(missing)} could not be read")
+    try:
+        return await _judge(world, inquiry, pair, reading, None)
+    except UNANSWERED as error:
+        return _unread(inquiry, pair, str(error))
+
+
+async def _proven(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Proofs:
+    """The proof by packets; where an agent is gone the routes still tell something."""
+    try:
+        return await _prove(world, inquiry, pair)
+    except UNANSWERED as error:
+        why = f"{NOT_PROBED}: {error}"
+    routed = await _routed(world, inquiry, pair, await _standing(world, inquiry, pair))
+    return [msgspec.structs.replace(p, warnings=(*p.warnings, why)) for p in routed]
+
+
+def _unread(inquiry: Inquiry, pair: tuple[Node, Node], why: str) -> Proofs:
+    """Nothing can be said of a pair."""
+    return [
+        PairProof(
+            src=src.name,
+            dst=dst.name,
+            mode=inquiry.pool.mode,
+            verdict=Verdict.UNPROVEN,
+            method=Method.CONFIGURED,
+            observed=None,
+            evidence={"unread": why},
+        )
+        for src, dst in (pair, pair[::-1])
+    ]
 
 
 def _groups(inquiry: Inquiry, nodes: Sequence[Node]) -> list[list[tuple[Node, Node]]]:

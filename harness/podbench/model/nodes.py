@@ -99,6 +99,8 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Null: not named yet, which is enough for a plan."""
     nodes: tuple[str, ...]
     """Those that take part, by name."""
+    light: tuple[str, ...] = ()
+    """Of these, control-plane nodes: they carry no transfers."""
     pool_cidr: str
     allow_bgp_export: bool = False
     most_bps: int | None = None

@@ -42,7 +42,7 @@ def moved(spec: RunSpec, found: Survey) -> list[str]:
         f"uses {mode.upper()} yet"
         for mode, name in new
     ]
-    overhead = max(OVERHEAD_BYTES[mode] for mode in spec.possible)
+    overhead = max(OVERHEAD_BYTES.get(mode, 0) for mode in spec.possible)
     if new and overhead:
         lines.append(
             f"pods that others create meanwhile may get an MTU up to {overhead} lower, "
@@ -64,5 +64,5 @@ def _newly_enabled(spec: RunSpec, calico: CalicoDetected) -> Sequence[tuple[Mode
     return [
         (mode, pool.name)
         for mode, pool in _planned(spec).items()
-        if OVERHEAD_BYTES[mode] and mode not in there
+        if OVERHEAD_BYTES.get(mode) and mode not in there
     ]

@@ -12,7 +12,6 @@ import msgspec
 
 from podbench.cni import calico_pools, detect
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
-from podbench.cni.detect_facts import Fact
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -84,11 +83,15 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
     method, refused, notes = _method(options, found.detected, cni, pool_cidr)
-    modes = spec.modes(options, cni) if method == "pools" else ()
+    modes: tuple[Mode, ...]
     if method == "observe":
         as_found = mode_found(found.detected)
+        notes = (*notes, f"what is observed is {as_found.value}: {as_found.source}")
         modes = (as_found.value or Mode.AS_FOUND,)
-        notes += _why_as_found(as_found)
+    else:
+        modes = spec.modes(options, cni)
+    asked, light = _probes(asked, options, found)
+    notes = (*notes, *light)
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -102,6 +105,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             server=found.server,
             image=options.image,
             nodes=found.nodes,
+            light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
@@ -109,12 +113,6 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ),
         **msgspec.structs.asdict(asked),
     )
-
-
-def _why_as_found(mode: Fact[Mode]) -> tuple[str, ...]:
-    if mode.value != Mode.AS_FOUND:
-        return ()
-    return (f"no mode is told for all pairs ({mode.source}): each is named by what it takes",)
 
 
 def _refuse_what_is_not_there(options: Options) -> None:
@@ -150,19 +148,30 @@ def _require_nodes(options: Options, found: Survey) -> None:
         )
 
 
+def _probes(
+    asked: spec.Asked, options: Options, found: Survey
+) -> tuple[spec.Asked, tuple[str, ...]]:
+    """Without transfers where too few nodes may carry them, and then why."""
+    heavy = [each.name for each in found.places if not each.light]
+    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    if others == asked.probes or len(heavy) >= FEWEST_NODES:
+        return asked, ()
+    why = (
+        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        "here are none"
+    )
+    if options.probes is not None:
+        raise ConfigError(f"--probes: {why}", advice="use --probes latency")
+    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
+
+
 def _cni(options: Options, detected: ClusterDetected) -> str:
-    seen = detected.cni.value
-    if seen is None and options.cni == "auto":
-        return detect.UNKNOWN
-    if seen is None:
-        raise ConfigError(
-            f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="leave --cni out: the network is then observed as it is found",
-        )
+    seen = detected.cni.value or detect.UNKNOWN
     if options.cni not in ("auto", seen):
+        why = "" if detected.cni.value else f": {detected.cni.reason}"
         raise ConfigError(
-            f"--cni: {options.cni} was asked for, but this cluster has {seen}",
-            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
+            f"--cni: {options.cni} was asked for, but this cluster's is {seen}{why}",
+            advice=f"leave --cni out, or measure {options.cni} here with --target lab",
         )
     return seen
 

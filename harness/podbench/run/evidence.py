@@ -1,5 +1,6 @@
 """The proof of a visit: by packets before its rounds, by route after them; kept as evidence."""
 
+import asyncio
 import time
 
 import msgspec
@@ -13,7 +14,6 @@ from podbench.run import latency, plan
 from podbench.run.crew import Crew
 from podbench.store.rundir import RunDir
 
-NOT_PROBED = "proof_window_failed"
 PROOF_PPS = 2000.0
 """Fast enough that a window is a tenth of a second on the lab and 2.5 s on a cluster, slow enough
 that nothing queues."""
@@ -56,27 +56,28 @@ async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir
 
     driver, world = witness.driver, witness.world
     capture = world.capture if witness.capture else None
-    try:
-        proof = await driver.verify(
-            world, visit.mode, probe, capture=capture, groups=witness.groups
-        )
-    except (ProbeError, TransportError) as error:
-        # An agent is gone: the routes still tell something, and the other pairs can be measured.
-        routed = await driver.verify(world, visit.mode, None, groups=witness.groups)
-        why = f"{NOT_PROBED}: {error}"
-        proof = msgspec.structs.replace(routed, warnings=(*routed.warnings, why))
-    nodes = [await world.facts(node.name) for node in world.nodes]
+    proof = await driver.verify(world, visit.mode, probe, capture=capture, groups=witness.groups)
     found = Evidence(
         block=visit.block,
         arm=visit.arm.name,
         mode=visit.mode,
         wall_ns=time.time_ns(),
         before=proof,
-        nodes=tuple(nodes),
+        nodes=await _read(world),
         earlier=_earlier(rundir, visit),
     )
     rundir.write_json(rundir.evidence(visit.block, visit.arm), found)
     return found
+
+
+async def _read(world: World) -> tuple[NodeFacts, ...]:
+    """Every node that can be read."""
+    asked = [world.facts(node.name) for node in world.nodes]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException) and not isinstance(each, ProbeError | TransportError):
+            raise each
+    return tuple(each for each in found if isinstance(each, NodeFacts))
 
 
 def _earlier(rundir: RunDir, visit: plan.Visit) -> tuple[ArmProof, ...]:

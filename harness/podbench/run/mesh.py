@@ -69,6 +69,12 @@ def orient(pair: Pair, block: int, *, flipped: bool) -> Pair:
     return (b, a) if (block % 2 == 1) == flipped else (a, b)
 
 
+def without(groups: Sequence[Sequence[Pair]], nodes: Sequence[str]) -> list[list[Pair]]:
+    """The groups' pairs that have none of these nodes; groups that are left empty go."""
+    kept = [[pair for pair in group if not set(pair) & set(nodes)] for group in groups]
+    return [group for group in kept if group]
+
+
 def rotating(
     groups: Sequence[tuple[Pair, ...]], block: int, count: int, seed: int
 ) -> list[tuple[Pair, ...]]:

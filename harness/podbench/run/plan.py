@@ -154,13 +154,14 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     matchings = mesh.sampled(nodes, rng)
     flips = {tuple(sorted(p)): rng.random() < 0.5 for m in matchings for p in m}
     groups = [tuple(g) for m in matchings for g in mesh.split(m, exclusive=exclusive)]
-    size = _fitting(spec, len(groups))
+    carriers = mesh.directed(mesh.without(groups, spec.light))
+    size = _fitting(spec, len(groups), len(carriers))
     aa_mode = spec.possible[0]
     visits: list[Visit] = []
     for block in range(1, size.blocks + 1):
         arms = [(mode, 1) for mode in spec.possible] + [(aa_mode, 2)]
         rng.shuffle(arms)
-        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips)
+        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips, carriers)
         visits += [
             Visit(block=block, order=i, mode=mode, repeat=n, rounds=_rounds(shape, rng))
             for i, (mode, n) in enumerate(arms, 1)
@@ -208,6 +209,8 @@ class _Shape(msgspec.Struct, frozen=True):
     transfers_per_visit: int
     exclusive: bool
     flips: dict[tuple[str, ...], bool]
+    carriers: list[tuple[mesh.Pair, ...]]
+    """What carries transfers, in turn."""
 
 
 def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
@@ -231,9 +234,8 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
 
 def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
     kinds = [p for p in shape.spec.probes if p.startswith("throughput")]
-    groups = [g for m in shape.matchings for g in mesh.split(m, exclusive=shape.exclusive)]
     carriers = mesh.rotating(
-        mesh.directed(groups), shape.block, shape.transfers_per_visit, shape.spec.seed
+        shape.carriers, shape.block, shape.transfers_per_visit, shape.spec.seed
     )
     pod = [
         Transfer(src=a, dst=b, probe=kind) for group in carriers for kind in kinds for a, b in group
@@ -248,7 +250,7 @@ def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
     return (*pod, *host)
 
 
-def _fitting(spec: RunSpec, groups: int) -> _Size:
+def _fitting(spec: RunSpec, groups: int, carriers: int) -> _Size:
     """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage.
 
     Of the target's paces, the first that gives enough blocks for an interval, else the shortest.
@@ -258,7 +260,7 @@ def _fitting(spec: RunSpec, groups: int) -> _Size:
     """
 
     def size(blocks: int, pace: Pace) -> _Size:
-        return _Size(blocks, max(2, math.ceil(2 * groups / blocks)), pace)
+        return _Size(blocks, min(carriers, max(2, math.ceil(carriers / blocks))), pace)
 
     def fits(asked: _Size) -> bool:
         assert spec.budget_s is not None
@@ -275,7 +277,7 @@ def _fitting(spec: RunSpec, groups: int) -> _Size:
     ]
     sizes += [size(blocks, paces[-1]) for blocks in range(DEFAULT_BLOCKS - 1, 0, -1)]
     # One block need not cover every directed pair: two transfers a visit are the least.
-    least = _Size(1, 2, paces[-1])
+    least = _Size(1, min(2, carriers), paces[-1])
     found = next(filter(fits, [*sizes, least]), None)
     if found is not None:
         return found
@@ -293,7 +295,7 @@ def _block_s(spec: RunSpec, groups: int, size: _Size) -> float:
         visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
         visit_s += pace.idle_s + pace.setup_s
     kinds = [p for p in spec.probes if p.startswith("throughput")]
-    if kinds:
+    if kinds and size.per_visit:
         each_s = pace.transfer_s + pace.transfer_setup_s
         visit_s += (size.per_visit * len(kinds) + 1) * each_s
     return visit_s * (len(spec.possible) + 1)

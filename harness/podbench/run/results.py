@@ -11,19 +11,29 @@ from typing import Literal
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.bundle import Bundle, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
+from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
+from podbench.analysis.inputs import (
+    ArmLaid,
+    BlockProof,
+    EndCounted,
+    Inputs,
+    Unmeasured,
+    VisitSpan,
+)
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, looks, plan, record
+from podbench.run import evidence, looks, options, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
+
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
 
 
 def conclude(rundir: RunDir) -> Bundle:
@@ -39,6 +49,19 @@ def conclude(rundir: RunDir) -> Bundle:
         done = msgspec.structs.replace(begun, status="complete")
         rundir.write_json(rundir.run_json, done)
     return bundle
+
+
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
 
 
 def flags(bundle: Bundle) -> list[str]:
@@ -99,7 +122,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         labels=begun.labels,
         started=begun.started,
         ended=begun.ended,
-        interrupted=begun.status not in {"measured", "complete"},
+        interrupted=begun.status not in ENDED,
         target=_target(begun.target),
         cni=_cni(begun),
         versions=begun.versions,
@@ -114,7 +137,10 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        counted=_counted(entries),
         damages=tuple(damages),
+        cluster=_cluster(begun),
+        command=_command(begun),
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
@@ -131,6 +157,35 @@ def _cni(begun: record.RunRecord) -> Cni:
         if found is None
         else found.detected_from,
     )
+
+
+def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
+    found, after = begun.cluster, begun.aftermath
+    if found is None:
+        return None
+    facts = ClusterFacts(
+        context=found.context,
+        server=found.server,
+        left_out=tuple((each.name, each.reason) for each in found.left_out),
+    )
+    if after is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        looked=True,
+        made=after.made,
+        gone=after.gone,
+        restored=after.restored,
+        left=after.left,
+    )
+
+
+def _command(begun: record.RunRecord) -> str:
+    """What was asked for, with what was chosen for the user written out."""
+    chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
+    if begun.cluster is not None:
+        chosen["context"] = begun.cluster.context
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:
@@ -253,6 +308,22 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
+    return tuple(
+        EndCounted(
+            block=e.block,
+            arm=parse_arm(e.arm).on(ArmPath(span.path)).name,
+            node=one.node,
+            end=one.end,
+            counts=one.counts,
+        )
+        for e in entries
+        if e.event == "round" and e.block is not None and e.arm is not None
+        for span in e.spans
+        for one in span.counted
+    )
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:

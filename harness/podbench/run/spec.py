@@ -72,6 +72,11 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         """The modes that can be measured as far as is known."""
         return tuple(mode for mode in self.modes if mode not in self.refused)
 
+    @property
+    def light(self) -> tuple[str, ...]:
+        """Nodes that carry no transfers."""
+        return () if self.cluster is None else self.cluster.light
+
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What means the same wherever a run takes place; fields of `RunSpec`."""

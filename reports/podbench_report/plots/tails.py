@@ -15,8 +15,8 @@ _SIZE = (520, 350)
 _FIRST = 0.5
 """The axis begins at the median: below it there is little to see, and no tail."""
 _TICKS = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
-_CLEAR = 0.22
-"""Nines between the last labelled percentile and a tick of its own for the axis' end."""
+_CLEAR = 0.13
+"""Share of the axis between the last labelled percentile and a label for the axis' own end."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +102,9 @@ def _nearest(q: Sequence[float]) -> list[int]:
 
 def _axes(ax: Axes, last: float) -> None:
     ticks = [q for q in _TICKS if q <= last + 1e-9]
-    if _place(last) - _place(ticks[-1]) > _CLEAR:
+    if _place(last) - _place(ticks[-1]) > _CLEAR * (_place(last) - _place(_FIRST)):
         ticks.append(last)
     ax.set_xticks([_place(q) for q in ticks], [f"{q * 100:.7g}" for q in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.tick_params(axis="x", pad=6)
     ax.set_xlabel("percentile")

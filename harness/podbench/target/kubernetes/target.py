@@ -20,7 +20,7 @@ from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.base import Aftermath
-from podbench.target.kubernetes import credentials, portforward
+from podbench.target.kubernetes import credentials, lease, portforward
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
@@ -138,6 +138,7 @@ class KubernetesTarget:
             self.listing = await undo.run(deployment.entries)
         except PodbenchError as error:
             self.aftermath = Aftermath(made=made, left=(str(error),))
+            await lease.release(api, holder())
             return
         self.aftermath = Aftermath(
             made=made,
@@ -232,7 +233,8 @@ class LaidCluster:
         modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
         components = (HOST_COMPONENT, *(each.mode.value for each in modes))
         who = [agent_id(name, component) for name in names for component in components]
-        broker = Broker(node=places[0].name, address=places[0].address)
+        host = min(places, key=lambda each: each.light)
+        broker = Broker(node=host.name, address=host.address)
         return Settings(
             run_id=self._asked.run_id,
             image=self._asked.image,

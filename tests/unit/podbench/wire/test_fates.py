@@ -286,6 +286,71 @@ def test_session_off_its_schedule_is_invalid(late: int, valid: bool) -> None:
     assert rows["rtt_kernel_ns"].count() == 1000
 
 
+def test_starved_sender_voids_the_stretches_it_hit() -> None:
+    """Rows sent while the sender waited or was throttled are invalid, their path's time is kept."""
+    k = np.arange(10)
+    rows = _of(_sender(waited=k < 4, throttled=k < 2), None)
+
+    assert rows["invalid_reason"].tolist() == (
+        [fates.SENDER_THROTTLED] * 2 + [fates.SENDER_WAITED] * 2 + [None] * 6
+    )
+    assert rows["rtt_kernel_ns"].count() == 10
+
+
+@pytest.mark.parametrize(
+    ("counters", "reason"),
+    [
+        ({"watched_ns": 1000, "waited_ns": 201}, fates.REFLECTOR_WAITED),
+        ({"watched_ns": 1000, "waited_ns": 200}, None),
+        ({"watched_ns": 1000, "throttled_ns": 1}, fates.REFLECTOR_THROTTLED),
+        ({}, None),
+    ],
+)
+def test_starved_reflector_voids_the_session(counters: dict[str, int], reason: str | None) -> None:
+    """The reflector's waits are known for the session as a whole."""
+    rows = _of(_sender(), None, counters)
+
+    assert rows["invalid_reason"].tolist() == [reason] * 10
+
+
+def test_what_concerns_the_path_comes_first() -> None:
+    """A reason that voids the path's latency is never hidden behind one that does not."""
+    rows = _of(_sender(waited=np.ones(10, bool), clock_step=np.arange(10) < 3), None)
+
+    assert rows["invalid_reason"][:3].tolist() == ["sender's clock stepped"] * 3
+    assert set(rows["invalid_reason"][3:].tolist()) <= set(fates.HOST_REASONS)
+
+
+def test_refused_request_is_corrupted_not_lost() -> None:
+    """A request that came with a wrong HMAC is in the log as refused: damaged, not lost."""
+    faults = _plain(10)
+    faults[4].lost_forward = faults[6].lost_forward = True
+    walk = stamp_path.walk(faults)
+    log = {name: np.ma.concatenate([column, column[:1]]) for name, column in walk.log.items()}
+    log["refused"] = np.arange(len(log["seq"])) == len(log["seq"]) - 1
+    log["session_id"][-1], log["seq"][-1] = 100 + 4 % 2, 4 // 2
+    log["reflector_seq"][-1] = np.ma.masked
+
+    rows = _of(replies.gather(walk.sent, walk.arrivals), log)
+
+    assert rows["status"][4] == "corrupted"
+    assert rows["status"][6] == "lost_forward"
+    assert (np.delete(rows["status"], [4, 6]) == "ok").all()
+
+
+def test_forged_refusals_change_no_answered_probe() -> None:
+    """What a stranger makes the reflector refuse is believed of lost probes only."""
+    faults = _plain(10)
+    faults[4].lost_backward = True
+    walk = stamp_path.walk(faults)
+    log = {name: np.ma.concatenate([column, column]) for name, column in walk.log.items()}
+    log["refused"] = np.arange(len(log["seq"])) >= len(walk.log["seq"])
+
+    rows = _of(replies.gather(walk.sent, walk.arrivals), log)
+
+    assert rows["status"].tolist() == ["ok"] * 4 + ["lost_backward"] + ["ok"] * 5
+
+
 def test_probe_that_never_left_is_told() -> None:
     """A failed send call is an invalid row with its reason, not a loss of the network's."""
     walk = stamp_path.walk([Fate(lost_forward=k == 3) for k in range(200)])
