@@ -128,6 +128,10 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     assert found["versions"]["podbench_agent"] == found["versions"]["podbench"]
     assert {each["name"] for each in found["nodes"]} == {"n1", "n2"}
     assert all(each["kernel"] and each["mtu_pod"] == 1450 for each in found["nodes"])
+    told = json.loads((run / "evidence" / "cluster.json").read_text("utf-8"))
+    assert told["calico"]["pools"]["value"][0]["cross_subnet"] is True
+    assert [each["underlay_device"]["value"] for each in told["nodes"]] == ["eth0", "eth0"]
+    assert all(each["instance_type"]["reason"] for each in told["nodes"])
     goodputs = [each["goodput_bps"] for each in found["pairs"] if each["goodput_bps"]]
     most = max(each["tcp"]["max"] for each in goodputs if each.get("tcp"))
     # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.
