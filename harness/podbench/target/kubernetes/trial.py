@@ -21,6 +21,7 @@ from podbench.target.kubernetes.settings import mode_set
 
 ELSEWHERE = "default"
 """A namespace that every cluster has."""
+EXISTS = 409
 WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -90,11 +91,15 @@ async def _try(api: Api, body: Object, spaces: dict[str, bool]) -> Tried:
     if elsewhere:
         body = {**body, "metadata": {**body["metadata"], "namespace": ELSEWHERE}}
     try:
+        if name.namespace is not None and not elsewhere and await api.find(name.path) is not None:
+            # Another run's, or left by one: what would become of a change to it says nothing.
+            return Tried(ref=name, elsewhere=False, status=EXISTS, message="it exists already")
         answer = await _dry_run(api, body)
     except ApiError as error:
         if error.status == 0:
             raise
-        return Tried(ref=name, elsewhere=elsewhere, status=error.status, message=str(error))
+        _, _, why = str(error).partition(": ")
+        return Tried(ref=name, elsewhere=elsewhere, status=error.status, message=f"{name}: {why}")
     return Tried(ref=name, elsewhere=elsewhere, answer=answer)
 
 
