@@ -4,14 +4,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import Object, cluster, control_plane, kubeconfig, node, put
+from support.cluster import Object, at, cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run import plan
+from podbench.run import changes, plan
 from podbench.run.cluster import (
     Survey,
     _survey,
@@ -67,7 +68,7 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
     """Nobody asked for pools, so the run does what it can without, and says why."""
     found = surveyed(tmp_path, version="v3.28.0")
     run = resolved(found)
-    assert (run.method, run.modes, run.refused) == ("observe", (Mode.AS_FOUND,), {})
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
     assert "has no assignmentMode" in run.notes[0]
     with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
         resolved(found, method="pools")
@@ -75,17 +76,17 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
 
 
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
-    """Whatever modes were asked for; a pool that encapsulates between subnets only has none."""
+    """Whatever modes were asked for."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
-    assert (run.method, run.modes) == ("observe", (Mode.AS_FOUND,))
-    assert "CrossSubnet" in run.notes[0]
+    assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+    assert "what is observed is vxlan" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster's is calico"),
-        ({"method": "switch"}, "--method"),
+        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
+        ({"disrupt": "stand-in"}, "--disrupt: it is for --method switch"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
@@ -148,13 +149,15 @@ def surveyed_as(folder: Path, *bodies: Object) -> Survey:
     return asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def test_a_network_nobody_knows_is_observed_as_it_is(tmp_path: Path) -> None:
-    """Unknown is said, not guessed; but whoever says what it is has to be right."""
+def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> None:
+    """Neither name nor mode is guessed; a name that was asked for is not taken for granted."""
     found = surveyed_as(tmp_path)
     run = resolved(found)
     assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
-    with pytest.raises(ConfigError, match="this cluster's is unknown"):
-        resolved(found, cni="calico")
+    assert "each is named by what it takes" in run.notes[0]
+    with pytest.raises(ConfigError, match="not known") as caught:
+        resolved(found, cni="flannel")
+    assert "leave --cni out" in str(caught.value.advice)
 
 
 def agent_of(image: str) -> Object:
@@ -189,6 +192,24 @@ def test_every_network_can_be_observed(tmp_path: Path, image: str, cni: str, mod
         resolved(surveyed_as(tmp_path, agent_of(image)), method="pools")
 
 
+def test_encapsulation_between_subnets_only_is_observed_as_found(tmp_path: Path) -> None:
+    """Pairs differ, so that no one mode could be asked for."""
+
+    async def run() -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            pool = at(server, "IPPool", "default-ipv4-ippool")
+            assert pool is not None
+            pool["spec"]["vxlanMode"] = "CrossSubnet"
+            put(server, pool)
+            return await _survey(Options())
+
+    found = asyncio.run(asyncio.wait_for(run(), 30))
+    asked = resolved(found, method="observe")
+    assert asked.modes == (Mode.AS_FOUND,)
+    assert "CrossSubnet" in asked.notes[0]
+
+
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     """The kubeconfig's current context is not enough; naming it and --yes is."""
     found = surveyed(tmp_path)
@@ -199,6 +220,37 @@ def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     assert "--target lab" in str(caught.value.advice)
     assert consented(Options(context="stand-in", yes=True), run, None)
     assert consented(Options(), run, lambda _: "stand-in")
+
+
+def test_switching_takes_the_modes_that_the_pool_can_have(tmp_path: Path) -> None:
+    """All of Calico's, less what cannot be had; what has to be known beforehand is a note."""
+    run = resolved(surveyed(tmp_path, bgp=False), method="switch")
+    assert (run.method, run.modes) == ("switch", (Mode.VXLAN, Mode.IPIP, Mode.BGP))
+    assert run.possible == (Mode.VXLAN,)
+    assert run.refused[Mode.BGP] == "BGP is off here"
+    assert "keep the MTU" in run.notes[0]
+
+
+def test_the_plan_of_a_switch_says_what_is_changed(tmp_path: Path) -> None:
+    """The object, the fields for each mode, and what happens to a mode that does not come."""
+    found = surveyed(tmp_path)
+    told = "\n".join(changes.moved(resolved(found, method="switch"), found))
+    assert "by IPPool default-ipv4-ippool" in told
+    assert "bgp: ipipMode Never, vxlanMode Never" in told
+    assert "90 s is rolled back" in told
+
+
+@pytest.mark.parametrize("named", [None, "other"])
+def test_disruption_is_never_implied(tmp_path: Path, named: str | None) -> None:
+    """Neither --yes nor a typed name nor another context's: --disrupt has to name this one."""
+    run = resolved(surveyed(tmp_path), method="switch", disrupt=named)
+    options = Options(context="stand-in", yes=True, method="switch", disrupt=named)
+    for ask in (None, lambda _: "stand-in"):
+        with pytest.raises(ConfigError, match="--disrupt") as caught:
+            consented(options, run, ask)
+        assert "--disrupt stand-in; --yes does not stand for it" in str(caught.value.advice)
+    agreed = msgspec.structs.replace(options, disrupt="stand-in")
+    assert consented(agreed, run, None)
 
 
 def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:

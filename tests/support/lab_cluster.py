@@ -13,6 +13,7 @@ from support.apiserver.lab_kubelet import LabKubelet
 from support.apiserver.server import ApiServer
 from support.bench import BENCH
 from support.cluster import kubeconfig, node, put
+from support.lab_in_place import InPlace
 
 from podbench.model.arms import Mode
 from podbench.target.lab.world import LabWorld
@@ -24,11 +25,24 @@ ON_IT = ("--target", "kubernetes", "--context", "stand-in", "--yes", "--image", 
 
 @contextlib.asynccontextmanager
 async def lab_cluster(
-    world: LabWorld, folder: Path, *, found: Mode | None = None, **installed: Any
+    world: LabWorld,
+    folder: Path,
+    *,
+    found: Mode | None = None,
+    in_place: InPlace | None = None,
+    **installed: Any,
 ) -> AsyncIterator[tuple[ApiServer, LabKubelet]]:
-    """Calico on the lab's nodes; `found` is the mode of pods that name no pool."""
-    kubelet = LabKubelet(world, found)
-    async with ApiServer(kubelet) as server:
+    """Calico on the lab's nodes; `found` is the mode of pods that name no pool.
+
+    With `in_place` the cluster's pool can be changed under its pods, by its operator.
+    """
+    kubelet = LabKubelet(world, found, in_place)
+    groups = {"projectcalico.org", "crd.projectcalico.org"}
+    if in_place is not None:
+        in_place.lay()
+        groups.add("operator.tigera.io")
+        installed["operator"] = True
+    async with ApiServer(kubelet, groups=groups) as server:
         kubelet.store = server.store
         calico.install(server, **installed)
         for number in range(1, len(world.nodes) + 1):

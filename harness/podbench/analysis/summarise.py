@@ -214,6 +214,7 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
 def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
     return (
         *doubts.of_setting(inputs, judged.arms),
+        *doubts.of_lost(inputs, judged.arms),
         *doubts.of_arms(judged.arms),
         *doubts.of_proofs(inputs),
         *doubts.of_unmeasured(inputs),

@@ -111,6 +111,8 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
         wide = [each for each in gone if "/" not in each]
         rest = f" and the {len(gone) - len(wide)} objects in them" if len(gone) > len(wide) else ""
         tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
+    if found.restored and not quiet:
+        tell(console, f"put back as it was: {', '.join(found.restored)}")
     return bool(found.left)
 
 

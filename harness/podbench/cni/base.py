@@ -126,6 +126,22 @@ class World(Protocol):
     async def remove(self, pool: Pool) -> None:
         """Takes the pool away again; idempotent."""
 
+    @property
+    def turns(self) -> bool:
+        """True where pods of all modes exist at once, but one mode at a time: see `turn`."""
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> str | None:
+        """Makes a mode that was applied the one that packets take.
+
+        Args:
+            mode: The mode.
+            prove: Looks up which way every pair's packets go.
+
+        Returns:
+            Null once all nodes follow; else why they do not, and then all is as before. Where modes
+            do not take turns there is nothing to do.
+        """
+
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node."""
 
@@ -188,6 +204,9 @@ class Driver(Protocol):
         own probes a pair, the world's number where none is given. `groups` are the pairs to prove;
         null: all, one after the other.
         """
+
+    async def turn(self, world: World, mode: Mode) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not."""
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away."""

@@ -37,7 +37,7 @@ class PooledDriver(ABC):
         Raises:
             ConfigError: Several modes of a CNI that can have one at a time only.
         """
-        if len(modes) > 1 and not self.side_by_side:
+        if len(modes) > 1 and not (self.side_by_side or world.turns):
             raise ConfigError(
                 f"{self.name} has one mode at a time, not {', '.join(modes)} side by side",
                 advice="use --method switch, or name one mode with --modes",
@@ -70,6 +70,14 @@ class PooledDriver(ABC):
             groups=groups,
         )
         return await walk(world, inquiry)
+
+    async def turn(self, world: World, mode: Mode) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not.
+
+        Raises:
+            PodbenchError: The world could not be asked, or not be brought back.
+        """
+        return await world.turn(mode, lambda: self.verify(world, mode, None))
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away; idempotent."""

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 
 from podbench.cni import calico_pools
 from podbench.cni.detect_calico import CalicoDetected
+from podbench.cni.edits import Edit, Recipe
 from podbench.model.arms import OVERHEAD_BYTES, Mode
 from podbench.run.cluster import Survey
 from podbench.run.spec import RunSpec
 from podbench.target.kubernetes.preview import preview
 from podbench.target.kubernetes.settings import mode_set
+from podbench.target.kubernetes.turning import CONVERGE_S
 
 SIMPLE = ("ServiceAccount", "Secret", "ConfigMap", "NetworkPolicy", "Lease", "Role", "RoleBinding")
 """Kinds that are counted, not named: they live and die with the two namespaces."""
@@ -33,6 +35,8 @@ def created(spec: RunSpec, found: Survey) -> list[str]:
 
 def moved(spec: RunSpec, found: Survey) -> list[str]:
     """What this does to things that are not podbench's."""
+    if spec.method == "switch":
+        return _switched(spec, found.recipe)
     if spec.method != "pools" or found.detected.calico is None:
         return ["nothing that is there is changed"]
     lines = ["no pool, setting or workload that is there is changed; but"]
@@ -49,6 +53,25 @@ def moved(spec: RunSpec, found: Survey) -> list[str]:
             "for as long as they live"
         )
     return lines if len(lines) > 1 else ["nothing that is there is changed"]
+
+
+def _switched(spec: RunSpec, recipe: Recipe) -> list[str]:
+    lines = [f"the cluster's own mode, again and again, by {recipe.by}:"]
+    for mode in spec.possible:
+        given = ", ".join(_shown(each) for each in recipe.edits[mode] if not each.restarts)
+        lines.append(f"  {mode}: {given}")
+    return [
+        *lines,
+        f"a mode that has not converged in {CONVERGE_S:g} s is rolled back and not measured",
+        "the whole earlier state is kept here and in the cluster, and put back at the end; `bench "
+        "restore` does it from any machine",
+    ]
+
+
+def _shown(edit: Edit) -> str:
+    """`vxlanMode Always`; a text of several lines by its name only."""
+    value = str(edit.value)
+    return f"{edit.path[-1]} {value}" if len(value) < 20 else f"{edit.path[-1]} written anew"
 
 
 def _planned(spec: RunSpec) -> dict[Mode, calico_pools.Planned]:

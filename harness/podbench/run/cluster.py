@@ -12,6 +12,9 @@ import msgspec
 
 from podbench.cni import calico_pools, detect
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
+from podbench.cni.detect_facts import Fact
+from podbench.cni.edits import Recipe
+from podbench.cni.switch import recipe
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -26,8 +29,7 @@ from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
-METHODS = ("pools", "observe")
-"""`switch` changes the workload's own mode; this version does not."""
+METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
@@ -39,6 +41,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     context: str
     server: str
     detected: ClusterDetected
+    recipe: Recipe
+    """How its own mode would be changed (`--method switch`)."""
     places: tuple[Place, ...]
     """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
@@ -62,10 +66,13 @@ def survey(options: Options) -> Survey:
 async def _survey(options: Options) -> Survey:
     async with Api(options.context, patience_s=SURVEY_PATIENCE_S) as api:
         choice = choose(await api.items(collection("Node")), options.nodes)
+        facts = await collect(api)
+        detected = detect_cluster(facts)
         return Survey(
             context=api.context.name,
             server=api.context.server,
-            detected=detect_cluster(await collect(api)),
+            detected=detected,
+            recipe=recipe(facts, detected),
             places=choice.places,
             left_out=choice.left_out,
         )
@@ -82,12 +89,12 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
-    method, refused, notes = _method(options, found.detected, cni, pool_cidr)
+    method, refused, notes = _method(options, found, cni, pool_cidr)
     modes: tuple[Mode, ...]
     if method == "observe":
         as_found = mode_found(found.detected)
-        notes = (*notes, f"what is observed is {as_found.value}: {as_found.source}")
         modes = (as_found.value or Mode.AS_FOUND,)
+        notes = (*notes, _observed(as_found))
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
@@ -115,6 +122,12 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     )
 
 
+def _observed(mode: Fact[Mode]) -> str:
+    if mode.value in {None, Mode.AS_FOUND}:
+        return f"no mode is told for all pairs ({mode.source}): each is named by what it takes"
+    return f"what is observed is {mode.value}: {mode.source}"
+
+
 def _refuse_what_is_not_there(options: Options) -> None:
     """Options of the contract that this version has nothing behind on a cluster."""
     if options.broker is not None:
@@ -127,10 +140,10 @@ def _refuse_what_is_not_there(options: Options) -> None:
             "--proof capture: agents on a cluster cannot capture yet",
             advice="leave --proof out: counters and routes prove as well",
         )
-    if options.disrupt is not None:
+    if options.disrupt is not None and options.method != "switch":
         raise ConfigError(
-            "--disrupt: it is for --method switch, which this version does not have on a cluster",
-            advice="leave --disrupt out",
+            "--disrupt: it is for --method switch, which was not asked for",
+            advice="leave --disrupt out; nothing of the cluster's own is changed then",
         )
 
 
@@ -166,18 +179,24 @@ def _probes(
 
 
 def _cni(options: Options, detected: ClusterDetected) -> str:
-    seen = detected.cni.value or detect.UNKNOWN
-    if options.cni not in ("auto", seen):
-        why = "" if detected.cni.value else f": {detected.cni.reason}"
+    seen = detected.cni.value
+    if seen is None and options.cni == "auto":
+        return detect.UNKNOWN
+    if seen is None:
         raise ConfigError(
-            f"--cni: {options.cni} was asked for, but this cluster's is {seen}{why}",
-            advice=f"leave --cni out, or measure {options.cni} here with --target lab",
+            f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
+            advice="leave --cni out: the network is then observed as it is found",
+        )
+    if options.cni not in ("auto", seen):
+        raise ConfigError(
+            f"--cni: {options.cni} was asked for, but this cluster has {seen}",
+            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
         )
     return seen
 
 
 def _method(
-    options: Options, detected: ClusterDetected, cni: str, pool_cidr: str
+    options: Options, found: Survey, cni: str, pool_cidr: str
 ) -> tuple[str, dict[Mode, str], tuple[str, ...]]:
     """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
@@ -185,12 +204,14 @@ def _method(
     words.check(method, METHODS, "--method")
     if method == "observe":
         return method, {}, ()
+    if method == "switch":
+        return method, found.recipe.refused, found.recipe.notes
     if natural != "pools":
         raise ConfigError(
             f"--method pools: {cni} cannot have pools of several modes beside each other",
             advice="use --method observe",
         )
-    refused = _refused(detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
+    refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
     if len(refused) < len(calico_pools.MODES):
         return method, refused, ()
     why = "; ".join(dict.fromkeys(refused.values()))
@@ -223,6 +244,8 @@ def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool
     assert asked.cluster is not None
     context, server = asked.cluster.context, asked.cluster.server
     named = options.context is not None
+    if asked.method == "switch":
+        consent.require_disruption(context, server, options.disrupt)
     if ask is None and not (named and options.yes):
         raise ConfigError(
             f"--target {options.target} would change context {context} ({server}), and there is "

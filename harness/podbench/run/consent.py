@@ -12,6 +12,27 @@ Ask = Callable[[str], str]
 """Shows a question and returns what was typed."""
 
 
+def require_disruption(context: str, server: str, named: str | None) -> None:
+    """Returns if the user said that this very cluster may break; nothing else says so.
+
+    Args:
+        context: The context whose mode would be changed.
+        server: Its API server.
+        named: What `--disrupt` names.
+
+    Raises:
+        ConfigError: It names none, or another.
+    """
+    if named == context:
+        return
+    raise ConfigError(
+        f"--method switch changes the mode of context {context} ({server}) under everything that "
+        "runs there; "
+        + ("--disrupt has to name it" if named is None else f"--disrupt: {named!r} is another"),
+        advice=f"where that may break: --disrupt {context}; --yes does not stand for it",
+    )
+
+
 def require(
     context: str,
     server: str,

@@ -158,9 +158,9 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     size = _fitting(spec, len(groups), len(carriers))
     aa_mode = spec.possible[0]
     visits: list[Visit] = []
+    arms: list[tuple[Mode, int]] = []
     for block in range(1, size.blocks + 1):
-        arms = [(mode, 1) for mode in spec.possible] + [(aa_mode, 2)]
-        rng.shuffle(arms)
+        arms = _order(spec, arms, block, rng)
         shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips, carriers)
         visits += [
             Visit(block=block, order=i, mode=mode, repeat=n, rounds=_rounds(shape, rng))
@@ -190,6 +190,28 @@ def smallest_detectable_ratio(metric: str, blocks: int) -> float | None:
         return None
     t = T_975[blocks - 2] if blocks - 2 < len(T_975) else 2.0
     return math.exp(t * PRIOR_SD[metric] / math.sqrt(blocks))
+
+
+def _order(
+    spec: RunSpec, before: Sequence[tuple[Mode, int]], block: int, rng: random.Random
+) -> list[tuple[Mode, int]]:
+    """A block's arms, mode and repeat: in random order, the first mode twice.
+
+    Modes that are switched one after the other cost a change of everything each time. There every
+    second block mirrors the one before (ABBA: a drift takes from all arms alike), and the first
+    mode, at both ends, has a change between its two visits, so that the A/A check holds it too.
+    """
+    first, *others = spec.possible
+    if spec.method != "switch":
+        arms = [(first, 1), *((mode, 1) for mode in others), (first, 2)]
+        rng.shuffle(arms)
+        return arms
+    if block % 2 == 0:
+        return list(reversed(before))
+    ends = [(first, 1), (first, 2)]
+    rng.shuffle(ends)
+    rng.shuffle(others)
+    return [ends[0], *((mode, 1) for mode in others), ends[1]]
 
 
 class _Size(msgspec.Struct, frozen=True):

@@ -170,6 +170,11 @@ def with_mtu(arm: ArmRecord, nodes: Sequence[Node]) -> ArmRecord:
     return msgspec.structs.replace(arm, pod_mtu=min(found, default=arm.pod_mtu))
 
 
+def lost(arm: ArmRecord, mode: Mode, reason: str) -> ArmRecord:
+    """An arm, with the reason if it is the one that could not be had."""
+    return msgspec.structs.replace(arm, reason=reason) if arm.mode == mode else arm
+
+
 def versions_in(agents: Mapping[AgentId, AgentStatus]) -> dict[str, str | None]:
     """The agents' own versions; where they differ, all of them."""
     found = {

@@ -79,7 +79,8 @@ def flags(bundle: Bundle) -> list[str]:
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
-    found += [w.message for w in summary.warnings if w.code == "samples_invalid"]
+    flagged = ("samples_invalid", "mode_lost")
+    found += [w.message for w in summary.warnings if w.code in flagged]
     if summary.status == "invalid":
         found.append("the campaign is void")
     return found

@@ -42,7 +42,7 @@ class Session:
         """
         async with target.up() as laid:
             self.plan = self._plan(target, laid)
-            for stage in self._stages():
+            for stage in self._stages(laid.world):
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
                     self._note_deployed(nodes, fleet)
@@ -50,23 +50,36 @@ class Session:
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, nodes[0]) as ticks:
                         for visit in stage:
-                            if visit.mode in modes and not self.settled:
+                            if await self._turned(laid.world, visit, modes):
                                 await self._visit(laid.world, crew, ticks, visit)
                             await self._look(visit)
                 await self._unlay(laid.world, modes)
 
+    async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
+        """Whether the visit is to be measured, and packets take its mode now.
+
+        A mode that cannot be had is taken from `modes`: what did not converge once costs no more.
+        """
+        if visit.mode not in modes or self.settled or not self._missing(visit):
+            return False
+        reason = await self.driver.turn(world, visit.mode)
+        if reason is None:
+            return True
+        modes.remove(visit.mode)
+        self._save(arms=tuple(record.lost(arm, visit.mode, reason) for arm in self.record.arms))
+        self.journal.note("lost", f"{visit.mode}: {reason}")
+        self.progress.say(f"{visit.mode}: not measured: {reason}")
+        return False
+
     async def _visit(
         self, world: cni.World, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
     ) -> None:
-        missing = self._missing(visit)
-        if not missing:
-            return
         capture, groups = self.record.spec.proof_capture, self.plan.groups or None
         witness = evidence.Witness(self.driver, world, capture, groups)
         found = await evidence.gather(witness, crew, visit, self.rundir)
         proof = found.before
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
-        for planned in missing:
+        for planned in self._missing(visit):
             self.progress.round_begins(visit, planned)
             got = await rounds.measure(crew, visit, planned, self.plan)
             place = (visit, planned)
@@ -100,9 +113,9 @@ class Session:
         self.progress.planned(drawn, len(self.journal.rounds_done()))
         return drawn
 
-    def _stages(self) -> Iterable[Sequence[plan.Visit]]:
-        """Visits whose modes exist at the same time: all of them, or one after the other."""
-        if self.record.spec.method != "switch":
+    def _stages(self, world: cni.World) -> Iterable[Sequence[plan.Visit]]:
+        """Visits whose pods exist at the same time: all of them, or one after the other."""
+        if world.turns or self.record.spec.method != "switch":
             yield self.plan.visits
         else:
             for visit in self.plan.visits:
@@ -125,7 +138,7 @@ class Session:
                 self.progress.say(f"{mode}: not measured: {what.reason}")
         self._save(arms=tuple(arms[m] for m in spec.modes if m in arms))
         exist = [mode for mode, what in laid.items() if what.reason is None]
-        if not exist and spec.method != "switch":
+        if not exist and (world.turns or spec.method != "switch"):
             raise PrerequisiteError(
                 "none of the modes can be laid here: "
                 + "; ".join(f"{mode}: {what.reason}" for mode, what in laid.items()),

@@ -35,8 +35,12 @@ class Faults(msgspec.Struct):
     """Connections are reset without an answer."""
     delay_s: float = 0.0
     expired_tokens: set[str] = set()
+    calico_api_away: bool = False
+    """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
+    pages_gone: int = 0
+    """So many times the version that a list's next page belongs to is compacted."""
 
 
 class ApiServer:
@@ -125,6 +129,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
         path = request.path.removesuffix("/")
+        if self.faults.calico_api_away and path.startswith("/apis/projectcalico.org/"):
+            raise Refused(admission.status(503, "ServiceUnavailable", "service unavailable"))
         if path in ("/apis", "/version"):
             return web.json_response(self._about(path))
         if path.endswith("selfsubjectaccessreviews"):
@@ -188,6 +194,9 @@ class ApiServer:
             if matches(body, query)
         ]
         start, limit = int(query.get("continue") or 0), int(query.get("limit") or 0)
+        if start and self.faults.pages_gone:
+            self.faults.pages_gone -= 1
+            raise admission.page_gone()
         meta: Object = {"resourceVersion": str(self.store.version)}
         if limit and len(bodies) > start + limit:
             meta |= {

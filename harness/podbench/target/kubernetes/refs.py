@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from podbench.cni.edits import CRD_POOL
 from podbench.model.errors import ClusterError
 
 
@@ -33,6 +34,7 @@ KINDS: dict[str, Kind] = {
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
     "IPPool": Kind("projectcalico.org/v3", "ippools", namespaced=False),
+    CRD_POOL: Kind("crd.projectcalico.org/v1", "ippools", namespaced=False),
     "IPAMBlock": Kind("crd.projectcalico.org/v1", "ipamblocks", namespaced=False),
     "BGPConfiguration": Kind("projectcalico.org/v3", "bgpconfigurations", namespaced=False),
     "BGPPeer": Kind("projectcalico.org/v3", "bgppeers", namespaced=False),

@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.switch import recipe
+from podbench.model.arms import OVERHEAD_BYTES
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
@@ -26,6 +28,7 @@ from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
 from podbench.target.kubernetes.fleet import Addresses, CarefulFleet, cap_bps
 from podbench.target.kubernetes.guard import guarded
+from podbench.target.kubernetes.ledger import Entry
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.refs import Ref, collection
@@ -44,6 +47,8 @@ from podbench.target.kubernetes.settings import (
     agents,
     mode_set,
 )
+from podbench.target.kubernetes.switch import Switch, interference
+from podbench.target.kubernetes.turning import Turning
 from podbench.target.kubernetes.undo import Listing, Undo
 from podbench.target.kubernetes.watch import changes
 from podbench.target.kubernetes.world import KubernetesWorld, Method
@@ -54,6 +59,8 @@ from podbench.transport.mqtt import MqttFleet
 logger = logging.getLogger(__name__)
 
 AGENTS_S = 60.0
+AWAY_S = 3.0
+"""An agent whose connection broke is back within a second, if it lives."""
 LEASE_S = 60
 
 
@@ -109,8 +116,11 @@ class KubernetesTarget:
             nodes = await api.items(collection("Node"))
             choice = choose(nodes, only=self._asked.nodes)
             _require_pairs(choice, self._asked.nodes)
-            found = detect_cluster(await collect(api))
-            laid = LaidCluster(api, self._asked, choice, found)
+            facts = await collect(api)
+            found = detect_cluster(facts)
+            switching = self._asked.method.name == "switch"
+            switch = Switch(api, recipe(facts, found)) if switching else None
+            laid = LaidCluster(api, self._asked, choice, found, switch, self._say)
             if self._asked.method.name == "pools":
                 laid.world.keep_off(await taken_networks(api, nodes))
             try:
@@ -126,7 +136,7 @@ class KubernetesTarget:
         """
         if not deployment.begun:
             return
-        made = tuple(str(each.ref) for each in deployment.entries)
+        made = tuple(str(each.ref) for each in deployment.entries if each.earlier is None)
         if deployment.lease.taken:
             why = "another run has the cluster now: nothing is taken away here"
             self._say(why)
@@ -169,12 +179,24 @@ def _require_pairs(choice: Choice, planned: Sequence[str]) -> None:
 class LaidCluster:
     """A cluster that was looked at (`target.base.LaidTarget`)."""
 
-    def __init__(self, api: Api, asked: Cluster, choice: Choice, found: ClusterDetected) -> None:
+    def __init__(
+        self,
+        api: Api,
+        asked: Cluster,
+        choice: Choice,
+        found: ClusterDetected,
+        switch: Switch | None,
+        say: Callable[[str], None],
+    ) -> None:
         self._api = api
         self._asked = asked
         self.choice = choice
         self.detected = found
-        self._world = KubernetesWorld(api, asked.run_id, choice.places, asked.method, found.calico)
+        self.switch = switch
+        self._turning = None if switch is None else Turning(switch, say)
+        self._world = KubernetesWorld(
+            api, asked.run_id, choice.places, asked.method, found.calico, self._turning
+        )
         self.deployment = Deployment(api, asked.run_id, holder(), asked.lease_s, asked.folder)
 
     @property
@@ -194,13 +216,15 @@ class LaidCluster:
     @contextlib.asynccontextmanager
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
-        await self.deployment.make(objects(settings))
+        await self.deployment.make(objects(settings), await self.changes())
         wanted = len(agents(settings)) + 1
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
             async with (
                 portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
-                MqttFleet(_endpoint(port, settings.credentials), run_id=settings.run_id) as mqtt,
+                MqttFleet(
+                    _endpoint(port, settings.credentials), run_id=settings.run_id, away_s=AWAY_S
+                ) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
                 most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)
@@ -213,6 +237,8 @@ class LaidCluster:
                 following = asyncio.create_task(self._follow(addresses))
                 try:
                     yield nodes, fleet
+                    if self._turning is not None:
+                        await self._turning.back()
                 finally:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
@@ -222,6 +248,23 @@ class LaidCluster:
         """Completes what the API told by what agents read on their nodes."""
         read = {node.name: await self._world.facts(node.name) for node in self._world.nodes}
         self.detected = detect_cluster(await collect(self._api, read))
+
+    async def changes(self) -> tuple[Entry, ...]:
+        """What is going to be changed of the cluster's own, for the ledger; then watched over.
+
+        Raises:
+            ClusterError: It cannot be read.
+            InterferenceError: It changed since the cluster was looked at.
+        """
+        if self.switch is None:
+            return ()
+        self.switch.note = self.deployment.note
+        entries = await self.switch.read()
+        facts = await collect(self._api)
+        if recipe(facts, detect_cluster(facts)) != self.switch.recipe:
+            raise interference("it is no longer what was planned with")
+        self.deployment.watched.append(self.switch.disturbances)
+        return entries
 
     async def _follow(self, addresses: Addresses) -> None:
         """Keeps note of where the pods are, for as long as the run lasts."""
@@ -268,8 +311,9 @@ class LaidCluster:
         made = []
         for node in self._world.nodes:
             facts = await self._world.facts(node.name)
+            mtu = _mtu_of(facts, node.address)
             mine = [
-                await self._pod(pod)
+                await self._pod(pod, mtu)
                 for pod in pods.values()
                 if pod["spec"]["nodeName"] == node.name
                 and pod["metadata"]["labels"][COMPONENT_LABEL]
@@ -277,7 +321,6 @@ class LaidCluster:
             ]
             order = list(self._world.taken)
             mine.sort(key=lambda pod: order.index(pod.mode))
-            mtu = _mtu_of(facts, node.address)
             made.append(
                 msgspec.structs.replace(
                     node,
@@ -290,13 +333,17 @@ class LaidCluster:
             )
         return tuple(made)
 
-    async def _pod(self, pod: Object) -> Pod:
+    async def _pod(self, pod: Object, underlay_mtu: int) -> Pod:
         node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
         component = pod["metadata"]["labels"][COMPONENT_LABEL]
         mode = next(each for each in self._world.taken if each.value == component)
         agent = agent_id(node, component)
         facts = await self._world.read(agent, node)
-        return Pod(pod["metadata"]["name"], node, mode, address, agent, _mtu_of(facts, address))
+        mtu = _mtu_of(facts, address)
+        if self.switch is not None:
+            # Made in the mode as found, whose MTU may leave no room for this one's headers.
+            mtu = min(mtu, underlay_mtu - OVERHEAD_BYTES[mode])
+        return Pod(pod["metadata"]["name"], node, mode, address, agent, mtu)
 
 
 def _mtu_of(facts: NodeFacts, address: str) -> int:

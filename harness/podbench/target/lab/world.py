@@ -8,7 +8,7 @@ come from the drivers in `podbench.cni`.
 import asyncio
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import msgspec
 from podbench.cni.base import PROOF_PROBES, Laid, Origin, Pool
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
-from podbench.model.facts import NodeFacts, Route, TunnelCount
+from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, LabOptions, Node, Pod
 from podbench.target.lab import (
     bird,
@@ -178,6 +178,14 @@ class LabWorld:
             build.remove_pod(plan)
             if self._options.layout == "flannel":
                 build.remove_device(plan.node.name, layout.FLANNEL_BRIDGE)
+
+    @property
+    def turns(self) -> bool:
+        """A mode's pods exist with the mode."""
+        return False
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> None:
+        """Nothing to do: what was applied is what packets take."""
 
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node.

@@ -29,6 +29,16 @@ def test_order_is_random_but_follows_the_seed() -> None:
     assert len(orders) > 1
 
 
+def test_modes_that_are_switched_are_mirrored_from_block_to_block() -> None:
+    """ABBA: drift is shared, and the repeat of the A/A check lies beyond a change of mode."""
+    spec = msgspec.structs.replace(make_spec(blocks=6), method="switch")
+    drawn = plan.draw(spec, NODES, exclusive=False)
+    orders = [[v.arm.name for v in drawn.visits if v.block == block] for block in range(1, 7)]
+    assert [one[::-1] for one in orders[::2]] == orders[1::2]
+    assert all({one[0], one[-1]} == {"vxlan/pod", "vxlan/pod#2"} for one in orders)
+    assert len({tuple(one) for one in orders[::2]}) > 1
+
+
 def test_one_pair_at_a_time_where_nodes_share_a_machine() -> None:
     """On the lab a warm round is one pair; elsewhere a round is a whole matching."""
     nodes = ("n1", "n2", "n3", "n4")
