@@ -3,8 +3,6 @@
 What may not be read is unknown, with the server's word. `run.doctor_cluster` judges what is found.
 """
 
-import asyncio
-
 import msgspec
 
 from podbench.cni import calico_pools
@@ -38,8 +36,6 @@ LISTED = (
 )
 """Kinds whose objects could stand in a run's way; one that a cluster does not know has none."""
 V3 = Ref("APIService", "v3.projectcalico.org")
-AT_ONCE = 8
-"""Access reviews under way at a time: some 150 are asked, and the server is others' too."""
 
 Listed = Fact[tuple[Object, ...]]
 
@@ -118,18 +114,16 @@ async def _rights(api: Api, facts: ClusterFacts) -> tuple[Answered, ...]:
         for method in rights.BY_METHOD
         for right in rights.needed(method, tuple(Mode), groups=facts.groups)
     )
-    turns = asyncio.Semaphore(AT_ONCE)
+    return tuple(await trial.together([_ask(api, right) for right in wanted]))
 
-    async def ask(right: Right) -> Answered:
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        async with turns:
-            try:
-                answer = await api.create(path, rights.review(right))
-            except ApiError:
-                return Answered(right, None)
-        return Answered(right, bool(answer["status"].get("allowed")))
 
-    return tuple(await asyncio.gather(*map(ask, wanted)))
+async def _ask(api: Api, right: Right) -> Answered:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    try:
+        answer = await api.create(path, rights.review(right))
+    except ApiError:
+        return Answered(right, None)
+    return Answered(right, bool(answer["status"].get("allowed")))
 
 
 async def _pods(api: Api) -> Fact[tuple[SeenPod, ...]]:
