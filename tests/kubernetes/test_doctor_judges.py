@@ -365,8 +365,11 @@ def test_a_mode_whose_pool_is_refused_says_so(usual: Examined) -> None:
 def test_lists_that_may_not_be_read_leave_it_open(usual: Examined) -> None:
     """Unknown is neither good nor bad, and says why."""
     nobody: Fact[Any] = unknown("quotas is forbidden")
-    blind = but(usual, pods=nobody, listed=dict.fromkeys(usual.listed, nobody), v3=nobody)
+    lists = dict.fromkeys(usual.listed, nobody)
+    blind = but(usual, pods=nobody, listed=lists, v3=nobody, holder=nobody, leftovers=nobody)
     for each in (
+        doctor_cluster.other_runs(blind),
+        doctor_cluster.leftovers(blind),
         doctor_admission.webhooks(blind),
         doctor_admission.quotas(blind),
         doctor_admission.limits(blind),

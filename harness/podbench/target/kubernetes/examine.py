@@ -9,10 +9,9 @@ from podbench.cni import calico_pools
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
 from podbench.cni.detect_facts import ClusterFacts, Fact, told, unknown
 from podbench.model.arms import Mode
-from podbench.target.kubernetes import rights, trial
+from podbench.target.kubernetes import lease, rights, trial
 from podbench.target.kubernetes.client import Api, ApiError, Context, Object
 from podbench.target.kubernetes.collect import REFUSED, collect, taken_networks
-from podbench.target.kubernetes.lease import living_holder
 from podbench.target.kubernetes.ledger import run_of
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.pods import SeenPod, seen
@@ -67,8 +66,8 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     overlaps: tuple[str, ...]
     """What of the cluster's own lies where temporary pools would."""
     holder: Fact[str]
-    """Who measures here now; unknown, with the reason, where nobody does."""
-    leftovers: tuple[tuple[Ref, str | None], ...]
+    """Who measures here now; empty: nobody does."""
+    leftovers: Fact[tuple[tuple[Ref, str | None], ...]]
     """What has the name of something a run makes, and the run; null: none of podbench's."""
 
 
@@ -153,24 +152,23 @@ async def _v3(api: Api) -> Fact[Object]:
 
 async def _holder(api: Api) -> Fact[str]:
     try:
-        found = await living_holder(api)
+        found = await lease.living_holder(api)
     except ApiError as error:
         return unknown(_refused(error))
-    return unknown("nobody holds or renews a lease") if found is None else told(found, "its Lease")
+    return told(found or "", str(lease.REF))
 
 
-async def _leftovers(api: Api) -> tuple[tuple[Ref, str | None], ...]:
+async def _leftovers(api: Api) -> Fact[tuple[tuple[Ref, str | None], ...]]:
     names = [Ref("Namespace", name) for name in NAMESPACES]
     found = []
     for each in (*names, *(Ref("IPPool", name) for name in POOLS)):
         try:
             body = await api.find(each.path)
         except ApiError as error:
-            _refused(error)
-            continue
+            return unknown(_refused(error))
         if body is not None:
             found.append((each, run_of(body)))
-    return tuple(found)
+    return told(tuple(found), "their names")
 
 
 def _refused(error: ApiError) -> str:
