@@ -98,7 +98,7 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
         detected=detected,
         nodes=tuple(nodes),
         choice=choice,
-        rights=await _rights(api, facts),
+        rights=await _rights(api, facts, detected.cni.value),
         tried=await trial.try_out(api, objects),
         objects=tuple(trial.with_pods(objects)),
         pods=await _pods(api),
@@ -112,11 +112,11 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
     )
 
 
-async def _rights(api: Api, facts: ClusterFacts) -> tuple[Answered, ...]:
+async def _rights(api: Api, facts: ClusterFacts, cni: str | None) -> tuple[Answered, ...]:
     wanted = dict.fromkeys(
         right
         for method in rights.BY_METHOD
-        for right in rights.needed(method, tuple(Mode), groups=facts.groups)
+        for right in rights.needed(method, tuple(Mode), groups=facts.groups, cni=cni)
     )
     turns = asyncio.Semaphore(AT_ONCE)
 
