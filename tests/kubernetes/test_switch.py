@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import calico, flannel
@@ -17,7 +18,7 @@ from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, ProbeError
 from podbench.model.facts import ArmProof
 from podbench.target.kubernetes import turning
-from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.client import Api, ApiError
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.switch import Switch
 from podbench.target.kubernetes.turning import Turning
@@ -203,6 +204,72 @@ def test_somebody_s_change_before_ours_is_not_written_over(tmp_path: Path) -> No
             await stage.turn(Mode.BGP)
         assert caught.value.exit_code == 3
         assert stage.writes() == []
+
+    on_calico(tmp_path, scene)
+
+
+def _between(stage: Stage, change: Callable[[Object], None], monkeypatch: Any) -> None:
+    """Somebody writes the pool between our reading and our writing, once."""
+    api = stage.switch._api
+    replace = api.replace
+
+    async def beaten(path: str, body: Object) -> Object:
+        monkeypatch.setattr(api, "replace", replace)
+        pool = at(stage.server, "IPPool", POOL)
+        assert pool is not None
+        change(pool)
+        put(stage.server, pool)
+        return await replace(path, body)
+
+    monkeypatch.setattr(api, "replace", beaten)
+
+
+def test_a_write_in_the_same_instant_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server refuses ours; theirs to the specification ends the run, and stays."""
+
+    async def scene(stage: Stage) -> None:
+        _between(stage, lambda pool: pool["spec"].update(disabled=True), monkeypatch)
+        with pytest.raises(InterferenceError, match=r"\.spec\.disabled"):
+            await stage.turn(Mode.BGP)
+        assert stage.spec()["disabled"] is True
+        assert stage.spec()["vxlanMode"] == "CrossSubnet"
+
+    on_calico(tmp_path, scene)
+
+
+def test_a_status_written_in_the_same_instant_is_gone_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Controllers write status all the time: ours goes on top of the newer object."""
+
+    async def scene(stage: Stage) -> None:
+        _between(stage, lambda pool: pool.update(status={"seen": 1}), monkeypatch)
+        assert await stage.turn(Mode.BGP) is None
+        found = at(stage.server, "IPPool", POOL)
+        assert found is not None
+        assert found["status"] == {"seen": 1}
+
+    on_calico(tmp_path, scene)
+
+
+def test_an_answer_that_is_lost_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, and the connection broke: one write, and no conflict with ourselves."""
+
+    async def scene(stage: Stage) -> None:
+        api = stage.switch._api
+        replace = api.replace
+
+        async def lost(path: str, body: Object) -> Object:
+            await replace(path, body)
+            raise ApiError("reset", status=0)
+
+        monkeypatch.setattr(api, "replace", lost)
+        assert await stage.turn(Mode.BGP) is None
+        assert stage.writes() == [POOL]
 
     on_calico(tmp_path, scene)
 
