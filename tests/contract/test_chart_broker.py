@@ -262,3 +262,11 @@ def test_the_orchestrator_does_not_speak_as_an_agent(tmp_path: Path) -> None:
             return await _first(orchestrator)
 
     assert asyncio.run(scene()) == (topics.answer(settings().run_id, N1), b"own")
+
+
+def test_nobody_knocks_at_the_broker_while_agents_measure() -> None:
+    """A probe that hangs up ends somebody else's large message (mosquitto 2.0.11): start only."""
+    (deployment,) = (each for each in objects(settings()) if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["tcpSocket"] == {"port": "mqtts"}
+    assert not {"readinessProbe", "livenessProbe"} & set(container)

@@ -35,8 +35,10 @@ class Seen(msgspec.Struct):
     said: list[str]
 
 
-async def _measure(world: LabWorld, folder: Path, method: Method, modes: list[Mode]) -> Seen:
-    observed = modes[0] if method.name == "observe" else None
+async def _measure(
+    world: LabWorld, folder: Path, method: Method, modes: list[Mode], cni: str = "calico"
+) -> Seen:
+    observed = Mode.VXLAN if method.name == "observe" else None
     kubelet = LabKubelet(world, observed)
     async with ApiServer(kubelet) as server:
         kubelet.store = server.store
@@ -48,16 +50,16 @@ async def _measure(world: LabWorld, folder: Path, method: Method, modes: list[Mo
         asked = Cluster(run_id="run-1", image="i", method=method, folder=folder, patience_s=5.0)
         target = KubernetesTarget(asked, said.append)
         with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
-            proofs, answered = await _run(target, modes, kubelet)
+            proofs, answered = await _run(target, modes, kubelet, cni)
         assert target.listing is not None
         left = [str(each) for each in server.store.places() if each not in before]
         return Seen(proofs, answered, target.listing, left, kubelet.disorder, said)
 
 
 async def _run(
-    target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet
+    target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet, cni: str
 ) -> tuple[list[ArmProof], dict[str, int]]:
-    driver = detect.driver("calico")
+    driver = detect.driver(cni)
     proofs: list[ArmProof] = []
     answered: dict[str, int] = {}
     async with target.up() as laid:
@@ -101,16 +103,22 @@ def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> No
     assert "IPPool podbench-bgp" in {str(each) for each in seen.listing.gone}
 
 
-def test_observing_makes_no_pool(tmp_path: Path) -> None:
-    """The mode as found, proven all the same, without a change to the network's configuration."""
+@pytest.mark.parametrize(("cni", "mode"), [("calico", Mode.VXLAN), ("antrea", Mode.AS_FOUND)])
+def test_observing_makes_no_pool(tmp_path: Path, cni: str, mode: Mode) -> None:
+    """The mode as found, proven all the same, without a change to the network's configuration.
+
+    Also of a network that podbench knows nothing of: what its packets take is named.
+    """
 
     async def scenario(world: LabWorld) -> Seen:
         asked = detect.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
         await world.apply(asked)
-        return await _measure(world, tmp_path, Method(name="observe"), [Mode.VXLAN])
+        return await _measure(world, tmp_path, Method(name="observe"), [mode], cni)
 
     seen = in_lab(scenario, Seen)
-    assert [(each.verdict, each.method) for each in seen.proofs] == [("match", "counted")]
-    assert seen.answered == {"vxlan": 50}
+    assert [(each.verdict, each.method, each.observed) for each in seen.proofs] == [
+        ("match", "counted", "vxlan")
+    ]
+    assert seen.answered == {mode.value: 50}
     assert seen.left == []
     assert not [line for line in seen.said if "IPPool" in line]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, control_plane, kubeconfig, node, put
+from support.cluster import Object, at, cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -68,7 +68,7 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
     """Nobody asked for pools, so the run does what it can without, and says why."""
     found = surveyed(tmp_path, version="v3.28.0")
     run = resolved(found)
-    assert (run.method, run.modes, run.refused) == ("observe", (Mode.AS_FOUND,), {})
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
     assert "has no assignmentMode" in run.notes[0]
     with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
         resolved(found, method="pools")
@@ -76,16 +76,16 @@ def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
 
 
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
-    """Whatever modes were asked for; a pool that encapsulates between subnets only has none."""
+    """Whatever modes were asked for."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
-    assert (run.method, run.modes) == ("observe", (Mode.AS_FOUND,))
-    assert "CrossSubnet" in run.notes[0]
+    assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+    assert "what is observed is vxlan" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster's is calico"),
+        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
         ({"disrupt": "stand-in"}, "--disrupt: it is for --method switch"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
@@ -137,17 +137,77 @@ def test_an_image_has_to_be_named(tmp_path: Path) -> None:
         named_image(asked.cluster)
 
 
-def test_a_network_nobody_knows_is_observed_as_it_is(tmp_path: Path) -> None:
-    """Unknown is said, not guessed; but whoever says what it is has to be right."""
+def surveyed_as(folder: Path, *bodies: Object) -> Survey:
+    """A survey of a cluster without Calico, with these objects."""
 
     async def run() -> Survey:
-        async with cluster(tmp_path, ApiServer(groups=set())):
+        async with cluster(folder, ApiServer(groups=set())) as (server, _):
+            for body in bodies:
+                put(server, body)
+            return await _survey(Options())
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> None:
+    """Neither name nor mode is guessed; a name that was asked for is not taken for granted."""
+    found = surveyed_as(tmp_path)
+    run = resolved(found)
+    assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
+    assert "each is named by what it takes" in run.notes[0]
+    with pytest.raises(ConfigError, match="not known") as caught:
+        resolved(found, cni="flannel")
+    assert "leave --cni out" in str(caught.value.advice)
+
+
+def agent_of(image: str) -> Object:
+    """A CNI's DaemonSet, on no node."""
+    labels = {"app": "agent"}
+    containers = [{"name": "agent", "image": image}]
+    template: Object = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    template["spec"] |= {"affinity": calico._nowhere()}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "kube-system"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "cni", "mode"),
+    [
+        ("quay.io/cilium/cilium:v1.18.1", "cilium", Mode.VXLAN),
+        ("antrea/antrea-agent-ubuntu:v2.4.0", "antrea", Mode.AS_FOUND),
+        ("docker.io/kindest/kindnetd:v20250512", "kindnet", Mode.AS_FOUND),
+    ],
+)
+def test_every_network_can_be_observed(tmp_path: Path, image: str, cni: str, mode: Mode) -> None:
+    """By its name; its mode where its settings tell it."""
+    settings: Object = {"metadata": {"name": "cilium-config", "namespace": "kube-system"}}
+    settings |= {"apiVersion": "v1", "kind": "ConfigMap", "data": {"routing-mode": "tunnel"}}
+    run = resolved(surveyed_as(tmp_path, agent_of(image), settings))
+    assert (run.cni, run.method, run.modes) == (cni, "observe", (mode,))
+    with pytest.raises(ConfigError, match="cannot have pools"):
+        resolved(surveyed_as(tmp_path, agent_of(image)), method="pools")
+
+
+def test_encapsulation_between_subnets_only_is_observed_as_found(tmp_path: Path) -> None:
+    """Pairs differ, so that no one mode could be asked for."""
+
+    async def run() -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            pool = at(server, "IPPool", "default-ipv4-ippool")
+            assert pool is not None
+            pool["spec"]["vxlanMode"] = "CrossSubnet"
+            put(server, pool)
             return await _survey(Options())
 
     found = asyncio.run(asyncio.wait_for(run(), 30))
-    assert (resolved(found).cni, resolved(found).method) == ("unknown", "observe")
-    with pytest.raises(ConfigError, match="this cluster's is unknown"):
-        resolved(found, cni="calico")
+    asked = resolved(found, method="observe")
+    assert asked.modes == (Mode.AS_FOUND,)
+    assert "CrossSubnet" in asked.notes[0]
 
 
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:

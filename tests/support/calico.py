@@ -21,7 +21,7 @@ def install(
     put(server, _calico_node(version))
     v3 = "projectcalico.org/v3"
     for kind, name, spec in (
-        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "CrossSubnet"}),
+        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "Always"}),
         ("FelixConfiguration", "default", {}),
         ("BGPConfiguration", "default", {"nodeToNodeMeshEnabled": True}),
         ("ClusterInformation", "default", {"calicoVersion": version}),

@@ -22,11 +22,14 @@ from podbench.wire import ntp, stamp, stamp_tlv
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes.clockwatch import ClockWatch
+from podbench_agent.probes.ownwatch import OwnWatch
 from podbench_agent.probes.reflector_sessions import (
     IDLE_NS,
     LOG_ROW,
     MAX_SESSIONS,
+    REFUSED_KEPT,
     Counters,
+    Refused,
     Session,
 )
 
@@ -103,7 +106,10 @@ class Reflector:
         self.counters = Counters()
         self.admitted: set[int] = set()
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
+        self.refused: dict[int, list[Refused]] = {}
+        """By admitted SSID."""
         self.clock = ClockWatch()
+        self.own = OwnWatch()
         self._shut_ports = WELL_KNOWN_PORTS | {sock.getsockname()[1]}
         self._networks = networks(rules.allow, "allow")
         self._allowed: dict[str, bool] = {}
@@ -129,6 +135,7 @@ class Reflector:
 
     def serve(self) -> None:
         """Answers until the process ends."""
+        self.own.watch_this_thread()
         receive = self._sock.recvmsg_into
         buffers = (self._buffer,)
         while True:
@@ -279,11 +286,19 @@ class Reflector:
             counters.rate_limited += 1
         elif not self._authentic(length):
             counters.unauthenticated += 1
+            if ssid in self.admitted:
+                self._note_refused(ssid, peer[1])
         elif error_bits & 0xFF == 0:
             counters.corrupt += 1
         else:
             return True
         return False
+
+    def _note_refused(self, ssid: int, port: int) -> None:
+        """Remembers what a request that is not authentic says it is: a lost probe may be it."""
+        refused = self.refused.setdefault(ssid, [])
+        if len(refused) < REFUSED_KEPT:
+            refused.append((port, int.from_bytes(self._buffer[:4], "big")))
 
     def _allows(self, address: str) -> bool:
         known = self._allowed.get(address)

@@ -46,6 +46,10 @@ class Code(StrEnum):
     THROTTLED = "cpu_throttled"
     SOFTNET_DROPS = "softnet_drops"
     RCVBUF_ERRORS = "receive_buffer_errors"
+    CHECKSUM_ERRORS = "checksum_errors"
+    SOCKET_DROPS = "socket_buffer_drops"
+    NOT_ANSWERED = "requests_not_answered"
+    NOT_SENT = "probes_not_sent"
     FILE_DAMAGED = "file_damaged"
     MORE_BLOCKS = "more_blocks_needed"
 

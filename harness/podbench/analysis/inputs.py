@@ -52,6 +52,16 @@ class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class EndCounted(msgspec.Struct, frozen=True, kw_only=True):
+    """What one end threw away or could not do in a stretch of a round (journal, `counted`)."""
+
+    block: int
+    arm: str
+    node: str
+    end: str
+    counts: dict[str, int]
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything `summarise.analyse` works on.
 
@@ -79,6 +89,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     visits: tuple[VisitSpan, ...] = ()
     faults_injected: tuple[str, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
+    counted: tuple[EndCounted, ...] = ()
     damages: tuple[Damage, ...] = ()
     cluster: ClusterFacts | None = None
     command: str | None = None

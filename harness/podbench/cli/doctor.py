@@ -12,13 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from podbench.model import words
-from podbench.model.errors import ConfigError
 from podbench.run import checks
 from podbench.run.checks import Check, Need
 from podbench.run.doctor import machine
 
-TARGETS = ("auto", "lab", "kubernetes")
 WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
 
@@ -61,21 +58,12 @@ def _place(target: str, context: str | None, image: str | None) -> str:
     """`lab` or `kubernetes`: where `bench run` with the same options would measure.
 
     Raises:
-        ConfigError: There is no such target, or the options are of the other one.
+        ConfigError: There is no such target, or an option has no meaning there.
     """
     from podbench.run import spec
+    from podbench.run.options import Options
 
-    words.check(target, TARGETS, "--target")
-    if target == "lab":
-        for option, value in (("--context", context), ("--image", image)):
-            if value is not None:
-                raise ConfigError(
-                    f"{option}: a lab has none",
-                    advice="leave it out, or use --target kubernetes",
-                )
-        return "lab"
-    wanted = target == "kubernetes" or context is not None or image is not None
-    return "kubernetes" if wanted or spec.kubeconfig() is not None else "lab"
+    return spec.chosen_target(Options(target=target, context=context, image=image))
 
 
 def _examine_lab() -> list[Check]:

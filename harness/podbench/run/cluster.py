@@ -12,6 +12,7 @@ import msgspec
 
 from podbench.cni import calico_pools, detect
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
+from podbench.cni.detect_facts import Fact
 from podbench.cni.edits import Recipe
 from podbench.cni.switch import recipe
 from podbench.model import units, words
@@ -92,8 +93,8 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     modes: tuple[Mode, ...]
     if method == "observe":
         as_found = mode_found(found.detected)
-        notes = (*notes, f"what is observed is {as_found.value}: {as_found.source}")
         modes = (as_found.value or Mode.AS_FOUND,)
+        notes = (*notes, _observed(as_found))
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
@@ -119,6 +120,12 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ),
         **msgspec.structs.asdict(asked),
     )
+
+
+def _observed(mode: Fact[Mode]) -> str:
+    if mode.value in {None, Mode.AS_FOUND}:
+        return f"no mode is told for all pairs ({mode.source}): each is named by what it takes"
+    return f"what is observed is {mode.value}: {mode.source}"
 
 
 def _refuse_what_is_not_there(options: Options) -> None:
@@ -172,12 +179,18 @@ def _probes(
 
 
 def _cni(options: Options, detected: ClusterDetected) -> str:
-    seen = detected.cni.value or detect.UNKNOWN
-    if options.cni not in ("auto", seen):
-        why = "" if detected.cni.value else f": {detected.cni.reason}"
+    seen = detected.cni.value
+    if seen is None and options.cni == "auto":
+        return detect.UNKNOWN
+    if seen is None:
         raise ConfigError(
-            f"--cni: {options.cni} was asked for, but this cluster's is {seen}{why}",
-            advice=f"leave --cni out, or measure {options.cni} here with --target lab",
+            f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
+            advice="leave --cni out: the network is then observed as it is found",
+        )
+    if options.cni not in ("auto", seen):
+        raise ConfigError(
+            f"--cni: {options.cni} was asked for, but this cluster has {seen}",
+            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
         )
     return seen
 

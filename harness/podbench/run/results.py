@@ -12,7 +12,14 @@ import msgspec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
+from podbench.analysis.inputs import (
+    ArmLaid,
+    BlockProof,
+    EndCounted,
+    Inputs,
+    Unmeasured,
+    VisitSpan,
+)
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
@@ -131,6 +138,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        counted=_counted(entries),
         damages=tuple(damages),
         cluster=_cluster(begun),
         command=_command(begun),
@@ -301,6 +309,22 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
+    return tuple(
+        EndCounted(
+            block=e.block,
+            arm=parse_arm(e.arm).on(ArmPath(span.path)).name,
+            node=one.node,
+            end=one.end,
+            counts=one.counts,
+        )
+        for e in entries
+        if e.event == "round" and e.block is not None and e.arm is not None
+        for span in e.spans
+        for one in span.counted
+    )
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ class Faults(msgspec.Struct):
     """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
+    pages_gone: int = 0
+    """So many times the version that a list's next page belongs to is compacted."""
 
 
 class ApiServer:
@@ -192,6 +194,9 @@ class ApiServer:
             if matches(body, query)
         ]
         start, limit = int(query.get("continue") or 0), int(query.get("limit") or 0)
+        if start and self.faults.pages_gone:
+            self.faults.pages_gone -= 1
+            raise admission.page_gone()
         meta: Object = {"resourceVersion": str(self.store.version)}
         if limit and len(bodies) > start + limit:
             meta |= {

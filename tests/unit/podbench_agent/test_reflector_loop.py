@@ -300,6 +300,26 @@ def test_admitted_sessions_are_logged(strict: Bench) -> None:
     assert log["src_port"].tolist() == [40_000] * 3
 
 
+def test_requests_that_fail_their_hmac_are_remembered() -> None:
+    """Of an admitted session: as what they claim to be, at the end of the log, without numbers."""
+    bench = Bench(Rules(key=KEY))
+    bench.reflector.admitted.add(7)
+    for ssid, key in ((7, KEY), (7, b"some other key.."), (8, b"some other key..")):
+        packet = stamp.SenderPacket(sequence=3, timestamp=9, session_id=ssid)
+        bench.ask(stamp.encode_sender(packet, key))
+    bench.wire.close()
+
+    session = bench.reflector.sessions[PEER, 7]
+    log = log_table([session], 0, clock_step=False, refused=bench.reflector.refused)
+
+    assert log["refused"].tolist() == [False, True]
+    assert log["seq"].tolist() == [3, 3]
+    assert log["session_id"].tolist() == [7, 7]
+    assert log["src_port"].tolist() == [40_000, 40_000]
+    assert log["reflector_seq"].tolist() == [0, None]
+    assert log["t2_ns"].tolist() == [T2_NS, None]
+
+
 def test_failed_send_keeps_the_count(strict: Bench) -> None:
     """A reply that could not leave is counted and logged; the counter goes on."""
     strict.wire.fails = True

@@ -31,6 +31,8 @@ STREAM_IDLE_S = 90.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 5.0
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """Statuses that pass: throttled, or a server that is not all there (etcd's leader, a proxy)."""
+GONE = 410
+"""The version that a watch or a list's next page starts from is compacted."""
 APPLY = "application/apply-patch+yaml"
 UNAUTHORIZED = 401
 
@@ -117,7 +119,13 @@ class Api:
         Raises:
             ApiError: The server refuses, or stays away.
         """
-        return [each async for page in self.pages(path, query) for each in page]
+        while True:
+            try:
+                return [each async for page in self.pages(path, query) for each in page]
+            except ApiError as error:
+                # What the next page belonged to is compacted: only a new list is whole.
+                if error.status != GONE:
+                    raise
 
     async def pages(
         self, path: str, query: Mapping[str, str] | None = None
@@ -125,7 +133,7 @@ class Api:
         """The same, a page at a time, for lists that are better not held whole.
 
         Raises:
-            ApiError: The server refuses, or stays away.
+            ApiError: The server refuses, or stays away; `status` 410: it took too long, begin anew.
         """
         page: dict[str, str] = {"limit": "500", **(query or {})}
         while True:
@@ -229,7 +237,8 @@ class Api:
         self, path: str, query: Mapping[str, str], protocol: str
     ) -> aiohttp.ClientWebSocketResponse:
         url = f"{self.context.server}{path}?{urlencode(query)}"
-        headers = await self._identity.headers()
+        # A stream has no media type: asked for JSON, a server answers 406.
+        headers = {**await self._identity.headers(), "Accept": "*/*"}
         try:
             return await self._session().ws_connect(
                 url, protocols=[protocol], headers=headers, max_msg_size=0

@@ -1,7 +1,11 @@
-"""What a run would make in a cluster, by name: for plans, before anything is made. Pure."""
+"""What a run would make in a cluster, before anything is made: for plans and dry runs. Pure.
+
+The settings are a run's own, but for secrets that are none: nobody may use what comes of them.
+"""
 
 from collections.abc import Sequence
 
+from podbench.target.kubernetes.client import Object
 from podbench.target.kubernetes.ledger import REF as LEDGER
 from podbench.target.kubernetes.nodes import Place
 from podbench.target.kubernetes.objects import objects
@@ -16,22 +20,38 @@ from podbench.target.kubernetes.settings import (
     agent_id,
 )
 
+NO_IMAGE = "podbench.invalid/image:none"
+"""Stands for the image where none was named; nothing is pulled."""
+NO_SECRET = "0" * 16
+"""Of a password's form, and nobody's."""
+
 
 def preview(places: Sequence[Place], modes: Sequence[ModeSet]) -> list[Ref]:
     """Every object of a run on these nodes, in the order in which they are made."""
+    return [*(ref(each) for each in preview_objects(places, modes, None)), LEDGER]
+
+
+def preview_objects(
+    places: Sequence[Place], modes: Sequence[ModeSet], image: str | None
+) -> list[Object]:
+    """The objects themselves, in that order."""
     names = [each.name for each in places]
     components = (HOST_COMPONENT, *(each.mode.value for each in modes))
     who = [*(agent_id(name, each) for name in names for each in components), ORCHESTRATOR]
     settings = Settings(
         run_id="preview",
-        image="preview",
+        image=image or NO_IMAGE,
         nodes=tuple(names),
         modes=tuple(modes),
         broker=Broker(node=names[0], address=places[0].address),
-        # Of the right form, and for nobody: only the objects' names are looked at.
         credentials=Credentials(
-            passwords=dict.fromkeys(who, "0" * 16), hmac_key="0" * 32, salt=bytes(12)
+            passwords=dict.fromkeys(who, NO_SECRET),
+            hmac_key=NO_SECRET,
+            salt=bytes(12),
+            ca=NO_SECRET,
+            certificate=NO_SECRET,
+            key=NO_SECRET,
         ),
         lease_holder="preview",
     )
-    return [*(ref(each) for each in objects(settings)), LEDGER]
+    return objects(settings)

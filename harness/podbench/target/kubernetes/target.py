@@ -59,6 +59,8 @@ from podbench.transport.mqtt import MqttFleet
 logger = logging.getLogger(__name__)
 
 AGENTS_S = 60.0
+AWAY_S = 3.0
+"""An agent whose connection broke is back within a second, if it lives."""
 LEASE_S = 60
 
 
@@ -220,7 +222,9 @@ class LaidCluster:
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
             async with (
                 portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
-                MqttFleet(_endpoint(port, settings.credentials), run_id=settings.run_id) as mqtt,
+                MqttFleet(
+                    _endpoint(port, settings.credentials), run_id=settings.run_id, away_s=AWAY_S
+                ) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
                 most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)

@@ -8,31 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from podbench.cni.calico_pools import DEFAULT_CIDR, plan
+from podbench.cni.calico_pools import DEFAULT_CIDR, MODES, plan
 from podbench.cni.detect_cluster import ClusterDetected, mode_found
 from podbench.model.arms import Mode
 from podbench.target.kubernetes.apply import FIELD_MANAGER
 from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.deployment import CREATED, SPACE
 from podbench.target.kubernetes.nodes import Choice
-from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.preview import preview_objects
 from podbench.target.kubernetes.refs import Ref, collection, ref
-from podbench.target.kubernetes.settings import (
-    HOST_COMPONENT,
-    ORCHESTRATOR,
-    Broker,
-    Credentials,
-    ModeSet,
-    NewPool,
-    Settings,
-    agent_id,
-)
+from podbench.target.kubernetes.settings import mode_set
 
 ELSEWHERE = "default"
 """A namespace that every cluster has."""
-NO_IMAGE = "podbench.invalid/image:none"
-"""Stands for the image where none was named; a dry run pulls nothing."""
-NO_SECRET = "a-dry-run-has-no-secrets"  # noqa: S105 - it stands where a secret would
 WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -48,45 +36,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def objects_of(choice: Choice, detected: ClusterDetected, image: str | None) -> list[Object]:
-    """What a run here would make, with a secret that is none; empty without nodes."""
+    """What a run here would make; empty without nodes."""
     if not choice.places:
         return []
-    names = tuple(each.name for each in choice.places)
-    modes = _mode_sets(detected)
-    components = (HOST_COMPONENT, *(each.mode.value for each in modes))
-    who = [agent_id(name, component) for name in names for component in components]
-    broker = Broker(node=names[0], address=choice.places[0].address)
-    return objects(
-        Settings(
-            run_id="doctor",
-            image=image or NO_IMAGE,
-            nodes=names,
-            modes=modes,
-            broker=broker,
-            credentials=Credentials(
-                passwords=dict.fromkeys((*who, ORCHESTRATOR), NO_SECRET),
-                hmac_key="00" * 32,
-                salt=b"0" * 12,
-                ca=NO_SECRET,
-                certificate=NO_SECRET,
-                key=NO_SECRET,
-            ),
-            lease_holder="doctor",
-        )
-    )
-
-
-def _mode_sets(detected: ClusterDetected) -> tuple[ModeSet, ...]:
-    if detected.cni.value != "calico":
-        return (ModeSet(mode=mode_found(detected).value or Mode.AS_FOUND),)
-    return tuple(
-        ModeSet(
-            mode=each.mode,
-            pool=each.name,
-            create=NewPool(cidr=each.cidr, ipip_mode=each.ipip_mode, vxlan_mode=each.vxlan_mode),
-        )
-        for each in plan(DEFAULT_CIDR, tuple(Mode))
-    )
+    if detected.cni.value == "calico":
+        modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, MODES)]
+    else:
+        modes = [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
+    return preview_objects(choice.places, modes, image)
 
 
 def with_pods(made: Iterable[Object]) -> Iterator[Object]:

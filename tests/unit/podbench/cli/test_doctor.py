@@ -91,12 +91,16 @@ def test_marks_are_words_so_that_colour_is_not_needed() -> None:
     "arguments",
     [
         {"target": "labb"},
+        {"image": "registry.example/podbench:1"},
         {"target": "lab", "context": "kind"},
         {"target": "lab", "image": "registry.example/podbench:1"},
     ],
 )
-def test_what_does_not_go_together_is_refused(arguments: dict[str, str]) -> None:
+def test_what_does_not_go_together_is_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str]
+) -> None:
     """A lab has neither context nor image; a typing error is named with the nearest word."""
+    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: None)
     with pytest.raises(ConfigError) as refused:
         doctor.doctor(**arguments)  # type: ignore[arg-type] # one of several options
     assert refused.value.exit_code == 2
@@ -109,7 +113,7 @@ def test_what_does_not_go_together_is_refused(arguments: dict[str, str]) -> None
         (("auto", None, None), False, "lab"),
         (("auto", None, None), True, "kubernetes"),
         (("auto", "prod", None), False, "kubernetes"),
-        (("auto", None, "registry.example/podbench:1"), False, "kubernetes"),
+        (("auto", None, "registry.example/podbench:1"), True, "kubernetes"),
         (("lab", None, None), True, "lab"),
         (("kubernetes", None, None), False, "kubernetes"),
     ],
@@ -120,7 +124,7 @@ def test_doctor_looks_where_a_run_would_go(
     there: bool,
     place: str,
 ) -> None:
-    """With `auto` a kubeconfig decides, and so do options that only a cluster has."""
+    """With `auto` a kubeconfig decides, and so does a context."""
     monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: FOUND if there else None)
     assert doctor._place(*arguments) == place
 

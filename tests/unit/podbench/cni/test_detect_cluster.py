@@ -117,6 +117,7 @@ def test_old_labels_do_where_new_ones_are_missing() -> None:
         ("registry.example:5000/mirror/calico/node:v3.31.2-1", "calico", "3.31.2-1"),
         ("rancher/mirrored-calico-node:v3.30.1", "calico", "3.30.1"),
         ("ghcr.io/flannel-io/flannel:v0.27.3", "flannel", "0.27.3"),
+        ("registry.example/mirror/flannel:v0.27.3", "flannel", "0.27.3"),
         ("kindest/kindnetd:v20250512-df8de77b", "kindnet", None),
         ("antrea/antrea-agent-ubuntu:v2.4.0", "antrea", "2.4.0"),
         ("docker.io/cloudnativelabs/kube-router:v2.5.0", "kube-router", "2.5.0"),
