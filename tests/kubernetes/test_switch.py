@@ -42,6 +42,8 @@ class Stage:
         self.turning = Turning(switch, self.said.append)
         self.stuck: Mode | None = None
         """What the nodes go on doing, whatever the pool says."""
+        self.dark = False
+        """Whether one of the two directions cannot be looked at."""
         self.blind = 0
         """Looks that fail: an agent that is out of reach for a moment."""
 
@@ -68,7 +70,7 @@ class Stage:
             if self.blind:
                 self.blind -= 1
                 raise ProbeError("n1-host: out of reach")
-            return arm(mode, self.routes())
+            return arm(mode, self.routes(), dark=self.dark)
 
         return await self.turning.turn(mode, prove)
 
@@ -86,7 +88,7 @@ def on_calico(
 
     async def run() -> None:
         async with cluster(folder, ApiServer(groups=GROUPS)) as (server, api):
-            calico.install(server, operator=operator)
+            calico.install(server, vxlan="CrossSubnet", operator=operator)
             switch = await prepared(api)
             await scene(Stage(server, switch))
 
@@ -185,6 +187,24 @@ def test_an_agent_that_is_out_of_reach_for_a_moment_is_waited_for(tmp_path: Path
     async def scene(stage: Stage) -> None:
         stage.blind = 3
         assert await stage.turn(Mode.BGP) is None
+
+    on_calico(tmp_path, scene)
+
+
+def test_a_node_that_cannot_be_asked_keeps_no_mode_from_the_others(tmp_path: Path) -> None:
+    """Dark before and dark after: the pairs that can be seen decide; seen before, it is missed."""
+
+    async def scene(stage: Stage) -> None:
+        stage.dark = True
+        assert await stage.turn(Mode.BGP) is None
+        stage.dark = False
+        assert await stage.turn(Mode.VXLAN) is None
+        turning_back = asyncio.create_task(stage.turn(Mode.BGP))
+        await until(lambda: stage.spec()["vxlanMode"] == "Never")
+        stage.dark = True
+        reason = await turning_back
+        assert reason is not None
+        assert "1 of 2 directed pairs take bgp" in reason
 
     on_calico(tmp_path, scene)
 
