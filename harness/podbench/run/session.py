@@ -62,7 +62,7 @@ class Session:
         """
         if visit.mode not in modes or self.settled or not self._missing(visit):
             return False
-        reason = await self.driver.turn(world, visit.mode)
+        reason = await self.driver.turn(world, visit.mode, self.plan.groups or None)
         if reason is None:
             return True
         modes.remove(visit.mode)

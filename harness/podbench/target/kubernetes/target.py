@@ -260,6 +260,7 @@ class LaidCluster:
         if self.switch is None:
             return ()
         self.switch.note = self.deployment.note
+        self.switch.permit = self.deployment.lease.confirm
         entries = await self.switch.read()
         facts = await collect(self._api)
         if recipe(facts, detect_cluster(facts)) != self.switch.recipe:
