@@ -168,7 +168,20 @@ def test_report_again(finished: Path) -> None:
 def started(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """A run that has put its first round on disk and goes on."""
     out = tmp_path / "r"
-    command = [*BENCH, "run", "--nodes", "2", "--blocks", "1", "--seed", "3", "--out", str(out)]
+    command = [
+        *BENCH,
+        "run",
+        "--target",
+        "lab",
+        "--nodes",
+        "2",
+        "--blocks",
+        "1",
+        "--seed",
+        "3",
+        "--out",
+        str(out),
+    ]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

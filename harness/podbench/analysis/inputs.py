@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from podbench.analysis.bundle import Damage, PlanFacts
+from podbench.analysis.bundle import ClusterFacts, Damage, PlanFacts
 from podbench.analysis.source import Source
 from podbench.model.facts import ArmProof
 from podbench.model.summary import Cni, NodeSummary
@@ -91,6 +91,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     unmeasured: tuple[Unmeasured, ...] = ()
     counted: tuple[EndCounted, ...] = ()
     damages: tuple[Damage, ...] = ()
+    cluster: ClusterFacts | None = None
+    command: str | None = None
     latency: pd.DataFrame | None = None
     latency_files: Source | None = None
     """In place of `latency`, where rows are read as they are needed."""

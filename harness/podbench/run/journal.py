@@ -48,7 +48,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `event`: `begun`, `laid`, `round`, `visit`, `interrupted`, `resumed`, `ended`."""
+    """One line.
+
+    `event`: `begun`, `laid`, `round`, `visit`, `lost` (a mode), `interrupted`, `resumed`, `ended`.
+    """
 
     event: str
     wall_ns: int

@@ -19,7 +19,7 @@ import msgspec
 
 from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
 from podbench.model.nodes import AgentId
-from podbench.transport.asks import Ask, check_format
+from podbench.transport.asks import Ask, check_format, same_process
 from podbench.transport.base import Handler, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
@@ -34,13 +34,22 @@ class MqttFleet:
     """The orchestrator's side: every agent of one run on one broker (`transport.base.Fleet`).
 
     An async context manager; entering it raises TransportError when the broker cannot be reached.
+
+    Args:
+        broker: Where it is.
+        run_id: Whose agents.
+        away_s: How long an agent whose connection ended may take to be back before what was asked
+            of it fails. For brokers behind a network, which ends connections of those that live on.
     """
 
-    def __init__(self, broker: str | Endpoint, *, run_id: str) -> None:
+    def __init__(self, broker: str | Endpoint, *, run_id: str, away_s: float = 0.0) -> None:
         self._endpoint = parse_broker(broker) if isinstance(broker, str) else broker
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
         self._stale: set[AgentId] = set()
+        self._away_s = away_s
+        self._away: dict[AgentId, asyncio.TimerHandle] = {}
+        self._repeating: set[asyncio.Task[None]] = set()
         self._asks: dict[int, Ask] = {}
         # Ids go on where another orchestrator of the same run left off: agents drop repeated ones.
         self._ids: Iterator[int] = itertools.count(time.time_ns() // 1_000_000)
@@ -78,6 +87,11 @@ class MqttFleet:
         await self._close()
 
     async def _close(self) -> None:
+        for timer in self._away.values():
+            timer.cancel()
+        for task in self._repeating:
+            task.cancel()
+        await asyncio.gather(*self._repeating, return_exceptions=True)
         if self._running is not None:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -143,10 +157,10 @@ class MqttFleet:
 
     async def _exchange(self, agent: AgentId, command: messages.Command) -> Reply:
         request = messages.Request(id=next(self._ids), command=command)
-        ask = Ask(agent, type(command).__name__)
+        ask = Ask(agent, type(command).__name__, messages.encode(request))
         self._asks[request.id] = ask
         try:
-            await self._link.publish(topics.command(self._run_id, agent), messages.encode(request))
+            await self._link.publish(topics.command(self._run_id, agent), ask.request)
             return await ask.reply
         finally:
             del self._asks[request.id]
@@ -167,13 +181,44 @@ class MqttFleet:
 
     def _note_status(self, status: messages.AgentStatus) -> None:
         before = self._agents.get(status.agent)
+        waiting = self._away.pop(status.agent, None)
+        if waiting is not None:
+            waiting.cancel()
+        if self._away_s and before is not None and before.online and not status.online:
+            self._stale.add(status.agent)
+            later = asyncio.get_running_loop().call_later
+            self._away[status.agent] = later(self._away_s, self._gone, status)
+        elif not status.online:
+            self._gone(status)
+        else:
+            self._agents[status.agent] = status
+            self._stale.discard(status.agent)
+            if before is not None and before.online and not same_process(before, status):
+                self._fail_asks("the agent was started anew", status.agent)
+            elif waiting is not None:
+                self._ask_again(status.agent)
+        self._tell()
+
+    def _gone(self, status: messages.AgentStatus) -> None:
+        self._away.pop(status.agent, None)
         self._agents[status.agent] = status
         self._stale.discard(status.agent)
-        if not status.online:
-            self._fail_asks("the agent went away", status.agent)
-        elif before is not None and before.online and before.pid != status.pid:
-            self._fail_asks("the agent was started anew", status.agent)
+        self._fail_asks("the agent went away", status.agent)
         self._tell()
+
+    def _ask_again(self, agent: AgentId) -> None:
+        """Sends again what an agent may not have got; what it has got, it drops."""
+        for ask in self._asks.values():
+            if ask.agent == agent:
+                task = asyncio.create_task(self._repeat(ask))
+                self._repeating.add(task)
+                task.add_done_callback(self._repeating.discard)
+
+    async def _repeat(self, ask: Ask) -> None:
+        try:
+            await self._link.publish(topics.command(self._run_id, ask.agent), ask.request)
+        except TransportError as error:
+            ask.fail(error)
 
     def _lost_broker(self) -> None:
         self._stale.update(self._agents)

@@ -30,6 +30,14 @@ def _resolved(faults: list[Fate], *, log: bool = True, ports: int = 2) -> Rows:
     return _of(replies.gather(walk.sent, walk.arrivals), walk.log if log else None)
 
 
+def _repeated(log: Table, rows: int) -> Rows:
+    """The log with its first rows once more at its end."""
+    n = len(log["seq"])
+    return {
+        name: np.ma.masked_array(column[np.arange(n + rows) % n]) for name, column in log.items()
+    }
+
+
 def _plain(n: int) -> list[Fate]:
     return [Fate() for _ in range(n)]
 
@@ -326,7 +334,7 @@ def test_refused_request_is_corrupted_not_lost() -> None:
     faults = _plain(10)
     faults[4].lost_forward = faults[6].lost_forward = True
     walk = stamp_path.walk(faults)
-    log = {name: np.ma.concatenate([column, column[:1]]) for name, column in walk.log.items()}
+    log = _repeated(walk.log, rows=1)
     log["refused"] = np.arange(len(log["seq"])) == len(log["seq"]) - 1
     log["session_id"][-1], log["seq"][-1] = 100 + 4 % 2, 4 // 2
     log["reflector_seq"][-1] = np.ma.masked
@@ -343,7 +351,7 @@ def test_forged_refusals_change_no_answered_probe() -> None:
     faults = _plain(10)
     faults[4].lost_backward = True
     walk = stamp_path.walk(faults)
-    log = {name: np.ma.concatenate([column, column]) for name, column in walk.log.items()}
+    log = _repeated(walk.log, rows=len(walk.log["seq"]))
     log["refused"] = np.arange(len(log["seq"])) >= len(walk.log["seq"])
 
     rows = _of(replies.gather(walk.sent, walk.arrivals), log)
