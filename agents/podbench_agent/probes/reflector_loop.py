@@ -306,6 +306,8 @@ class Reflector:
             if len(self._allowed) >= MAX_SESSIONS:
                 self._allowed.clear()
             ip = ipaddress.ip_address(address.partition("%")[0])
+            # An IPv4 peer of a socket for both families.
+            ip = getattr(ip, "ipv4_mapped", None) or ip
             known = self._allowed[address] = any(ip in net for net in self._networks)
         return known
 
