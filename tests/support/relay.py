@@ -190,8 +190,8 @@ class Relay:
 
 def _tun(netns: str, address: str) -> int:
     namespaces.create(netns)
-    fd = os.open("/dev/net/tun", os.O_RDWR)
-    with vxlan_path.entered(netns):
+    with vxlan_path.entered(netns):  # a device belongs to the namespace it was opened in
+        fd = os.open("/dev/net/tun", os.O_RDWR)
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", b"t0", _IFF_TUN_NO_PI))
     commands = f"addr add {address}/24 dev t0\nlink set t0 up"
     subprocess.run(["ip", "-n", netns, "-batch", "-"], input=commands.encode(), check=True)
