@@ -113,6 +113,27 @@ def test_what_cannot_be_done_is_refused_before_anything_is_sent(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--bind", "203.0.113.9"], "cannot listen on 203.0.113.9 port 8620"),
+        (["--bind", "host.invalid"], "cannot listen on host.invalid"),
+        (["--port", "65536"], "--port"),
+        (["--max-pps", "0"], "--max-pps"),
+        (["--allow", "10.0.0.0/33"], "--allow"),
+        (["--hmac-key-file", "/dev/null"], "16 to 1024 octets"),
+        (["--twamp-light"], "--allow CIDR"),
+    ],
+)
+def test_a_reflector_that_cannot_be_is_refused(options: list[str], says: str) -> None:
+    """Exit 2 with the option's name, and no answer ever longer than asked for without --allow."""
+    done = bench("agent", "reflect", *options, timeout_s=20)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_no_such_host_is_a_usage_error() -> None:
     """A name that does not resolve is named."""
     done = bench("agent", "probe", "host.invalid", timeout_s=30)
