@@ -85,7 +85,9 @@ def reflect(
     try:
         worker.start()
     except ProbeError as error:
-        raise ConfigError(f"--bind, --port: {error}", advice=error.advice) from error
+        raise ConfigError(
+            f"--bind, --port: {error}", advice="choose another address or port"
+        ) from error
     try:
         typer.echo(
             f"reflecting on {bind} port {worker.port}, stamps: {worker.stamp_source}", err=True
