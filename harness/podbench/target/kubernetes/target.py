@@ -233,6 +233,7 @@ class LaidCluster:
                 fleet = CarefulFleet(mqtt, most, addresses)
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
+                await self._detect_again()
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
@@ -244,6 +245,11 @@ class LaidCluster:
                     await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
 
+    async def _detect_again(self) -> None:
+        """Completes what the API told by what agents read on their nodes."""
+        read = {node.name: await self._world.facts(node.name) for node in self._world.nodes}
+        self.detected = detect_cluster(await collect(self._api, read))
+
     async def changes(self) -> tuple[Entry, ...]:
         """What is going to be changed of the cluster's own, for the ledger; then watched over.
 
@@ -254,6 +260,7 @@ class LaidCluster:
         if self.switch is None:
             return ()
         self.switch.note = self.deployment.note
+        self.switch.permit = self.deployment.lease.confirm
         entries = await self.switch.read()
         facts = await collect(self._api)
         if recipe(facts, detect_cluster(facts)) != self.switch.recipe:
