@@ -43,6 +43,10 @@ class Node(msgspec.Struct, frozen=True):
     kernel: str | None = None
     cpu_model: str | None = None
     kube_proxy_mode: str | None = None
+    clock_offset_ns: int = 0
+    """What has to be added to its monotonic clock to have the orchestrator's."""
+    clock_error_ns: int = 0
+    """How far off that may be."""
 
     def pod(self, mode: Mode) -> Pod:
         """The pod of a mode.

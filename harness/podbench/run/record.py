@@ -46,6 +46,8 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     provider: str | None = None
     kube_proxy_mode: str | None = None
+    clock_offset_ns: int = 0
+    clock_error_ns: int = 0
     pods: tuple[PodRecord, ...] = ()
 
 
@@ -149,6 +151,8 @@ def node(laid: Node) -> NodeRecord:
         region=laid.region,
         provider=laid.provider,
         kube_proxy_mode=laid.kube_proxy_mode,
+        clock_offset_ns=laid.clock_offset_ns,
+        clock_error_ns=laid.clock_error_ns,
         pods=tuple(
             PodRecord(name=p.name, mode=p.mode, address=p.address, pid=p.pid, mtu=p.mtu)
             for p in laid.pods

@@ -94,6 +94,11 @@ class RunDir:
         """Facts and proof of one visit."""
         return self.path / "evidence" / f"block-{block:03d}" / f"{arm.slug}.json"
 
+    @property
+    def cluster_json(self) -> Path:
+        """What was told of a cluster's network and nodes."""
+        return self.path / "evidence" / "cluster.json"
+
     def raw(self, block: int, arm: Arm, name: str) -> Path:
         """A program's own output, compressed as it stands (`iperf3`'s JSON of both ends)."""
         return self.path / "raw" / f"block-{block:03d}" / arm.slug / f"{name}.json.gz"

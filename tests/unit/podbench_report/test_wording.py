@@ -150,6 +150,7 @@ def test_a_stand_in_is_named_wherever_its_cost_is() -> None:
     )
     assert not wording.is_stand_in("kernel device")
     assert not wording.is_stand_in(None)
+    assert not wording.is_stand_in("temporary IPPool podbench-vxlan")
 
 
 def test_disagreement_of_the_twins_is_flagged() -> None:

@@ -146,7 +146,6 @@ class Lease:
                 await self._renew_once()
                 renewed = clock()
             except InterferenceError as error:
-                self.taken = True
                 return self._lose(error)
             except ApiError as error:
                 if clock() - renewed > self._duration_s:
@@ -167,6 +166,8 @@ class Lease:
             found = await self._api.find(REF.path)
             holder = None if found is None else found["spec"].get("holderIdentity")
             if found is None or holder != self._holder:
+                # Deleted, nobody has it: then what this run made is still its own to take away.
+                self.taken = holder is not None
                 who = holder or "nobody: it was deleted"
                 raise InterferenceError(
                     f"this run's lease is held by {who}",

@@ -70,6 +70,10 @@ class LaidLab:
         """What CNI drivers work on."""
         return self._world
 
+    @property
+    def detected(self) -> None:
+        """A lab is no cluster: what it is made of is known."""
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 
