@@ -1,7 +1,9 @@
 """The control channel over MQTT: `MqttFleet` for the orchestrator, `serve_agent` for agents.
 
-Both keep one connection (`mqtt_link`) and begin again when the broker goes away. A command is
-answered once: agents drop a repeated request, an answer is published until acknowledged.
+Both keep one connection (`mqtt_link`) and begin again when it breaks. A command is carried out
+once: agents know a repeated request. An answer is published until the broker has it; what the
+orchestrator missed while its own connection was broken, or the broker lost with its life, it asks
+for again by the numbers of the parts that did come.
 """
 
 import asyncio
@@ -11,9 +13,9 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -28,6 +30,13 @@ from podbench.wire import batches, messages, topics
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REQUESTS = 4096
+RESUME_S = 30.0
+"""How long what was asked waits for a broken connection; a broker's pod is replaced in less."""
+LAST_WORDS_S = 0.3
+"""A broker that ends tells every agent's last will first: wait whether it goes itself."""
+KEPT_ANSWERS = 8
+KEPT_BYTES = 16 * 1024 * 1024
+"""What an agent keeps of its last answers, should they be asked for again."""
 
 
 class MqttFleet:
@@ -45,6 +54,8 @@ class MqttFleet:
         # Ids go on where another orchestrator of the same run left off: agents drop repeated ones.
         self._ids: Iterator[int] = itertools.count(time.time_ns() // 1_000_000)
         self._news = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._giving_up: asyncio.TimerHandle | None = None
         self._link = Link(
             self._endpoint,
             f"{topics.ROOT}-{run_id}-orchestrator-{os.getpid()}-{time.monotonic_ns():x}",
@@ -52,6 +63,7 @@ class MqttFleet:
             self._receive,
         )
         self._link.when_down = self._lost_broker
+        self._link.when_up = self._found_broker
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,6 +102,14 @@ class MqttFleet:
             agent: msgspec.structs.replace(status, online=False) if agent in self._stale else status
             for agent, status in self._agents.items()
         }
+
+    def gone(self, agent: AgentId) -> bool:
+        """Whether an agent said goodbye or its last will came.
+
+        False for one not heard of since the broker went away: it may be well.
+        """
+        status = self._agents.get(agent)
+        return status is not None and not status.online and agent not in self._stale
 
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.
@@ -133,8 +153,11 @@ class MqttFleet:
         except TransportError as error:
             raise TransportError(f"{name} to {agent}: {error}", advice=error.advice) from error
 
-    async def _until_announced(self, agent: AgentId) -> None:
+    async def _until_announced(self, agent: AgentId, ask: Ask | None = None) -> None:
+        """Waits until an agent can be asked, or what was asked of it has come to an end."""
         while agent not in self._agents or agent in self._stale or not self._link.up.is_set():
+            if ask is not None and ask.reply.done():
+                return
             await self._news.wait()
         status = self._agents[agent]
         check_format(status)
@@ -146,12 +169,32 @@ class MqttFleet:
         ask = Ask(agent, type(command).__name__)
         self._asks[request.id] = ask
         try:
-            await self._link.publish(topics.command(self._run_id, agent), messages.encode(request))
+            while not ask.reply.done() and not await self._through(ask, request):
+                await self._until_announced(agent, ask)
+                have = ask.assembly.numbers
+                request = msgspec.structs.replace(request, have=have)
             return await ask.reply
         finally:
             del self._asks[request.id]
             if ask.reply.done() and not ask.reply.cancelled():
                 ask.reply.exception()  # else asyncio complains of an error that nobody looked at
+
+    async def _through(self, ask: Ask, request: messages.Request) -> bool:
+        """Sends a request and waits; false: the connection broke before the answer was whole."""
+        broken = asyncio.ensure_future(self._broken.wait())
+        topic = topics.command(self._run_id, ask.agent)
+        sending = asyncio.ensure_future(self._link.publish(topic, messages.encode(request)))
+        ends: set[asyncio.Future[Any]] = {ask.reply, broken}
+        try:
+            await asyncio.wait({*ends, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if not broken.done():
+                await sending
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return ask.reply.done()
+        finally:
+            for task in (broken, sending):
+                task.cancel()
+            await asyncio.gather(broken, sending, return_exceptions=True)
 
     def _receive(self, topic: str, payload: bytes) -> None:
         try:
@@ -170,13 +213,33 @@ class MqttFleet:
         self._agents[status.agent] = status
         self._stale.discard(status.agent)
         if not status.online:
-            self._fail_asks("the agent went away", status.agent)
-        elif before is not None and before.online and before.pid != status.pid:
+            loop = asyncio.get_running_loop()
+            loop.call_later(LAST_WORDS_S, self._fail_gone, status.agent)
+        elif before is not None and before.pid != status.pid:
             self._fail_asks("the agent was started anew", status.agent)
         self._tell()
 
+    def _fail_gone(self, agent: AgentId) -> None:
+        if self.gone(agent):
+            self._fail_asks("the agent went away", agent)
+
     def _lost_broker(self) -> None:
         self._stale.update(self._agents)
+        self._broken.set()
+        if self._giving_up is None:
+            loop = asyncio.get_running_loop()
+            self._giving_up = loop.call_later(RESUME_S, self._give_up)
+        self._tell()
+
+    def _found_broker(self) -> None:
+        self._broken = asyncio.Event()
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        self._tell()
+
+    def _give_up(self) -> None:
+        self._giving_up = None
         self._fail_asks(f"the broker at {self._endpoint} went away")
         self._tell()
 
@@ -190,6 +253,13 @@ class MqttFleet:
         self._news = asyncio.Event()
 
 
+class _Kept(msgspec.Struct):
+    """One answer's encoded parts, and how many of them the broker has had."""
+
+    parts: list[bytes]
+    delivered: int = 0
+
+
 class _AgentSide:
     """Takes requests, runs the handler for each at the same time, delivers every answer."""
 
@@ -201,6 +271,7 @@ class _AgentSide:
         self._status_topic = topics.status(run_id, status.agent)
         self._offline = messages.encode(msgspec.structs.replace(status, online=False))
         self._seen: OrderedDict[int, None] = OrderedDict()
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
         self.link = Link(
             endpoint,
@@ -213,18 +284,49 @@ class _AgentSide:
     def _receive(self, topic: str, payload: bytes) -> None:
         del topic  # only our own command topic is subscribed
         request_id = messages.request_id(payload)
-        if request_id is None or request_id in self._seen:
+        if request_id is None:
+            return
+        if request_id in self._seen:
+            self._work(self._again(request_id, payload))
             return
         self._seen[request_id] = None
         if len(self._seen) > REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
-        task = asyncio.create_task(self._answer(request_id, payload))
+        self._work(self._answer(request_id, payload))
+
+    def _work(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _answer(self, request_id: int, payload: bytes) -> None:
-        for part in await self._parts(request_id, payload):
-            await self._deliver(messages.encode(part))
+        kept = _Kept([messages.encode(part) for part in await self._parts(request_id, payload)])
+        self._keep(request_id, kept)
+        for part in kept.parts:
+            await self._deliver(part)
+            kept.delivered += 1
+
+    def _keep(self, request_id: int, kept: "_Kept") -> None:
+        self._kept[request_id] = kept
+        while len(self._kept) > KEPT_ANSWERS or self._kept_bytes() > KEPT_BYTES:
+            if len(self._kept) == 1:
+                return
+            self._kept.popitem(last=False)
+
+    def _kept_bytes(self) -> int:
+        return sum(len(part) for kept in self._kept.values() for part in kept.parts)
+
+    async def _again(self, request_id: int, payload: bytes) -> None:
+        """Delivers what the broker had already and the orchestrator did not get."""
+        kept = self._kept.get(request_id)
+        if kept is None:
+            return  # still at work: its answer is to come
+        with contextlib.suppress(RemoteProtocolError):
+            have = messages.decode_request(payload).have
+            if have is not None:
+                for number in range(kept.delivered):
+                    if number not in have:
+                        await self._deliver(kept.parts[number])
 
     async def _parts(self, request_id: int, payload: bytes) -> list[messages.Response]:
         try:

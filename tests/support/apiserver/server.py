@@ -34,6 +34,10 @@ class Faults(msgspec.Struct):
     expired_tokens: set[str] = set()
     watch_s: float | None = None
     """Every watch is closed after this."""
+    cuts: list[int] = []
+    """Port-forwards are cut after so many octets came down, one after the other."""
+    forwarded_bytes: int = 0
+    """What came down through all of them."""
 
 
 class ApiServer:
@@ -128,7 +132,7 @@ class ApiServer:
                 user, verb, asked.place.plural, asked.group, asked.place.namespace
             )
         if asked.subresource == "portforward":
-            return await forward(request, self.kubelet, self.store.get(asked.place))
+            return await forward(request, self, self.store.get(asked.place))
         if verb == "watch":
             return await serve_watch(request, self, asked.place, query)
         if verb in ("get", "list"):
