@@ -22,6 +22,8 @@ from podbench.run.progress import Silent
 from podbench.run.session import Session
 from podbench.run.spec import resolve
 from podbench.store import rundir as store
+from podbench.store import samples
+from podbench.target.kubernetes.canary import Stretch, read
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.undo import Listing
 from podbench.target.kubernetes.world import Method
@@ -131,6 +133,13 @@ class Ended(msgspec.Struct):
     goodput_most_bps: float | None
     rows: int
     left: list[str]
+    counted: list[str]
+    """Nodes with a series of host counters, and with a steal figure."""
+    stolen: list[str]
+    priced: list[str]
+    nic_bps: dict[str, int | None]
+    cap_bps: int | None
+    canary: list[Stretch]
 
 
 async def _session(world: LabWorld, folder: Path) -> Ended:
@@ -187,6 +196,12 @@ async def _session(world: LabWorld, folder: Path) -> Ended:
             goodput_most_bps=max(most, default=None),
             rows=sum(each["loss"]["sent"] for each in summary["pairs"] if each["loss"]),
             left=[str(each) for each in set(server.store.places()) - before],
+            counted=sorted(samples.read(rundir.path / "host", "host")[0]["node"].unique()),
+            stolen=[each["name"] for each in summary["nodes"] if each["steal_ratio"]],
+            priced=[each["mode"] for each in summary["cpu_price"] if each["cores_per_gbps"]],
+            nic_bps=summary["spec"]["nic_bps"],
+            cap_bps=summary["spec"]["transfer_most_bps"],
+            canary=read(rundir.path),
         )
 
 
@@ -204,5 +219,14 @@ def test_a_whole_session_measures_a_cluster(tmp_path: Path) -> None:
     assert ended.goodput_most_bps is not None
     # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.
     assert ended.goodput_most_bps < 300_000_000
+    assert ended.cap_bps == 100_000_000
+    # A veth's speed limits nothing, so it is no link's.
+    assert ended.nic_bps == {"n1": None, "n2": None}
+    assert ended.counted == ended.stolen == ["n1", "n2"]
+    assert ended.priced == ["vxlan", "bgp"]
+    assert [each.trouble for each in ended.canary] == [None]
+    watched = [each.watched for each in ended.canary[0].accounts]
+    assert len(watched) == 4
+    assert all(each is not None and each.trouble is None for each in watched)
     assert {"changes.jsonl", "journal.jsonl", "samples", "evidence"} <= set(ended.files)
     assert ended.left == []

@@ -60,9 +60,10 @@ async def walk(world: World, inquiry: Inquiry) -> ArmProof:
 async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Sequence[PairProof]:
     proofs: Sequence[PairProof] = ()
     for _ in range(ATTEMPTS):
-        before = await _read(world, inquiry, pair)
-        window = await _probe(inquiry, pair)
-        after = await _read(world, inquiry, pair)
+        async with world.quiet([node.name for node in pair]):
+            before = await _read(world, inquiry, pair)
+            window = await _probe(inquiry, pair)
+            after = await _read(world, inquiry, pair)
         window = msgspec.structs.replace(window, moved=moved(before.counters, after.counters))
         proofs = await _judge(world, inquiry, pair, after, window)
         if decided(proofs):

@@ -40,6 +40,8 @@ class Node(msgspec.Struct, frozen=True):
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    nic_bps: int | None = None
+    """Speed of the device on the underlay as its driver tells it; null where it does not."""
 
     def pod(self, mode: Mode) -> Pod:
         """The pod of a mode.

@@ -37,6 +37,8 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    nic_bps: int | None = None
+    """Speed of its link on the underlay; null where no driver tells one."""
     pods: tuple[PodRecord, ...] = ()
 
 
@@ -69,6 +71,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str | None]
     arms: tuple[ArmRecord, ...] = ()
     nodes: tuple[NodeRecord, ...] = ()
+    most_bps: int | None = None
+    """The most one transfer sent; null: as much as it could."""
     proof_warnings: tuple[str, ...] = ()
     error: str | None = None
 

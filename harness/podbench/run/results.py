@@ -6,7 +6,7 @@ interrupted one and on one whose disk filled up. Above: cli. Below: store and an
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -94,7 +94,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
             detected_from=("the lab lays this layout itself",),
         ),
         versions=begun.versions,
-        spec=msgspec.to_builtins(begun.spec),
+        spec=_settings(begun),
         seed=begun.seed,
         nodes=tuple(_node(node, begun.arms) for node in begun.nodes),
         method=begun.spec.method,
@@ -110,6 +110,15 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         throughput=tables["throughput"],
         host=tables["host"],
     )
+
+
+def _settings(begun: record.RunRecord) -> dict[str, Any]:
+    """The options as resolved, and what followed from the nodes."""
+    settings: dict[str, Any] = msgspec.to_builtins(begun.spec)
+    if begun.target == "kubernetes":
+        settings["transfer_most_bps"] = begun.most_bps
+        settings["nic_bps"] = {node.name: node.nic_bps for node in begun.nodes}
+    return settings
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:

@@ -45,8 +45,9 @@ class Session:
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
                     self._note_nodes(nodes)
+                    self._save(most_bps=laid.most_bps)
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
-                    async with counters.running(crew, nodes[0]) as ticks:
+                    async with counters.running(crew, exclusive=target.exclusive) as ticks:
                         for visit in stage:
                             if visit.mode in modes and not self.settled:
                                 await self._visit(laid.world, crew, ticks, visit)
@@ -148,6 +149,7 @@ class Session:
                     zone=node.zone,
                     region=node.region,
                     provider=node.provider,
+                    nic_bps=node.nic_bps,
                     pods=tuple(
                         record.PodRecord(
                             name=pod.name, mode=pod.mode, address=pod.address, pid=pod.pid

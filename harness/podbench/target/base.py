@@ -35,6 +35,10 @@ class LaidTarget(Protocol):
     def world(self) -> cni.World:
         """What CNI drivers work on."""
 
+    @property
+    def most_bps(self) -> int | None:
+        """The most one transfer sends here, known once deployed; null: as much as it can."""
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 

@@ -20,7 +20,7 @@ from support.apiserver.kubelet import Kubelet, status
 from support.apiserver.store import Object, Place, Store
 
 from podbench.cni import detect
-from podbench.cni.base import Pool
+from podbench.cni.base import Origin, Pool
 from podbench.model.arms import Mode
 from podbench.target.lab import namespaces
 from podbench.target.lab.inside import inside
@@ -29,6 +29,15 @@ from podbench.target.lab.world import LabWorld
 MOUNTED = "/etc/podbench"
 ROOT = Path("/run/pods")
 LISTEN_S = 10.0
+DEFAULT_POOL = Pool(
+    # CrossSubnet, as `support.calico` installs one, so that Felix routes it within one subnet.
+    mode=Mode.HOST_GW,
+    cidr="10.245.0.0/16",
+    pod_mtu=1450,
+    origin=Origin.FELIX,
+    route_protocol=80,
+)
+"""The cluster's own pool, which no arm uses: the canary's pods get it."""
 
 
 class LabKubelet(Kubelet):
@@ -73,6 +82,8 @@ class LabKubelet(Kubelet):
     async def start(self, pod: Object) -> Object:
         """Starts the pod's one container in its namespace."""
         name, spec = pod["metadata"]["name"], pod["spec"]
+        # Known already, but for the first.
+        await self._world.apply(DEFAULT_POOL)
         node = next(each for each in self._world.nodes if each.name == spec["nodeName"])
         netns, own = node.name, node.address
         if not spec.get("hostNetwork"):
@@ -93,6 +104,8 @@ class LabKubelet(Kubelet):
         return status(node.address, own, ready=True)
 
     async def _mode(self, pod: Object) -> Mode:
+        if pod["metadata"]["labels"].get("podbench.io/component") == "canary":
+            return DEFAULT_POOL.mode
         text = pod["metadata"].get("annotations", {}).get("cni.projectcalico.org/ipv4pools")
         if text is None:
             assert self._found is not None, "a pod without a pool, and no pool of the cluster's own"

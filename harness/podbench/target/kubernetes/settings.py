@@ -17,6 +17,8 @@ from podbench.model.nodes import AgentId
 NAMESPACE, HOST_NAMESPACE = "podbench", "podbench-host"
 RUN_LABEL, COMPONENT_LABEL = "podbench.io/run", "podbench.io/component"
 HOST_COMPONENT, BROKER_COMPONENT = "host", "broker"
+CANARY_COMPONENT = "canary"
+"""The pods that take the cluster's own network, outside the arms."""
 LEASE = "podbench"
 ORCHESTRATOR = "orchestrator"
 """The orchestrator's name at the broker."""
@@ -115,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     network_policy: bool = True
     capture: bool = False
     """The host agents hold NET_RAW, as root: for `--proof capture`, while it captures."""
+    node_status: bool = False
+    """Calico is asked for its BGP sessions, node by node."""
 
 
 def agent_id(node: str, component: str) -> AgentId:
@@ -123,8 +127,9 @@ def agent_id(node: str, component: str) -> AgentId:
 
 
 def agents(settings: Settings) -> tuple[AgentId, ...]:
-    """Every agent of a deployment: each node's host agent, then one per mode."""
-    components = (HOST_COMPONENT, *(each.mode.value for each in settings.modes))
+    """Every agent of a deployment: each node's host agent, its canary, then one per mode."""
+    modes = (each.mode.value for each in settings.modes)
+    components = (HOST_COMPONENT, CANARY_COMPONENT, *modes)
     return tuple(agent_id(node, name) for node in settings.nodes for name in components)
 
 
@@ -175,6 +180,8 @@ def values(settings: Settings) -> dict[str, Any]:
             "passwords": component_passwords(settings, HOST_COMPONENT),
             "capture": settings.capture,
         },
+        "canary": {"passwords": component_passwords(settings, CANARY_COMPONENT)},
+        "nodeStatus": {"enabled": settings.node_status},
         "agents": {
             "port": settings.agent_port,
             "cpu": settings.agent_cpu,

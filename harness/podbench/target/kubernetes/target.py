@@ -16,20 +16,28 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_nodes import link_speed
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.kubernetes import credentials, portforward
+from podbench.target.kubernetes.canary import Perch, Watchman
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
-from podbench.target.kubernetes.fleet import Addresses, CarefulFleet, cap_bps
+from podbench.target.kubernetes.fleet import (
+    UNKNOWN_LINK_CAP_BPS,
+    Addresses,
+    CarefulFleet,
+    cap_bps,
+)
 from podbench.target.kubernetes.guard import guarded
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.refs import Ref, collection
 from podbench.target.kubernetes.settings import (
     BROKER_COMPONENT,
+    CANARY_COMPONENT,
     COMPONENT_LABEL,
     HOST_COMPONENT,
     HOST_NAMESPACE,
@@ -109,11 +117,12 @@ class KubernetesTarget:
             for each in choice.left_out:
                 self._say(f"{each.name} takes no part: {each.reason}")
             found = detect_cluster(await collect(api))
-            laid = LaidCluster(api, self._asked, choice, found)
+            laid = LaidCluster(api, self._asked, choice, found, self._say)
             if self._asked.method.name == "pools":
                 laid.world.keep_off(await taken_networks(api, nodes))
             try:
-                async with guarded(laid.deployment, api, [each.name for each in choice.places]):
+                names = [each.name for each in choice.places]
+                async with guarded(laid.deployment, api, names, laid.watchman.trouble):
                     yield laid
             finally:
                 await self._undo(api, laid.deployment)
@@ -141,13 +150,24 @@ def _require_pairs(choice: Choice) -> None:
 class LaidCluster:
     """A cluster that was looked at (`target.base.LaidTarget`)."""
 
-    def __init__(self, api: Api, asked: Cluster, choice: Choice, found: ClusterDetected) -> None:
+    def __init__(
+        self,
+        api: Api,
+        asked: Cluster,
+        choice: Choice,
+        found: ClusterDetected,
+        say: Callable[[str], None],
+    ) -> None:
         self._api = api
         self._asked = asked
         self.choice = choice
         self.detected = found
         self._world = KubernetesWorld(api, asked.run_id, choice.places, asked.method, found.calico)
         self.deployment = Deployment(api, asked.run_id, holder(), asked.lease_s, asked.folder)
+        self.watchman = Watchman(say, saturate=asked.saturate, folder=asked.folder)
+        self.most_bps: int | None = UNKNOWN_LINK_CAP_BPS
+        """The most one transfer sends; null: as much as it can. Known once deployed."""
+        self._world.hush = self.watchman.held
 
     @property
     def world(self) -> KubernetesWorld:
@@ -175,19 +195,24 @@ class LaidCluster:
                 MqttFleet(_endpoint(port, settings.credentials), run_id=settings.run_id) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
-                most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)
                 addresses = Addresses()
-                fleet = CarefulFleet(mqtt, most, addresses)
+                fleet = CarefulFleet(mqtt, UNKNOWN_LINK_CAP_BPS, addresses)
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
+                fleet.most_bps = self.most_bps = self._cap_bps(nodes)
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
-                    yield nodes, fleet
+                    async with self.watchman.watching(fleet, mqtt.gone, _perches(nodes, pods)):
+                        yield nodes, fleet
                 finally:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
+
+    def _cap_bps(self, nodes: Sequence[Node]) -> int | None:
+        links = [each.nic_bps for each in nodes]
+        return cap_bps(self._asked.most_bps, links, saturate=self._asked.saturate)
 
     async def _follow(self, addresses: Addresses) -> None:
         """Keeps note of where the pods are, for as long as the run lasts."""
@@ -216,7 +241,7 @@ class LaidCluster:
             )
             for mode, planned in self._world.taken.items()
         )
-        components = (HOST_COMPONENT, *(each.mode.value for each in modes))
+        components = (HOST_COMPONENT, CANARY_COMPONENT, *(each.mode.value for each in modes))
         who = [agent_id(name, component) for name in names for component in components]
         broker = Broker(node=places[0].name, address=places[0].address)
         return Settings(
@@ -251,12 +276,18 @@ class LaidCluster:
                 for pod in pods.values()
                 if pod["spec"]["nodeName"] == node.name
                 and pod["metadata"]["labels"][COMPONENT_LABEL]
-                not in (HOST_COMPONENT, BROKER_COMPONENT)
+                not in (HOST_COMPONENT, BROKER_COMPONENT, CANARY_COMPONENT)
             ]
             order = list(self._world.taken)
             mine.sort(key=lambda pod: order.index(pod.mode))
-            mtu = _mtu_of(facts, node.address)
-            made.append(msgspec.structs.replace(node, mtu_underlay=mtu, pods=tuple(mine)))
+            made.append(
+                msgspec.structs.replace(
+                    node,
+                    mtu_underlay=_mtu_of(facts, node.address),
+                    nic_bps=link_speed(facts, node.address).value,
+                    pods=tuple(mine),
+                )
+            )
         return tuple(made)
 
     async def _pod(self, pod: Object) -> Pod:
@@ -266,6 +297,25 @@ class LaidCluster:
         agent = agent_id(node, component)
         facts = await self._world.read(agent, node)
         return Pod(pod["metadata"]["name"], node, mode, address, agent, _mtu_of(facts, address))
+
+
+def _perches(nodes: Sequence[Node], pods: dict[str, Object]) -> tuple[Perch, ...]:
+    """Where the canary sits: each node's host agent, and its pod outside the arms."""
+    by_node = {
+        pod["spec"]["nodeName"]: pod["status"]["podIP"]
+        for pod in pods.values()
+        if pod["metadata"]["labels"][COMPONENT_LABEL] == CANARY_COMPONENT
+    }
+    return tuple(
+        Perch(
+            node=node.name,
+            host=node.agent,
+            host_address=node.address,
+            pod=agent_id(node.name, CANARY_COMPONENT),
+            pod_address=by_node[node.name],
+        )
+        for node in nodes
+    )
 
 
 def _mtu_of(facts: NodeFacts, address: str) -> int:

@@ -68,6 +68,11 @@ class LaidLab:
         """What CNI drivers work on."""
         return self._world
 
+    @property
+    def most_bps(self) -> int | None:
+        """Nobody else uses a lab: no cap."""
+        return None
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 
