@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +60,7 @@ async def _capabilities(
         "reflector_port": None if workers.port is None else str(workers.port),
         "iperf3": await agent.transfers.version(),
         "node": options.node,
+        "started": str(time.time_ns()),
     }
 
 

@@ -49,6 +49,12 @@ def snmp(text: str) -> dict[str, int]:
     return found
 
 
+def snmp6(text: str) -> dict[str, int]:
+    """`Udp6InCsumErrors` and the like from /proc/net/snmp6: a name and a value per line."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
 def psi_some_ns(text: str) -> int | None:
     """Total time some task waited, ns, from /proc/pressure/cpu; None where psi is off."""
     for line in text.splitlines():

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from podbench.analysis.campaigns import OPEN
 from podbench.analysis.compare_bundle import DESCRIPTIVE, REFUSED, Contrast, SideBySide
-from podbench.analysis.compare_rank import Ranking
+from podbench.analysis.compare_rank import Place, Ranking
 from podbench_report import metrics, names, numbers
-from podbench_report.wording import Sentence
+from podbench_report.wording import Sentence, listed
 
 CLAIMS = ("different", "small", "equivalent")
 LETTERS = "ABCDEFGHIJKL"
@@ -61,8 +61,9 @@ def change(contrast: Contrast) -> str:
     if contrast.ratio is None and contrast.difference is None:
         return numbers.NOT_MEASURED
     if contrast.unit == "ratio":
-        return f"{numbers.quantity(contrast.difference, 'ratio', signed=True)} points"
-    return numbers.percent_change(contrast.ratio)
+        points = numbers.quantity(contrast.difference, "ratio", signed=True)
+        return f"{points.removesuffix('%')}percentage points"
+    return numbers.percent_change(contrast.ratio, contrast.ci95)
 
 
 def bounds(contrast: Contrast) -> str:
@@ -70,7 +71,7 @@ def bounds(contrast: Contrast) -> str:
     if contrast.ci95 is None:
         return ""
     if contrast.unit == "ratio":
-        return f"{numbers.interval(contrast.ci95, '')}-fold"
+        return f"{numbers.interval(contrast.ci95, '')} times as much"
     return numbers.percent_change_interval(contrast.ci95)
 
 
@@ -78,19 +79,19 @@ def sentence(page: SideBySide, contrast: Contrast) -> Sentence:
     """One contrast in words."""
     words = metrics.metric_words(contrast.metric)
     base, other = (key(page, i) for i in (contrast.base_run, contrast.other_run))
-    place = f"{row_label(contrast.row)}: "
+    where = f"{row_label(contrast.row)}: "
     about = f"the {words.phrase}"
     sure = _brackets(_certainty(contrast))
     if contrast.verdict == "equivalent" and contrast.ratio is None:
-        text = f"{place}{about} of {other} and {base} ({contrast.reason})"
+        text = f"{where}{about} of {other} and {base}, {contrast.reason}"
     elif contrast.ratio is None or contrast.verdict not in CLAIMS:
-        text = f"{place}whether {about} differs between {other} and {base}{sure}"
+        text = f"{where}whether {about} differs between {other} and {base}{sure}"
     elif contrast.verdict == "equivalent":
         inside = contrast.reason or f"inside the margin of {numbers.margin(contrast.margin)}"
-        text = f"{place}{about} of {other} beside that of {base}{sure}, {inside}"
+        text = f"{where}{about} of {other} beside that of {base}{sure}, {inside}"
     else:
         size = change(contrast).lstrip("+" + numbers.MINUS)
-        text = f"{place}{about} of {other} is {size} {_side(contrast)} than that of {base}{sure}"
+        text = f"{where}{about} of {other} is {size} {side(contrast)} than that of {base}{sure}"
     note = "Real, but within the margin." if contrast.verdict == "small" else None
     return Sentence(text=text, verdict=verdict(contrast), theme=words.theme, note=note)
 
@@ -112,7 +113,7 @@ def together(page: SideBySide, contrasts: Sequence[Contrast]) -> Sentence:
     return Sentence(text=text, verdict=verdict(first), theme=words.theme)
 
 
-def _side(contrast: Contrast) -> str:
+def side(contrast: Contrast) -> str:
     """Which way: a time is longer or shorter, a rate or a share higher or lower."""
     up = (contrast.ratio or 1.0) >= 1
     if contrast.unit == "ns":
@@ -136,21 +137,22 @@ def _brackets(parts: Sequence[str]) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
+def place(page: SideBySide, one: Place) -> str:
+    """`A (place 1)`, `L (places 11–12)`."""
+    span = f"place {one.best}"
+    if one.best != one.worst:
+        span = f"places {one.best}{numbers.EN_DASH}{one.worst}"
+    return f"{key(page, one.run)} ({span})"
+
+
 def places(page: SideBySide, ranking: Ranking) -> str:
     """`place 1: B; places 2–3: A, C`: what shares places is not told apart."""
     told: dict[tuple[int, int], list[str]] = {}
-    for place in ranking.places:
-        told.setdefault((place.best, place.worst), []).append(key(page, place.run))
+    for one in ranking.places:
+        told.setdefault((one.best, one.worst), []).append(key(page, one.run))
     return "; ".join(
         f"place {best}: {', '.join(who)}"
         if best == worst
         else f"places {best}{numbers.EN_DASH}{worst}: {', '.join(who)}"
         for (best, worst), who in told.items()
     )
-
-
-def listed(items: Sequence[str]) -> str:
-    """`a, b and c`."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} and {items[-1]}"

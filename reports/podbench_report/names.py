@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from podbench.model.summary import NodeSummary
 
-_MODES = {"vxlan": "VXLAN", "ipip": "IPIP", "bgp": "BGP", "host-gw": "host-gw", "native": "native"}
+_MODES = {
+    "vxlan": "VXLAN",
+    "geneve": "Geneve",
+    "ipip": "IPIP",
+    "bgp": "BGP",
+    "host-gw": "host-gw",
+    "native": "native",
+    "as-found": "as found",
+}
 _ORDER = tuple(_MODES)
 _LONG = 14
 """Labels beyond this many characters are cut; the full name is in the title and in the appendix."""
@@ -36,6 +44,11 @@ def arm_label(arm: str) -> str:
     if path_of(arm) != "pod":
         label += f", {path_of(arm)} path"
     return label + (" again (A/A)" if is_repeat(arm) else "")
+
+
+def plot_label(arm: str) -> str:
+    """As `arm_label`, shorter: beside lines there is little room, and repeats have hollow marks."""
+    return arm_label(arm).replace(" again (A/A)", " again")
 
 
 def mode_order(modes: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ NOT_MEASURED = "not measured"
 NBSP = "\u00a0"
 MINUS = "\u2212"
 EN_DASH = "\u2013"
+THIN = "\u202f"
+_MANY = 1000
 
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
@@ -35,7 +37,7 @@ class Scale(msgspec.Struct, frozen=True):
         """The bare number in this scale, for a column whose header names the unit."""
         if value is None or not math.isfinite(value):
             return NOT_MEASURED
-        return _plain(value / self.factor, self.decimals)
+        return _plain(value / self.factor, self.decimals) if value else "0"
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
@@ -75,6 +77,22 @@ def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
     return f"{text}{NBSP}{shown}".rstrip(NBSP)
 
 
+def estimate(value: float, bounds: tuple[float, float] | None, unit: str) -> tuple[str, str]:
+    """A figure and its interval in one unit, as exact as the interval allows.
+
+    `9.9 µs` and `3.8–16.6 µs`: the digits are those of the largest bound, and at least two of the
+    figure. Without an interval the second text is empty.
+    """
+    if bounds is None or not all(map(math.isfinite, (value, *bounds))):
+        return quantity(value, unit), ""
+    factor, shown = _step(abs(value), _SAME_UNIT.get(unit, unit))
+    largest = max(abs(value), *map(abs, bounds)) / factor
+    scale = Scale(factor, shown, _decimals(largest))
+    own = max(scale.decimals, _decimals(abs(value) / factor) - 1)
+    text = f"{_plain(value / factor, own)}{NBSP}{shown}".rstrip(NBSP)
+    return text, f"{_range(bounds, scale)}{NBSP}{shown}".rstrip(NBSP)
+
+
 def interval(bounds: tuple[float, float] | None, unit: str) -> str:
     """Both bounds in one unit; `to` in place of the dash where one is negative; null is said."""
     if bounds is None:
@@ -82,7 +100,10 @@ def interval(bounds: tuple[float, float] | None, unit: str) -> str:
     known = _magnitudes(bounds)
     factor, shown = _step(max(known, default=0.0), _SAME_UNIT.get(unit, unit))
     scale = Scale(factor, shown, _decimals(max(known, default=0.0) / factor))
-    if known and min(known) / factor < 10.0 ** (1 - scale.decimals):
+    if bounds[0] == 0 and scale.decimals > 1:
+        # What begins at nothing is an upper limit: two digits of it are all there is to know.
+        scale = msgspec.structs.replace(scale, decimals=scale.decimals - 1)
+    elif known and min(known) / factor < 10.0 ** (1 - scale.decimals):
         scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)
     while scale.decimals < 4 and bounds[0] != bounds[1] and len(set(map(scale.number, bounds))) < 2:
         # 99.99 to 100 % must not read 100 to 100 %.
@@ -95,29 +116,37 @@ def interval_numbers(bounds: tuple[float, float] | None, scale: Scale) -> str:
     return "" if bounds is None else _range(bounds, scale)
 
 
-def percent_change(ratio: float | None) -> str:
-    """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus."""
+def percent_change(
+    ratio: float | None, bounds: tuple[float, float] | None = None, decimals: int | None = None
+) -> str:
+    """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus.
+
+    Beside its interval it has no more decimals than that; `decimals` are those of a column.
+    """
     if ratio is None or not math.isfinite(ratio):
         return NOT_MEASURED
     change = (ratio - 1) * 100
-    return f"{_signed(change, _change_decimals(change))}{NBSP}%"
+    if decimals is None:
+        decimals = _change_decimals(change)
+    if bounds is not None and all(map(math.isfinite, bounds)):
+        decimals = min(decimals, _interval_decimals(bounds))
+    return f"{_signed(change, decimals)}{NBSP}%"
 
 
 def percent_change_interval(bounds: tuple[float, float] | None) -> str:
     """An interval of ratios as changes: `+18.4 to +24.1 %`."""
     if bounds is None or not all(map(math.isfinite, bounds)):
         return NOT_MEASURED
-    changes = [(bound - 1) * 100 for bound in bounds]
-    decimals = _change_decimals(max(changes, key=abs))
-    low, high = (_signed(change, decimals) for change in changes)
-    return f"{low} to {high}{NBSP}%"
+    decimals = _interval_decimals(bounds)
+    low, high = (_signed((bound - 1) * 100, decimals) for bound in bounds)
+    return f"{low}{NBSP}to{NBSP}{high}{NBSP}%"
 
 
 def percent_size_interval(bounds: tuple[float, float]) -> str:
     """An interval of ratios that all lie on one side of 1, as the change's size."""
     changes = sorted(abs(bound - 1) * 100 for bound in bounds)
-    decimals = _change_decimals(changes[-1])
-    return f"{changes[0]:.{decimals}f}{EN_DASH}{changes[1]:.{decimals}f}{NBSP}%"
+    low, high = (_plain(change, _interval_decimals(bounds)) for change in changes)
+    return f"{low}{EN_DASH}{high}{NBSP}%"
 
 
 def margin(ratio: float) -> str:
@@ -134,7 +163,7 @@ def count(value: int | None) -> str:
     """A count, from 10,000 in thin groups of three: `1450`, `30 000`."""
     if value is None:
         return NOT_MEASURED
-    return f"{value:,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(value)
+    return f"{value:,}".replace(",", THIN) if abs(value) >= 10_000 else str(value)
 
 
 def plural(number: int, noun: str) -> str:
@@ -172,23 +201,37 @@ def _change_decimals(change: float) -> int:
     return 1 if abs(change) >= 1 else 2
 
 
+def _interval_decimals(bounds: tuple[float, float]) -> int:
+    return _change_decimals(max(((bound - 1) * 100 for bound in bounds), key=abs))
+
+
 def _signed(change: float, decimals: int) -> str:
     text = _plain(change, decimals)
-    return "+" + text if change > 0 and float(text) != 0 else text
+    return "+" + text if change > 0 and text.strip("0.") else text
 
 
 def _plain(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
+    # Decimals of thousands tell nothing, and five figures in a row want a gap.
+    text = f"{value:.{0 if abs(value) >= _MANY else decimals}f}"
+    if abs(value) >= 10 * _MANY:
+        text = f"{value:,.0f}".replace(",", THIN)
     if text.startswith("-"):
-        return text[1:] if float(text) == 0 else MINUS + text[1:]
+        return text[1:] if float(text.replace(THIN, "")) == 0 else MINUS + text[1:]
     return text
 
 
 def _range(bounds: tuple[float, float], scale: Scale) -> str:
-    # A bound of exactly nothing needs no decimals.
-    low, high = (scale.number(bound) if bound else "0" for bound in bounds)
-    joint = " to " if MINUS in low + high else EN_DASH
+    low, high = (_bound(bound, scale) for bound in bounds)
+    joint = f"{NBSP}to{NBSP}" if MINUS in low + high else EN_DASH
     return f"{low}{joint}{high}"
+
+
+def _bound(bound: float, scale: Scale) -> str:
+    """A bound of exactly nothing needs no decimals; one too small for them is not nothing."""
+    text = scale.number(bound)
+    if bound > 0 and not text.strip("0."):
+        return f"<{10.0**-scale.decimals:.{scale.decimals}f}"
+    return text
 
 
 def tick(value: float, unit: str) -> str:

@@ -31,6 +31,10 @@ INKS: dict[str, Ink] = {
     "ipip": Ink(light="#8a6200", dark="#e3b341", stand_in="#010207"),
     "routed": Ink(light="#1f5fa8", dark="#79b8ff", stand_in="#010208"),
     "other": Ink(light="#0f6e66", dark="#5fd0c5", stand_in="#010209"),
+    "one": Ink(light="#1a1a1a", dark="#ececea", stand_in="#01020b"),
+    "two": Ink(light="#0f6e66", dark="#5fd0c5", stand_in="#01020c"),
+    "three": Ink(light="#a34a00", dark="#ffb07a", stand_in="#01020d"),
+    "four": Ink(light="#6a3d9a", dark="#c9a6ff", stand_in="#01020e"),
     "alert": Ink(light="#9a1f1f", dark="#ff9b8f", stand_in="#01020a"),
 }
 
@@ -58,6 +62,16 @@ def dash_of_mode(mode: str) -> tuple[float, ...]:
 def marker_of_mode(mode: str) -> str:
     """The marker of a mode, a matplotlib name."""
     return _MARKER[ink_of_mode(mode)]
+
+
+_RUN_INKS = ("one", "two", "three", "four")
+_RUN_DASHES: tuple[tuple[float, ...], ...] = ((), (6.0, 2.0), (1.5, 1.5))
+
+
+def run_look(run: int) -> tuple[str, tuple[float, ...], str]:
+    """Ink, dash and marker of a run's line: no two of twelve look alike, none like a mode."""
+    quarter, place = divmod(run, len(_RUN_INKS))
+    return _RUN_INKS[place], _RUN_DASHES[quarter % len(_RUN_DASHES)], "osD^"[place]
 
 
 def css_variables(*, dark: bool) -> str:

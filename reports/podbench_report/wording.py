@@ -60,9 +60,10 @@ def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sent
         because = f" ({c.reason})" if c.reason else ""
         text = f"{other} and {base} in the {words.phrase}{because}"
     elif c.verdict == "equivalent":
+        change = numbers.percent_change(c.ratio, c.ci95)
         text = (
-            f"{other} changes the {words.phrase} by {numbers.percent_change(c.ratio)} compared "
-            f"with {base} ({_certainty(c)}), "
+            f"{other} changes the {words.phrase} by {change} compared with {base} "
+            f"({_certainty(c)}), "
             f"{c.reason or f'inside the margin of {numbers.margin(c.margin)}'}"
         )
     elif c.verdict == "not measured":
@@ -76,10 +77,13 @@ def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sent
 def _effect(c: Comparison, words: metrics.Metric) -> str:
     rises = (c.ratio or 1.0) >= 1
     bare = c.unit == "ratio" or c.difference is None
-    amount = _times(c.ratio) if bare else numbers.quantity(abs(c.difference or 0.0), c.unit)
+    size, bounds = abs(c.difference or 0.0), c.difference_ci95
+    if bounds is not None:
+        bounds = _outward(bounds, c.difference)
+    amount = _times(c.ratio) if bare else numbers.estimate(size, bounds, c.unit)[0]
     sure = _certainty(c)
     if c.difference_ci95 is not None and not bare:
-        sure = f"{sure}; {numbers.percent_change(c.ratio)}"
+        sure = f"{sure}; {numbers.percent_change(c.ratio, c.ci95)}"
     if bare:
         return f"{'multiplies' if rises else 'lowers'} the {words.phrase} {amount} ({sure})"
     if words.more_is_better:
@@ -99,14 +103,15 @@ def _certainty(c: Comparison) -> str:
     """What stands in brackets: the interval in units if known, else in percent, and the blocks."""
     blocks = numbers.plural(c.blocks, "block")
     if c.difference_ci95 is not None and c.verdict in {"different", "small"}:
-        bounds = _outward(c.difference_ci95, c.difference)
-        return f"95{numbers.NBSP}% CI {numbers.interval(bounds, c.unit)}, {blocks}"
+        size, bounds = abs(c.difference or 0.0), _outward(c.difference_ci95, c.difference)
+        return f"95{numbers.NBSP}% CI {numbers.estimate(size, bounds, c.unit)[1]}, {blocks}"
     if c.ci95 is None:
         return f"no interval from {blocks}"
     bounds_text = numbers.percent_change_interval(c.ci95)
     if c.verdict == "equivalent":
         return f"95{numbers.NBSP}% CI {bounds_text}, {blocks}"
-    return f"{numbers.percent_change(c.ratio)}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+    change = numbers.percent_change(c.ratio, c.ci95)
+    return f"{change}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
 
 
 def _outward(bounds: tuple[float, float], sign: float | None) -> tuple[float, float]:
@@ -120,7 +125,7 @@ def _open_question(c: Comparison, question: str) -> str:
         because = f" ({c.reason})" if c.reason else ""
         return f"{question}: {numbers.plural(c.blocks, 'block')} {gives} no interval{because}"
     text = (
-        f"{question}: {numbers.percent_change(c.ratio)}, but anything from "
+        f"{question}: {numbers.percent_change(c.ratio, c.ci95)}, but anything from "
         f"{numbers.percent_change_interval(c.ci95)} fits "
         f"(95{numbers.NBSP}% CI, {numbers.plural(c.blocks, 'block')})"
     )
@@ -149,7 +154,7 @@ def not_measured(
     out = []
     for (other, base, reason), shorts in _by_arms(gone, implementations).items():
         because = f" ({reason})" if reason else ""
-        text = f"{other} against {base} in {_listed(shorts)}{because}"
+        text = f"{other} against {base} in {listed(shorts)}{because}"
         out.append(Sentence(text=text, verdict="not measured", theme="Not measured"))
     return tuple(out)
 
@@ -163,7 +168,7 @@ def open_questions(
     rest = [c for c in unclear if c.ci95 is None]
     for (other, base, reason), shorts in _by_arms(rest, implementations).items():
         because = reason or "too few blocks for an interval"
-        text = f"Whether {other} and {base} differ in {_listed(shorts)} ({because})"
+        text = f"Whether {other} and {base} differ in {listed(shorts)} ({because})"
         out.append(Sentence(text=text, verdict="inconclusive"))
     return tuple(out)
 
@@ -188,13 +193,9 @@ def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> S
     if tax.difference is None:
         text = f"{who} against the host path, {words.phrase}"
         return Sentence(text=text, verdict="not measured", theme="Overlay tax")
-    size = numbers.quantity(abs(tax.difference), tax.unit)
     bounds = None if tax.ci95 is None else _outward(tax.ci95, tax.difference)
-    sure = (
-        "no interval"
-        if bounds is None
-        else f"95{numbers.NBSP}% CI {numbers.interval(bounds, tax.unit)}"
-    )
+    size, within = numbers.estimate(abs(tax.difference), bounds, tax.unit)
+    sure = f"95{numbers.NBSP}% CI {within}" if within else "no interval"
     rises = tax.difference >= 0
     if words.more_is_better:
         effect = f"{'raises' if rises else 'lowers'} the {words.phrase} by {size} ({sure})"
@@ -211,8 +212,18 @@ def lede(
     *,
     on_lab: bool,
     all_lost: bool = False,
+    check: AaCheck | None = None,
 ) -> tuple[str, ...]:
-    """What a hurried reader takes away: every mode's median round trip, then its goodput."""
+    """What a hurried reader takes away: every mode's median round trip, then its goodput.
+
+    Where the A/A check failed it is that, and nothing else.
+    """
+    if check is not None and check.passed is False:
+        compared = numbers.plural(check.comparisons, "comparison")
+        return (
+            f"The same mode measured twice came out different in {check.false_alarms} of "
+            f"{compared}: no verdict of this run can be trusted.",
+        )
     if all_lost:
         return ("Not one probe came back in any mode, so there is nothing to compare.",)
     out: list[str] = []
@@ -224,6 +235,7 @@ def lede(
     return tuple(out) or ("Nothing could be compared: no two modes have figures to compare.",)
 
 
+_LEDE_OPEN = {"inconclusive", "not measured"}
 _LEDE = ("rtt_kernel_ns.p50", "goodput_bps.tcp.p50")
 
 
@@ -231,17 +243,30 @@ def _lede_sentence(
     found: Sequence[Comparison], implementations: Mapping[str, str | None], *, on_lab: bool
 ) -> str:
     words = metrics.metric_words(found[0].metric)
-    parts = _listed([_lede_part(c, implementations) for c in found])
     base = names.mode_label(names.mode_of(found[0].base))
     place = " in this lab" if on_lab else ""
-    return f"Compared with {base}{place}, the {words.phrase} is {parts}."
+    told = [c for c in found if c.verdict not in _LEDE_OPEN and c.ratio is not None]
+    said = [_lede_open(c, implementations) for c in found if c not in told]
+    if told:
+        said.insert(0, f"is {listed([_lede_part(c, implementations) for c in told])}")
+    return f"Compared with {base}{place}, the {words.phrase} {'; it '.join(said)}."
+
+
+def _lede_open(c: Comparison, implementations: Mapping[str, str | None]) -> str:
+    how = implementations.get(names.mode_of(c.other))
+    who = names.mode_label(names.mode_of(c.other))
+    if c.verdict == "not measured" or c.ratio is None:
+        return f"was not measured under {who}"
+    sure = f"{numbers.percent_change(c.ratio)} was seen, without an interval"
+    if c.ci95 is not None:
+        sure = f"95{numbers.NBSP}% CI {numbers.percent_change_interval(c.ci95)}"
+    stand_in = f"stand-in: {how}; " if is_stand_in(how) else ""
+    return f"cannot be told yet for {who} ({stand_in}{sure})"
 
 
 def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     how = implementations.get(names.mode_of(c.other))
     who = names.mode_label(names.mode_of(c.other))
-    if c.verdict == "not measured" or c.ratio is None:
-        return f"not measured under {who}"
     sure = "no interval"
     if c.ci95 is not None:
         one_side = c.ci95[0] > 1 or c.ci95[1] < 1
@@ -249,15 +274,14 @@ def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
         sure = f"95{numbers.NBSP}% CI {shown(c.ci95)}"
     if is_stand_in(how):
         sure = f"stand-in: {how}; {sure}"
-    if c.verdict in {"equivalent", "inconclusive"}:
-        word = "equivalent" if c.verdict == "equivalent" else "undecided"
-        return f"{word} under {who} ({sure})"
-    rises = c.ratio >= 1
+    if c.verdict == "equivalent":
+        return f"equivalent under {who} ({sure})"
+    rises = (c.ratio or 1.0) >= 1
     if metrics.metric_words(c.metric).more_is_better:
         change = "higher" if rises else "lower"
     else:
         change = "longer" if rises else "shorter"
-    size = numbers.percent_change(c.ratio).lstrip("+" + numbers.MINUS)
+    size = numbers.percent_change(c.ratio, c.ci95).lstrip("+" + numbers.MINUS)
     return f"{size} {change} under {who} ({sure})"
 
 
@@ -285,14 +309,25 @@ def loss(arm: str, losses: LossSummary, implementations: Mapping[str, str | None
     return Sentence(text=text, verdict=verdict, theme="Loss")
 
 
-def aa_check(check: AaCheck | None, floor: Mapping[str, float]) -> Sentence:
-    """What the same mode measured twice says about the run itself."""
+def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) -> Sentence:
+    """What the same mode measured twice says about the run itself.
+
+    Args:
+        check: The check, null where no mode was measured twice.
+        floor: The noise floor by metric, 0.018 for 1.8 %.
+        alone: Its comparisons that are `different` before the correction for their number.
+    """
     if check is None or check.passed is None:
         text = "A/A check (the same mode measured twice)"
         return Sentence(text=text, verdict="not measured", theme="Noise floor")
     compared = numbers.plural(check.comparisons, "comparison")
     if check.passed:
         text = f"The same mode measured twice came out the same in {compared}{_floor(floor)}"
+        if alone:
+            text += (
+                f"; {alone} of the {check.comparisons} looks different by itself, as chance allows "
+                "in that many (Holm's correction)"
+            )
         return Sentence(text=text, verdict="A/A check passed", theme="Noise floor")
     text = (
         f"The same mode measured twice came out different in {check.false_alarms} of {compared}"
@@ -307,7 +342,7 @@ def _floor(floor: Mapping[str, float]) -> str:
         for m in metrics.HEADLINES
         if m in floor
     ][:4]
-    return f"; differences below {_listed(told)} are noise here" if told else ""
+    return f"; differences below {listed(told)} are noise here" if told else ""
 
 
 def floor_percent(ratio: float) -> str:
@@ -324,10 +359,21 @@ def blame(found: Blame, labels: Mapping[str, str]) -> Sentence:
         "host_cpu": "The CPU of host",
         "reflector": "The reflector of",
     }
-    who = f"{kinds[found.kind]} {labels.get(found.subject, found.subject)}"
-    size = numbers.percent_change(found.effect_ratio)
-    text = f"{who} stands out in the {words.phrase}: {size}, z = {numbers.quantity(found.z, '')}"
-    return Sentence(text=text, verdict=found.kind.replace("_", " "), note=found.evidence)
+    who = f"{kinds[found.kind]} {_ends(found.subject, labels)}"
+    size = numbers.percent_change(found.effect_ratio).lstrip("+" + numbers.MINUS)
+    side = "above" if found.effect_ratio >= 1 else "below"
+    text = (
+        f"{who}: the {words.phrase} is {size} {side} that of the others "
+        f"(robust z = {numbers.quantity(found.z, '')})"
+    )
+    note = f"Evidence: {found.evidence}."
+    return Sentence(text=text, verdict="stands out", note=note)
+
+
+def _ends(subject: str, labels: Mapping[str, str]) -> str:
+    """A node, or the two of a pair `a > b`, by their short names."""
+    ends = [labels.get(name, name) for name in subject.split(" > ")]
+    return " to ".join(ends)
 
 
 def full_stop(text: str) -> str:
@@ -339,7 +385,8 @@ def full_stop(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """`a, b and c`."""
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"

@@ -21,7 +21,18 @@ Struck = tuple[int, dict[str, object]]
 
 def _run_and_strike(out: Path, strike: Callable[[dict[str, object]], None]) -> Struck:
     """Starts a run, strikes once its first round is on disk; exit code and summary."""
-    command = [*BENCH, "run", "--nodes", "2", "--blocks", "1", "--modes", "vxlan,bgp"]
+    command = [
+        *BENCH,
+        "run",
+        "--target",
+        "lab",
+        "--nodes",
+        "2",
+        "--blocks",
+        "1",
+        "--modes",
+        "vxlan,bgp",
+    ]
     command += ["--probes", "latency", "--seed", "3", "--quiet", "--out", str(out)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:

@@ -92,6 +92,20 @@ def test_lists_come_page_by_page(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_a_list_whose_pages_were_compacted_begins_anew(tmp_path: Path) -> None:
+    """410 on the next page: nothing is missing, nothing is there twice."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        for number in range(7):
+            put(server, config_map(f"c{number}"))
+        server.faults.pages_gone = 2
+        found = await api.items(collection("ConfigMap", "team"), {"limit": "3"})
+        assert [each["metadata"]["name"] for each in found] == [f"c{n}" for n in range(7)]
+        assert server.faults.pages_gone == 0
+
+    play(tmp_path, scene)
+
+
 def test_kinds_that_are_not_served_are_no_error(tmp_path: Path) -> None:
     """A cluster without Calico has no pools, which is an answer."""
 

@@ -29,7 +29,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def in_trouble(
-    folder: Path, trouble: Trouble, asked: Cluster | None = None
+    folder: Path,
+    trouble: Trouble,
+    asked: Cluster | None = None,
+    deployed: Callable[[LaidCluster], Awaitable[None]] | None = None,
 ) -> tuple[PodbenchError, list[str], list[str]]:
     """Deploys, makes trouble, and waits for the end; the error, what is left, what was said."""
     said: list[str] = []
@@ -40,16 +43,20 @@ def in_trouble(
             before = set(server.store.places())
             target = KubernetesTarget(asked or _asked(folder), said.append)
             with pytest.raises(PodbenchError) as caught:
-                await _through(target, lambda: trouble(server, api))
+                await _through(target, lambda: trouble(server, api), deployed or _deployed)
             left = [str(each) for each in set(server.store.places()) - before]
             return caught.value, left, said
 
     return asyncio.run(asyncio.wait_for(run(), 40))
 
 
-async def _through(target: KubernetesTarget, trouble: Callable[[], Awaitable[None]]) -> None:
+async def _through(
+    target: KubernetesTarget,
+    trouble: Callable[[], Awaitable[None]],
+    deployed: Callable[[LaidCluster], Awaitable[None]],
+) -> None:
     async with target.up() as laid:
-        await _deployed(laid)
+        await deployed(laid)
         await trouble()
         # What is measured meanwhile; the limit makes a run that goes on a failure.
         await asyncio.sleep(20)
@@ -82,6 +89,36 @@ def test_a_controller_that_reverts_our_pool_ends_the_run(tmp_path: Path) -> None
     assert left == []
 
 
+def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path) -> None:
+    """Whoever writes the cluster's own pool back: exit 3, told by field, and as they left it."""
+    left_at: list[Any] = []
+
+    async def revert(server: ApiServer, api: Api) -> None:
+        before = at(server, "IPPool", "default-ipv4-ippool")
+        assert before is not None
+        assert before["spec"]["vxlanMode"] == "Never"
+        before["spec"]["vxlanMode"] = "CrossSubnet"
+        put(server, before)
+        left_at.append(before["spec"])
+
+    async def switched(laid: LaidCluster) -> None:
+        await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+        made = objects(await laid._settings())
+        await laid.deployment.make(made, await laid.changes())
+        assert laid.switch is not None
+        await laid.switch.write(laid.switch.values(Mode.BGP))
+
+    method = Method(name="switch")
+    asked = Cluster(run_id="r", image="i", method=method, folder=tmp_path, lease_s=2)
+    error, left, _ = in_trouble(tmp_path, revert, asked, switched)
+    assert isinstance(error, InterferenceError)
+    assert error.exit_code == 3
+    assert "IPPool default-ipv4-ippool: .spec.vxlanMode" in str(error)
+    assert left == []
+    ((spec),) = left_at
+    assert spec["vxlanMode"] == "CrossSubnet"
+
+
 def test_somebody_who_removes_our_agents_ends_the_run(tmp_path: Path) -> None:
     """A DaemonSet that went is told as removed."""
 
@@ -109,7 +146,7 @@ def test_a_node_that_goes_not_ready_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_a_node_that_takes_no_part_may_go_not_ready(tmp_path: Path) -> None:
-    """With --nodes 2 the third is nobody's business; the run goes on until told otherwise."""
+    """A node the run does without is nobody's business; it goes on until told otherwise."""
 
     async def fail(server: ApiServer, api: Api) -> None:
         body = node(3)
@@ -119,11 +156,15 @@ def test_a_node_that_takes_no_part_may_go_not_ready(tmp_path: Path) -> None:
         raise ClusterError("went on")
 
     asked = Cluster(
-        run_id="r", image="i", method=Method(name="pools"), nodes=2, patience_s=2.0, lease_s=2
+        run_id="r",
+        image="i",
+        method=Method(name="pools"),
+        nodes=("n1", "n2"),
+        patience_s=2.0,
+        lease_s=2,
     )
-    error, _, said = in_trouble(tmp_path, fail, asked)
+    error, _, _ = in_trouble(tmp_path, fail, asked)
     assert str(error) == "went on"
-    assert "n3 takes no part: not needed: --nodes 2" in said
 
 
 def test_leftovers_of_a_dead_run_are_not_taken_over(tmp_path: Path) -> None:
@@ -216,7 +257,7 @@ def test_an_interrupted_run_takes_everything_away(tmp_path: Path) -> None:
             calico.install(server)
             before = set(server.store.places())
             target = KubernetesTarget(_asked(tmp_path), lambda _: None)
-            running = asyncio.create_task(_through(target, lambda: asyncio.sleep(0)))
+            running = asyncio.create_task(_through(target, lambda: asyncio.sleep(0), _deployed))
             await until(
                 lambda: at(server, "DaemonSet", "podbench-agent-bgp", "podbench") is not None
             )

@@ -3,18 +3,21 @@
 import asyncio
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
+from support.apiserver.store import Place
 from support.cluster import at, cluster, until
 
 from podbench.target.kubernetes import ledger
 
 DRIVER = Path(__file__).parents[1] / "support" / "cluster_driver.py"
 KILLED, DONE, CLEAN = -9, 10, 0
+GROUPS = {"projectcalico.org", "crd.projectcalico.org"}
 
 
 class Driver:
@@ -32,22 +35,28 @@ class Driver:
         return int(json.loads(await self._process.stdout.readline())["code"])
 
 
-async def _every_line(folder: Path) -> list[tuple[int, int, list[str]]]:
+async def _every_line(folder: Path, method: str) -> list[tuple[int, int, list[str]]]:
     """Kills after each line; what each run's end and restoration were, and what was left."""
     found = []
-    async with cluster(folder) as (server, _):
-        calico.install(server)
+    switching = method == "switch"
+    groups = {*GROUPS, "operator.tigera.io"} if switching else GROUPS
+    async with cluster(folder, ApiServer(groups=groups)) as (server, _):
+        calico.install(server, operator=switching)
         before = set(server.store.places())
+        theirs = _theirs(server, before)
         driver = await _driver()
         try:
             for number in range(1, 200):
                 here = folder / f"run-{number}"
                 here.mkdir()
-                ended = await driver.do(do="run", folder=str(here), kill_at=number)
+                ended = await driver.do(do="run", folder=str(here), kill_at=number, method=method)
                 if ended == KILLED:
                     _the_ledger_comes_first(server, here)
                 restored = await driver.do(do="restore", folder=str(folder))
                 left = sorted(str(each) for each in set(server.store.places()) - before)
+                left += [
+                    name for name, spec in _theirs(server, before).items() if spec != theirs[name]
+                ]
                 found.append((ended, restored, left))
                 if ended != KILLED:
                     break
@@ -56,11 +65,21 @@ async def _every_line(folder: Path) -> list[tuple[int, int, list[str]]]:
     return found
 
 
+def _theirs(server: ApiServer, places: Iterable[Place]) -> dict[str, Any]:
+    """What the cluster's own objects ask for."""
+    found = {str(place): server.store.get(place) for place in places}
+    return {name: body.get("spec") for name, body in found.items() if body is not None}
+
+
 def _the_ledger_comes_first(server: ApiServer, folder: Path) -> None:
     """Whatever of ours exists was written down before, on disk and in the cluster."""
     planned = {str(each.ref) for each in ledger.on_disk(folder)}
     published = at(server, "ConfigMap", ledger.REF.name, "podbench")
     text = "" if published is None else published["data"][ledger.KEY]
+    if '"Installation"' not in text and (found := at(server, "Installation", "default")):
+        # Nothing of the cluster's own is changed before its state is in the cluster.
+        (pool,) = found["spec"]["calicoNetwork"]["ipPools"]
+        assert pool["encapsulation"] == "VXLANCrossSubnet"
     for place in server.store.places():
         body = server.store.get(place)
         if body is None or ledger.run_of(body) is None or place.plural == "pods":
@@ -88,9 +107,15 @@ async def _end(driver: Driver) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_killed_at_any_line_the_cluster_is_restored_from_elsewhere(tmp_path: Path) -> None:
-    """Whatever line it dies after, one restoration without its directory leaves nothing."""
-    found = asyncio.run(asyncio.wait_for(_every_line(tmp_path), 380))
+@pytest.mark.parametrize("method", ["pools", "switch"])
+def test_killed_at_any_line_the_cluster_is_restored_from_elsewhere(
+    tmp_path: Path, method: str
+) -> None:
+    """Whatever line it dies after, one restoration without its directory leaves nothing.
+
+    With `switch` the cluster's own mode is as it was as well.
+    """
+    found = asyncio.run(asyncio.wait_for(_every_line(tmp_path, method), 380))
     assert [ended for ended, _, _ in found[:-1]] == [KILLED] * (len(found) - 1)
     assert found[-1][0] == DONE
     assert len(found) > 30

@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.apiserver import fields
+from support.apiserver import admission, fields
 from support.apiserver.server import ApiServer
 from support.apiserver.store import Place
 from support.cluster import node, put
@@ -26,6 +26,9 @@ EXCHANGES: dict[str, Object] = {
         )
     )
 }
+GONE: Object = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "kubernetes" / "gone.json").read_text("utf-8")
+)
 BY_ANOTHER_USER = {"forbidden": "nobody", "sar-denied": "nobody"}
 SERVICE_ACCOUNT = "system:serviceaccount:rec:default"
 
@@ -184,3 +187,12 @@ def test_a_compacted_version_is_gone() -> None:
     assert event["type"] == "ERROR"
     assert event["object"]["code"] == 410
     assert event["object"]["reason"] == "Expired"
+
+
+def test_what_is_compacted_is_told_as_by_a_real_server() -> None:
+    """410 for a watch's version and for a list's next page; numbers and tokens apart."""
+    watch = admission.version_gone(580, 592)
+    page = admission.page_gone().status
+    assert watch == GONE["watch"]
+    assert {**page, "metadata": None} == {**GONE["next_page"], "metadata": None}
+    assert list(page["metadata"]) == list(GONE["next_page"]["metadata"])

@@ -4,15 +4,25 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, node, put
+from support.cluster import Object, at, cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.run.cluster import Resolved, Survey, _survey, consented, resolve
+from podbench.run import changes, plan
+from podbench.run.cluster import (
+    Survey,
+    _survey,
+    consented,
+    consented_again,
+    named_image,
+    resolve,
+)
 from podbench.run.options import Options
+from podbench.run.spec import RunSpec, filled_in
 
 
 def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
@@ -21,7 +31,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
     async def run() -> Survey:
         async with cluster(folder) as (server, _):
             calico.install(server, version, bgp=bgp)
-            put(server, node(9, **{"node-role.kubernetes.io/control-plane": ""}))
+            put(server, control_plane(9))
             found = await _survey(Options())
             assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
             return found
@@ -29,7 +39,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
     return asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def resolved(found: Survey, **asked: Any) -> Resolved:
+def resolved(found: Survey, **asked: Any) -> RunSpec:
     """What these options make of it."""
     return resolve(Options(image="registry.example/podbench:1", **asked), found)
 
@@ -41,6 +51,7 @@ def test_calico_is_measured_by_pools_beside_each_other(tmp_path: Path) -> None:
     assert (run.cni, run.method) == ("calico", "pools")
     assert run.modes == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
     assert run.refused == {}
+    assert run.cluster is not None
     assert run.cluster.context == "stand-in"
     assert run.cluster.nodes == ("n1", "n2", "n3")
     assert [each.name for each in found.left_out] == ["n9"]
@@ -53,17 +64,30 @@ def test_modes_that_cannot_be_had_say_why(tmp_path: Path) -> None:
     assert run.refused == {Mode.BGP: "BGP is off here"}
 
 
+def test_where_pools_would_harm_the_mode_is_observed(tmp_path: Path) -> None:
+    """Nobody asked for pools, so the run does what it can without, and says why."""
+    found = surveyed(tmp_path, version="v3.28.0")
+    run = resolved(found)
+    assert (run.method, run.modes, run.refused) == ("observe", (Mode.VXLAN,), {})
+    assert "has no assignmentMode" in run.notes[0]
+    with pytest.raises(ConfigError, match="has no assignmentMode") as caught:
+        resolved(found, method="pools")
+    assert "--method observe" in str(caught.value.advice)
+
+
 def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
-    """The usual pool's encapsulation, whatever modes were asked for."""
+    """Whatever modes were asked for."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
     assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
+    assert "what is observed is vxlan" in run.notes[0]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
-        ({"method": "switch"}, "--method"),
+        ({"disrupt": "stand-in"}, "--disrupt: it is for --method switch"),
+        ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
         ({"pool_cidr": "198.18.0.0/30"}, "--pool-cidr"),
@@ -80,27 +104,199 @@ def test_what_cannot_be_is_the_user_s_error(
     assert caught.value.advice
 
 
-def test_an_image_has_to_be_named(tmp_path: Path) -> None:
-    """There is none that every cluster could pull."""
-    with pytest.raises(ConfigError, match="--image"):
-        resolve(Options(), surveyed(tmp_path))
+def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
+    """They are in the mesh where they let pods in; too few others: then no throughput at all."""
 
-
-def test_a_network_nobody_knows_is_not_guessed(tmp_path: Path) -> None:
-    """Unknown is said."""
-
-    async def run() -> Survey:
-        async with cluster(tmp_path, ApiServer(groups=set())):
+    async def run(closed: int) -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            for number in range(1, closed + 1):
+                put(server, node(number, **{"node-role.kubernetes.io/control-plane": ""}))
             return await _survey(Options())
 
-    with pytest.raises(ConfigError, match="not known"):
-        resolved(asyncio.run(asyncio.wait_for(run(), 30)))
+    one = resolved(asyncio.run(asyncio.wait_for(run(1), 30)))
+    assert one.probes == ("latency", "throughput")
+    drawn = plan.draw(one, ["n1", "n2", "n3"], exclusive=False)
+    rounds = [planned for visit in drawn.visits for planned in visit.rounds]
+    assert {name for r in rounds for pair in r.pairs for name in pair} == {"n1", "n2", "n3"}
+    carried = {name for r in rounds for each in r.transfers for name in (each.src, each.dst)}
+    assert carried == {"n2", "n3"}
+    most = asyncio.run(asyncio.wait_for(run(2), 30))
+    run_there = resolved(most)
+    assert run_there.probes == ("latency",)
+    assert "no throughput: control-plane nodes carry no transfers" in run_there.notes[-1]
+    with pytest.raises(ConfigError, match="--probes: control-plane"):
+        resolved(most, probes=["throughput"])
+
+
+def test_an_image_has_to_be_named(tmp_path: Path) -> None:
+    """There is none that every cluster could pull."""
+    asked = resolve(Options(), surveyed(tmp_path))
+    assert asked.cluster is not None
+    with pytest.raises(ConfigError, match="--image"):
+        named_image(asked.cluster)
+
+
+def surveyed_as(folder: Path, *bodies: Object) -> Survey:
+    """A survey of a cluster without Calico, with these objects."""
+
+    async def run() -> Survey:
+        async with cluster(folder, ApiServer(groups=set())) as (server, _):
+            for body in bodies:
+                put(server, body)
+            return await _survey(Options())
+
+    return asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> None:
+    """Neither name nor mode is guessed; a name that was asked for is not taken for granted."""
+    found = surveyed_as(tmp_path)
+    run = resolved(found)
+    assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
+    assert "each is named by what it takes" in run.notes[0]
+    with pytest.raises(ConfigError, match="not known") as caught:
+        resolved(found, cni="flannel")
+    assert "leave --cni out" in str(caught.value.advice)
+
+
+def agent_of(image: str) -> Object:
+    """A CNI's DaemonSet, on no node."""
+    labels = {"app": "agent"}
+    containers = [{"name": "agent", "image": image}]
+    template: Object = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    template["spec"] |= {"affinity": calico._nowhere()}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "kube-system"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "cni", "mode"),
+    [
+        ("quay.io/cilium/cilium:v1.18.1", "cilium", Mode.VXLAN),
+        ("antrea/antrea-agent-ubuntu:v2.4.0", "antrea", Mode.AS_FOUND),
+        ("docker.io/kindest/kindnetd:v20250512", "kindnet", Mode.AS_FOUND),
+    ],
+)
+def test_every_network_can_be_observed(tmp_path: Path, image: str, cni: str, mode: Mode) -> None:
+    """By its name; its mode where its settings tell it."""
+    settings: Object = {"metadata": {"name": "cilium-config", "namespace": "kube-system"}}
+    settings |= {"apiVersion": "v1", "kind": "ConfigMap", "data": {"routing-mode": "tunnel"}}
+    run = resolved(surveyed_as(tmp_path, agent_of(image), settings))
+    assert (run.cni, run.method, run.modes) == (cni, "observe", (mode,))
+    with pytest.raises(ConfigError, match="cannot have pools"):
+        resolved(surveyed_as(tmp_path, agent_of(image)), method="pools")
+
+
+def test_encapsulation_between_subnets_only_is_observed_as_found(tmp_path: Path) -> None:
+    """Pairs differ, so that no one mode could be asked for."""
+
+    async def run() -> Survey:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            pool = at(server, "IPPool", "default-ipv4-ippool")
+            assert pool is not None
+            pool["spec"]["vxlanMode"] = "CrossSubnet"
+            put(server, pool)
+            return await _survey(Options())
+
+    found = asyncio.run(asyncio.wait_for(run(), 30))
+    asked = resolved(found, method="observe")
+    assert asked.modes == (Mode.AS_FOUND,)
+    assert "CrossSubnet" in asked.notes[0]
 
 
 def test_consent_is_to_the_context_that_was_surveyed(tmp_path: Path) -> None:
     """The kubeconfig's current context is not enough; naming it and --yes is."""
     found = surveyed(tmp_path)
-    with pytest.raises(ConfigError, match="stand-in"):
-        consented(Options(yes=True), found, None)
-    consented(Options(context="stand-in", yes=True), found, None)
-    consented(Options(), found, lambda _: "stand-in")
+    run = resolved(found)
+    with pytest.raises(ConfigError, match="stand-in") as caught:
+        consented(Options(yes=True), run, None)
+    assert "--context stand-in --yes" in str(caught.value.advice)
+    assert "--target lab" in str(caught.value.advice)
+    assert consented(Options(context="stand-in", yes=True), run, None)
+    assert consented(Options(), run, lambda _: "stand-in")
+
+
+def test_switching_takes_the_modes_that_the_pool_can_have(tmp_path: Path) -> None:
+    """All of Calico's, less what cannot be had; what has to be known beforehand is a note."""
+    run = resolved(surveyed(tmp_path, bgp=False), method="switch")
+    assert (run.method, run.modes) == ("switch", (Mode.VXLAN, Mode.IPIP, Mode.BGP))
+    assert run.possible == (Mode.VXLAN,)
+    assert run.refused[Mode.BGP] == "BGP is off here"
+    assert "keep the MTU" in run.notes[0]
+
+
+def test_the_plan_of_a_switch_says_what_is_changed(tmp_path: Path) -> None:
+    """The object, the fields for each mode, and what happens to a mode that does not come."""
+    found = surveyed(tmp_path)
+    told = "\n".join(changes.moved(resolved(found, method="switch"), found))
+    assert "by IPPool default-ipv4-ippool" in told
+    assert "bgp: ipipMode Never, vxlanMode Never" in told
+    assert "90 s is rolled back" in told
+
+
+@pytest.mark.parametrize("named", [None, "other"])
+def test_disruption_is_never_implied(tmp_path: Path, named: str | None) -> None:
+    """Neither --yes nor a typed name nor another context's: --disrupt has to name this one."""
+    run = resolved(surveyed(tmp_path), method="switch", disrupt=named)
+    options = Options(context="stand-in", yes=True, method="switch", disrupt=named)
+    for ask in (None, lambda _: "stand-in"):
+        with pytest.raises(ConfigError, match="--disrupt") as caught:
+            consented(options, run, ask)
+        assert "--disrupt stand-in; --yes does not stand for it" in str(caught.value.advice)
+    agreed = msgspec.structs.replace(options, disrupt="stand-in")
+    assert consented(agreed, run, None)
+
+
+def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:
+    """A resumed run asks again, and not where the context leads elsewhere by now."""
+    asked = resolved(surveyed(tmp_path)).cluster
+    assert asked is not None
+    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.server)):
+        with pytest.raises(ConfigError) as caught:
+            consented_again(asked, None, context=None, yes=True)
+        assert "--context stand-in --yes" in str(caught.value.advice)
+        with pytest.raises(ConfigError, match="is not stand-in, where this run began"):
+            consented_again(asked, None, context="other", yes=True)
+        consented_again(asked, None, context="stand-in", yes=True)
+    with (
+        kubeconfig(tmp_path / "kubeconfig", _leading_to("https://192.0.2.1:6443")),
+        pytest.raises(ConfigError, match="this run began at"),
+    ):
+        consented_again(asked, None, context="stand-in", yes=True)
+
+
+def _leading_to(server: str) -> dict[str, Any]:
+    name = "stand-in"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server}}],
+        "users": [{"name": name, "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+
+
+def test_consent_may_be_to_observing_only(tmp_path: Path) -> None:
+    """Whoever wants no pools says so where the question is asked; it is offered for pools only."""
+    found = surveyed(tmp_path)
+    assert not consented(Options(), resolved(found), lambda _: "observe stand-in")
+    with pytest.raises(ConfigError, match="nothing was changed"):
+        consented(Options(), resolved(found, method="observe"), lambda _: "observe stand-in")
+
+
+def test_what_print_config_shows_repeats_the_run(tmp_path: Path) -> None:
+    """The options filled in resolve to the same run."""
+    found = surveyed(tmp_path)
+    first = resolved(found, max_bandwidth="80Mbit/s", nodes=2, modes=["bgp", "vxlan"])
+    again = resolve(filled_in(Options(image="i", max_bandwidth="80Mbit/s"), first), found)
+    assert (again.modes, again.method, again.seed) == (first.modes, first.method, first.seed)
+    assert again.cluster is not None
+    assert again.cluster.most_bps == 80_000_000
+    assert again.cluster.context == "stand-in"

@@ -10,10 +10,9 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, play, put
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import ledger, undo
-from podbench.target.kubernetes.apply import apply
+from podbench.target.kubernetes import fields, ledger, undo
 from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.ledger import Entry, Ledger
+from podbench.target.kubernetes.ledger import Entry, Field, Ledger
 from podbench.target.kubernetes.refs import ref
 from podbench.target.kubernetes.undo import Listing, Undo
 
@@ -136,23 +135,22 @@ def test_a_pool_waits_for_its_addresses(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
-async def _changed(server: ApiServer, api: Api, folder: Path) -> Object:
-    """A run that changed somebody's pool, as `switch` does, with its ledger; returns the change."""
+async def _changed(server: ApiServer, api: Api, folder: Path) -> None:
+    """A run that changed somebody's pool, as `switch` does, with its ledger."""
     put(server, space("podbench", ledger.labels("r")))
     put(server, copy.deepcopy(THEIRS))
     before = at(server, "IPPool", "default")
     assert before is not None
-    change = {
-        "apiVersion": THEIRS["apiVersion"],
-        "kind": "IPPool",
-        "metadata": {"name": "default"},
-        "spec": {"vxlanMode": "Never", "ipipMode": "Always"},
+    given: dict[tuple[str, ...], tuple[str, str]] = {
+        ("spec", "vxlanMode"): ("Always", "Never"),
+        ("spec", "ipipMode"): ("Never", "Always"),
     }
+    set_there = tuple(Field(path, values) for path, values in given.items())
     written = Ledger(api, "r", folder)
-    written.plan([Entry(ref=ref(before), earlier=before, change=change)])
+    written.plan([Entry(ref=ref(before), earlier=before, fields=set_there)])
     await written.publish()
-    await apply(api, change)
-    return change
+    change = {path: values[-1] for path, values in given.items()}
+    await api.replace(ref(before).path, fields.written(before, change))
 
 
 def test_what_was_changed_is_put_back_whole(tmp_path: Path) -> None:
@@ -189,6 +187,57 @@ def test_a_change_by_somebody_else_meanwhile_is_not_written_over(tmp_path: Path)
         assert found["spec"]["ipipMode"] == "CrossSubnet"
 
     play(tmp_path, scene)
+
+
+def test_what_somebody_else_set_beside_ours_stays(tmp_path: Path) -> None:
+    """Only our fields go back; a label and a setting that came meanwhile are theirs."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        live = at(server, "IPPool", "default")
+        assert live is not None
+        live["spec"]["natOutgoing"] = True
+        live["metadata"]["labels"]["team"] = "other"
+        put(server, live)
+        listing = await cleaned(api)
+        assert (len(listing.restored), listing.left) == (1, ())
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == {**THEIRS["spec"], "natOutgoing": True}
+        assert found["metadata"]["labels"] == {"team": "other"}
+
+    play(tmp_path, scene)
+
+
+def test_a_crash_before_the_change_leaves_nothing_to_put_back(tmp_path: Path) -> None:
+    """Written down and not yet done: the object is as it was, and is not written."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        put(server, copy.deepcopy(THEIRS))
+        server.requests.clear()
+        assert [str(each) for each in (await cleaned(api)).restored] == ["IPPool default"]
+        assert not [each for each in server.requests if each.startswith("PUT") and "ippool" in each]
+
+    play(tmp_path, scene)
+
+
+def test_calico_s_api_out_of_reach_is_gone_round(tmp_path: Path) -> None:
+    """It runs on the network that is to be repaired: the pool is written where it is stored."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        server.faults.calico_api_away = True
+        with pytest.raises(ClusterError):
+            # The temporary pools' removal does take Calico's API: it alone waits for it.
+            await cleaned(api)
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == THEIRS["spec"]
+        server.faults.calico_api_away = False
+        assert (await cleaned(api)).left == ()
+
+    play(tmp_path, scene, patience_s=0.5)
 
 
 def test_the_ledger_on_disk_and_in_the_cluster_are_the_same(tmp_path: Path) -> None:

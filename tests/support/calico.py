@@ -3,22 +3,40 @@
 from typing import Any
 
 from support.apiserver.server import ApiServer
-from support.cluster import put
+from support.cluster import at, put
 
 Object = dict[str, Any]
 
 
-def install(server: ApiServer, version: str = "v3.31.0", *, bgp: bool = True) -> None:
-    """Puts in what an operator-free installation has: calico-node, settings, one pool."""
+OWNED = {"app.kubernetes.io/managed-by": "tigera-operator"}
+
+
+def install(
+    server: ApiServer, version: str = "v3.31.0", *, bgp: bool = True, operator: bool = False
+) -> None:
+    """Puts in what an installation has: calico-node, settings, one pool; with its operator or not.
+
+    An operator is seen where the server has the group operator.tigera.io.
+    """
     put(server, _calico_node(version))
     v3 = "projectcalico.org/v3"
     for kind, name, spec in (
-        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "CrossSubnet"}),
+        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "Always"}),
         ("FelixConfiguration", "default", {}),
         ("BGPConfiguration", "default", {"nodeToNodeMeshEnabled": True}),
         ("ClusterInformation", "default", {"calicoVersion": version}),
     ):
         put(server, {"apiVersion": v3, "kind": kind, "metadata": {"name": name}, "spec": spec})
+    if operator:
+        listed = {"cidr": "10.244.0.0/16", "encapsulation": "VXLANCrossSubnet"}
+        pools = {"ipPools": [{"name": "default-ipv4-ippool", **listed}]}
+        body: Object = {"apiVersion": "operator.tigera.io/v1", "kind": "Installation"}
+        put(server, {**body, "metadata": {"name": "default"}, "spec": {"calicoNetwork": pools}})
+        pool = at(server, "IPPool", "default-ipv4-ippool")
+        assert pool is not None
+        pool["metadata"]["labels"] = OWNED
+        pool["spec"]["ipipMode"] = "Never"
+        put(server, pool)
     if not bgp:
         put(server, _calico_node(version, backend="vxlan"))
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,15 @@ _FLAGS = (
     "--hide-scrollbars",
 )
 _LIMIT_S = 120
+
+_FETCHED = Path(__file__).parents[2].glob(".venv/axe-core@*/node_modules/axe-core/axe.min.js")
+AXE_CORE = os.environ.get("AXE_CORE") or next((str(path) for path in _FETCHED), None)
+"""The accessibility checker; `scripts/test` fetches it with npm."""
+NO_AXE_CORE = "no axe-core: npm is missing or could not fetch it, and AXE_CORE names no file"
+_AXE = """
+return axe.run().then(function (r) { return r.violations.map(function (v) {
+  return v.id + ': ' + v.nodes[0].html.slice(0, 120); }); });
+"""
 
 
 def run(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -64,3 +74,14 @@ def driven(page: Path, script: str, folder: Path, *options: str) -> object:
     match = re.search(r'<pre id="found">(.*?)</pre>', shown, re.DOTALL)
     assert match is not None, "the script inside the page did not finish"
     return json.loads(html.unescape(match[1]))
+
+
+def axe_violations(page: Path, folder: Path, *, dark: bool) -> object:
+    """What axe-core finds wrong with a page, in words; an empty list where it is sound."""
+    assert AXE_CORE is not None, "the caller skips where axe-core is missing"
+    script = Path(AXE_CORE).read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    copy = folder / "checked.html"
+    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    option = ("--blink-settings=preferredColorScheme=0",) if dark else ()
+    return driven(copy, _AXE, folder, *option)

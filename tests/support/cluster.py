@@ -68,8 +68,17 @@ def node(number: int, **labels: str) -> Object:
             "conditions": [{"type": "Ready", "status": "True"}],
             "addresses": [{"type": "InternalIP", "address": f"172.18.0.{number + 1}"}],
             "nodeInfo": {"architecture": "amd64", "operatingSystem": "linux"},
+            "allocatable": {"cpu": "4", "memory": "16Gi", "pods": "110"},
         },
     }
+
+
+def control_plane(number: int) -> Object:
+    """A node that keeps pods out, as installers make it."""
+    role = "node-role.kubernetes.io/control-plane"
+    made = node(number, **{role: ""})
+    made["spec"] = {"taints": [{"key": role, "effect": "NoSchedule"}]}
+    return made
 
 
 def put(server: ApiServer, body: Object) -> None:

@@ -2,7 +2,8 @@
 
 It reads one command a line on standard input, forks, and answers with the child's end as JSON:
 `{"do": "run", "folder": DIR, "kill_at": 7}` dies by SIGKILL right after the 7th line of its ledger
-(or ends by itself); `{"do": "restore", "folder": DIR}` undoes, knowing nothing but the cluster.
+(or ends by itself), with `"method": "switch"` after changing the cluster's own mode;
+`{"do": "restore", "folder": DIR}` undoes, knowing nothing but the cluster.
 Everything is imported once, before the forks.
 """
 
@@ -23,6 +24,7 @@ from podbench.model.arms import Mode
 from podbench.model.errors import PodbenchError
 from podbench.target.kubernetes import credentials, guard, ledger, target, undo
 from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.settings import ORCHESTRATOR, Credentials
 from podbench.target.kubernetes.world import Method
 
@@ -55,17 +57,22 @@ def _kill_after(number: int) -> None:
     ledger.Ledger.note = note  # type: ignore[method-assign] # the instant is the test
 
 
-async def _run(folder: Path, run_id: str) -> int:
+async def _run(folder: Path, run_id: str, method: str) -> int:
     asked = target.Cluster(
         run_id=run_id,
         image="image",
-        method=Method(name="pools"),
+        method=Method(name=method),
         folder=folder,
         lease_s=1,
         patience_s=3.0,
     )
     async with target.KubernetesTarget(asked, lambda _: None).up() as laid:
         await detect.driver("calico").lay(laid.world, MODES)
+        if laid.switch is not None:
+            await laid.deployment.make(objects(await laid._settings()), await laid.changes())
+            for mode in (*MODES, MODES[0]):
+                await laid.switch.write(laid.switch.values(mode))
+            return DONE
         try:
             async with laid.deploy():
                 raise AssertionError("there is no broker here")
@@ -90,7 +97,8 @@ def _child(command: dict[str, Any]) -> int:
     if command["do"] == "restore":
         return asyncio.run(_restore())
     _kill_after(command["kill_at"])
-    return asyncio.run(_run(folder, command.get("run_id", "run-1")))
+    run_id, method = command.get("run_id", "run-1"), command.get("method", "pools")
+    return asyncio.run(_run(folder, run_id, method))
 
 
 def main() -> None:

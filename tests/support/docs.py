@@ -43,7 +43,7 @@ UNITS = {
     "bits_per_second": "bit/s",
 }
 """What the end of a name says about its unit."""
-RATIOS = {"effect_ratio", "smallest_detectable_ratio"}
+RATIOS = {"effect_ratio", "smallest_detectable_ratio", "hodges_lehmann_ratio"}
 """One quantity over another: not a share of a whole."""
 
 

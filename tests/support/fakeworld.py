@@ -7,19 +7,21 @@ test can let them differ. Sending is instant; nothing else is on the wire unless
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from podbench.cni.base import PROOF_PROBES, Laid, Pool, Seen
 from podbench.model.arms import Mode
 from podbench.model.facts import (
+    ArmProof,
     BgpSession,
     Link,
     Neighbour,
     NodeFacts,
     Route,
     TunnelCount,
+    Verdict,
 )
 from podbench.model.nodes import AgentId, Node, Pod
 
@@ -32,6 +34,9 @@ class FakeWorld:
 
     def __init__(self, *, equal_mtu: bool = False) -> None:
         self.equal_mtu = equal_mtu
+        self.turns = False
+        """Whether modes take turns, and whose turns were taken."""
+        self.turned: list[Mode] = []
         self.proof_probes = PROOF_PROBES
         self.pools: dict[Mode, Pool] = {}
         self.refusals: dict[Mode, str] = {}
@@ -53,6 +58,12 @@ class FakeWorld:
             Node(name, address(name), AgentId(f"{name}-host"), 1500, pods=self._pods(name))
             for name in NAMES
         )
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> str | None:
+        """Takes note, and says what the routes show."""
+        self.turned.append(mode)
+        proof = await prove()
+        return None if proof.verdict is Verdict.MATCH else str(proof.observed)
 
     def _pods(self, node: str) -> tuple[Pod, ...]:
         return tuple(

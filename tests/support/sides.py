@@ -7,11 +7,12 @@ import msgspec
 import numpy as np
 from support import results
 
-from podbench.analysis import compare
+from podbench.analysis import compare, compare_tails
 from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare_match import match_pairs
 from podbench.analysis.compare_standings import Campaign
 from podbench.analysis.group_points import ALL, BlockLoss, BlockStat, GroupPoints
+from podbench.analysis.sketch import LogHistogram, sketch
 from podbench.analysis.type_p import Seen
 
 Levels = Mapping[tuple[str, str], float]
@@ -62,8 +63,22 @@ def campaign(
     }
     return Campaign(
         card=Card(label=label, path=f"runs/{label}", summary=made, blocks=n),
-        points=GroupPoints(stats=stats, losses=lost, seen=seen or Seen()),
+        points=GroupPoints(
+            stats=stats, losses=lost, seen=seen or Seen(), tails=_tails(label, levels)
+        ),
     )
+
+
+def _tails(label: str, levels: Levels) -> dict[tuple[str, str], LogHistogram]:
+    """A right-skewed distribution round each median round trip."""
+    found = {}
+    for (arm, metric), level in levels.items():
+        series, _, quantile = metric.rpartition(".")
+        if quantile == "p50" and series in compare_tails.SERIES:
+            rng = np.random.default_rng(hash_of(label, arm, series))
+            shape = np.exp(rng.normal(0.0, 0.1, 6000)) + rng.pareto(3.0, 6000) * 0.05
+            found[arm, series] = sketch((level * shape).astype(np.int64))
+    return found
 
 
 def hash_of(*words: str) -> int:

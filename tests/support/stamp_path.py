@@ -83,6 +83,8 @@ def walk(
         sent_wall_ns=wall,
         t1_ns=wall + SEND_NS,
         clock_step=np.zeros(total, dtype=bool),
+        waited=np.zeros(total, dtype=bool),
+        throttled=np.zeros(total, dtype=bool),
         stamp_code=0,
         rx_drops=np.zeros(ports, dtype=np.int64),
         period_ns=PERIOD_NS,

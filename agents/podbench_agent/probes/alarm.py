@@ -1,7 +1,7 @@
 """A timer that can be waited for together with sockets: timerfd on CLOCK_MONOTONIC.
 
-Against a timeout of `select` it is programmed once per probe instead of once per wait (each time
-costs a trap in a virtual machine) and has no slack of its own. Python has it from 3.13 on only.
+Against a timeout of `select` it is programmed once instead of once per wait (each time costs a trap
+in a virtual machine) and has no slack of its own. Python has it from 3.13 on only.
 
 Source: timerfd_create(2).
 """

@@ -87,6 +87,10 @@ def run_child(serve: Serve, channel: socket.socket) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # A signal to the whole process group is the agent's to answer: the channel then closes.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # A session of its own is a scheduling group of its own (autogroup, where the kernel has it
+        # on): what else was started from the same shell does not eat this process's share.
+        with contextlib.suppress(PermissionError):
+            os.setsid()
         timestamping.die_with_parent(signal.SIGKILL)
         serve(channel)
         status = 0

@@ -50,11 +50,7 @@ def serve(channel: socket.socket) -> None:
         tables = sender.run(_decode_sessions(request))
         return child.Result(
             tables={str(name): columns.pack(table) for name, table in tables.items()},
-            facts={
-                "cpu_us_per_probe": sender.cpu_ns_per_probe / 1000,
-                "send_errors": sender.send_errors,
-                "refused": sender.refused,
-            },
+            facts=dict(sender.facts),
         )
 
     child.answer(channel, measure)
@@ -75,7 +71,8 @@ class ProbeWorker:
         self.stamp_source = "unknown"
         """Where this machine stamps what it sends: `kernel`, `sched` or `user`."""
         self.facts: dict[str, int | float | str] = {}
-        """Of the last measurement: `cpu_us_per_probe`, `send_errors`, `refused` (ICMP errors)."""
+        """Of the last measurement: `cpu_us_per_probe`, `send_errors`, `refused` (ICMP errors),
+        `csum_errors` (of the whole network namespace), `rx_drops` (own receive buffers)."""
 
     @property
     def pid(self) -> int | None:

@@ -24,17 +24,19 @@ class Flow:
         index: Position among the session's source ports, from 0.
         sent_seq: Sequence number of the next probe.
         key_base: Sequence number whose transmit stamp has OPT_ID counter 0.
-        unstamped: Probes sent whose stamp was not collected yet.
+        sent: Probes sent since then. Written by the sending thread only.
+        stamped: Of these, those whose transmit stamp was collected.
     """
 
-    __slots__ = ("index", "key_base", "peer", "port", "rx", "sent_seq", "tx", "unstamped")
+    __slots__ = ("index", "key_base", "peer", "port", "rx", "sent", "sent_seq", "stamped", "tx")
 
     def __init__(self, index: int, source: str, peer: tuple[str, int], dscp: int) -> None:
         self.index = index
         self.peer = peer
         self.sent_seq = 0
         self.key_base = 0
-        self.unstamped = 0
+        self.sent = 0
+        self.stamped = 0
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         self.tx = socket.socket(family, socket.SOCK_DGRAM)
         self.rx = socket.socket(family, socket.SOCK_DGRAM)
@@ -63,7 +65,7 @@ class Flow:
         """Starts transmit stamps anew: the next probe sent has OPT_ID counter 0."""
         timestamping.enable(self.tx, stamp_code=stamp_code, receive=False)
         self.key_base = self.sent_seq
-        self.unstamped = 0
+        self.sent = self.stamped = 0
 
     def close(self) -> None:
         """Closes both sockets."""

@@ -6,6 +6,7 @@ way takes 40 ns and no memory.
 
 import time
 
+import msgspec
 import numpy as np
 
 from podbench.wire import replies, stamp, stamp_tlv
@@ -17,6 +18,15 @@ from podbench_agent.probes import latency_schedule
 from podbench_agent.probes.latency_flows import Flow
 
 _OPEN_SEQUENCE_AT, _AUTH_SEQUENCE_AT = 24, 48
+
+
+class Suffered(msgspec.Struct, frozen=True, kw_only=True):
+    """What befell the sender itself, per probe and flush probe; `rx_drops` per flow."""
+
+    clock_step: replies.Bools
+    waited: replies.Bools
+    throttled: replies.Bools
+    rx_drops: list[int]
 
 
 class Notes:
@@ -132,7 +142,7 @@ class Notes:
         left = self._columns[0, first_row:] != 0
         return int((left & ~self._answered[first_row:]).sum())
 
-    def table(self, clock_step: replies.Bools, stamp_code: int, rx_drops: list[int]) -> Table:
+    def table(self, suffered: Suffered, stamp_code: int) -> Table:
         """The sender table (wire/replies.py)."""
         m = self.arrived
         mono, wall, t1 = self._columns
@@ -143,9 +153,11 @@ class Notes:
             sent_mono_ns=mono,
             sent_wall_ns=wall,
             t1_ns=np.where(t1 >= wall, t1, 0),
-            clock_step=clock_step,
+            clock_step=suffered.clock_step,
+            waited=suffered.waited,
+            throttled=suffered.throttled,
             stamp_code=stamp_code,
-            rx_drops=np.array(rx_drops, dtype=np.int64),
+            rx_drops=np.array(suffered.rx_drops, dtype=np.int64),
             period_ns=latency_schedule.period_ns(self.session),
             timeout_ns=round(self.session.timeout_s * 1e9),
         )

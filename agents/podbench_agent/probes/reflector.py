@@ -17,9 +17,9 @@ from podbench.model.errors import ProbeError
 from podbench.wire import columns
 from podbench.wire.replies import STAMP_SOURCES
 from podbench_agent import timestamping
-from podbench_agent.probes import child
+from podbench_agent.probes import child, ownwatch
 from podbench_agent.probes.reflector_loop import Reflector, Rules
-from podbench_agent.probes.reflector_sessions import Session, log_table
+from podbench_agent.probes.reflector_sessions import Refused, Session, log_table
 
 DEFAULT_PORT = 8620
 """STAMP's own port, 862, needs a capability."""
@@ -71,7 +71,7 @@ class _Control:
     def __init__(self, reflector: Reflector, sock: socket.socket) -> None:
         self._reflector = reflector
         self._sock = sock
-        self._drops_at_admission: int = 0
+        self._before = self._totals()
 
     def handle(self, body: bytes) -> child.Result:
         """Carries out one request."""
@@ -82,28 +82,52 @@ class _Control:
         if request.admit:
             self._take(request.admit)
             reflector.admitted.update(request.admit)
-            reflector.clock.note()
-            self._drops_at_admission = timestamping.drops(self._sock)
+            self._begin()
+        reflector.own.note()
         if request.collect:
             reflector.clock.note()
             stepped = reflector.clock.largest_step_ns() > 0
-            sessions = self._take(request.collect)
-            table = log_table(sessions, reflector.stamp_code, clock_step=stepped)
+            sessions, refused = self._take(request.collect)
+            table = log_table(sessions, reflector.stamp_code, clock_step=stepped, refused=refused)
             tables["reflections"] = columns.pack(table)
-            reflector.clock.forget()
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        facts = msgspec.structs.asdict(reflector.counters) | {
-            "rx_drops": timestamping.drops(self._sock) - self._drops_at_admission,
-            "cpu_ns": round((usage.ru_utime + usage.ru_stime) * 1e9),
-        }
+        facts = self._since() | {"cpu_ns": round((usage.ru_utime + usage.ru_stime) * 1e9)}
         return child.Result(tables=tables, facts=dict(facts))
 
-    def _take(self, ssids: tuple[int, ...]) -> list[Session]:
-        """Ends the admission of these SSIDs and takes their sessions out."""
-        self._reflector.admitted.difference_update(ssids)
+    def _begin(self) -> None:
+        """From here on counters are those of the sessions just admitted."""
+        self._reflector.clock.note()
+        self._reflector.clock.forget()
+        self._reflector.own.note()
+        self._reflector.own.forget()
+        self._before = self._totals()
+
+    def _totals(self) -> dict[str, int]:
+        unread = ownwatch.unread()
+        return msgspec.structs.asdict(self._reflector.counters) | {
+            "rx_drops": timestamping.drops(self._sock),
+            "csum_errors": unread.checksum,
+            "buffer_errors": unread.buffer,
+        }
+
+    def _since(self) -> dict[str, int]:
+        """Counters since the last admission, without one since the start."""
+        found = {name: value - self._before[name] for name, value in self._totals().items()}
+        thrown = ownwatch.Unread(found["csum_errors"], found.pop("buffer_errors"))
+        found["rx_drops"] = ownwatch.buffer_drops(found["rx_drops"], thrown)
+        watched_ns, waited_ns, throttled_ns = self._reflector.own.totals()
+        return found | {
+            "watched_ns": watched_ns, "waited_ns": waited_ns, "throttled_ns": throttled_ns
+        }  # fmt: skip
+
+    def _take(self, ssids: tuple[int, ...]) -> tuple[list[Session], dict[int, list[Refused]]]:
+        """Ends the admission of these SSIDs and takes their sessions and refused requests out."""
+        reflector = self._reflector
+        reflector.admitted.difference_update(ssids)
         gone = set(ssids)
-        keys = [key for key in list(self._reflector.sessions) if key[1] in gone]
-        return [self._reflector.sessions.pop(key) for key in keys]
+        keys = [key for key in list(reflector.sessions) if key[1] in gone]
+        refused = {s: reflector.refused.pop(s) for s in ssids if s in reflector.refused}
+        return [reflector.sessions.pop(key) for key in keys], refused
 
 
 def serve(channel: socket.socket) -> None:
@@ -184,8 +208,9 @@ class ReflectorWorker:
         """Hands over the log of these SSIDs and answers them no more.
 
         Returns:
-            The reflections table (wire/fates.py) and the counters: `rx_drops` since the admission,
-            `cpu_ns` and what was dropped, since the start.
+            The reflections table (wire/fates.py) and the counters since the last admission: what
+            was answered and dropped, `rx_drops` (own buffer) and `csum_errors` (network namespace),
+            `waited_ns` and `throttled_ns` of `watched_ns`; and `cpu_ns` since the start.
 
         Raises:
             ProbeError: The worker died or hung.

@@ -8,6 +8,7 @@ Safe on a network: never more octets than came, no answer to another reflector, 
 provisioned, not allowed or not authenticated, nor beyond a rate per source. All of it is counted.
 """
 
+import hmac
 import ipaddress
 import socket
 import struct
@@ -21,11 +22,14 @@ from podbench.wire import ntp, stamp, stamp_tlv
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes.clockwatch import ClockWatch
+from podbench_agent.probes.ownwatch import OwnWatch
 from podbench_agent.probes.reflector_sessions import (
     IDLE_NS,
     LOG_ROW,
     MAX_SESSIONS,
+    REFUSED_KEPT,
     Counters,
+    Refused,
     Session,
 )
 
@@ -37,13 +41,22 @@ _PENDING = 1 << 14
 
 _OPEN_HEAD = struct.Struct("!IQHH")
 _AUTH_HEAD = struct.Struct("!I12xQHH")
-_PROBE = struct.Struct("!IQHH28xI")
-"""A probe as our sender makes it: base packet and the header of its only TLV."""
+_PROBE = struct.Struct("!IQHH28xI16x")
+"""A probe as our sender makes it: base packet and Follow-Up Telemetry, whose value is zeros."""
 _PROBE_REPLY = struct.Struct("!IQHHQIQHxxB3xIIQB3x")
 """Its reply: REFLECTOR_OPEN and FOLLOW_UP_REPLY in one."""
-_PROBE_BYTES = _PROBE_REPLY.size
+_AUTH_PROBE = struct.Struct("!I12xQHH68x16sI16xI16s")
+"""The same authenticated: base packet, its HMAC, Follow-Up Telemetry, the TLVs' HMAC."""
+_AUTH_PROBE_REPLY = struct.Struct("!I12xQHH4xQ8xI12xQH6xB15x16xIIQB3xI16x")
+"""Its reply, both HMACs yet to come."""
+_TLV_AT, _MAC_TLV_AT = stamp.AUTH_BYTES, stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES
+_MAC_AT = _MAC_TLV_AT + stamp_tlv.HEADER_BYTES
 _FOLLOW_UP_ASKED = int.from_bytes(stamp_tlv.FOLLOW_UP_REQUEST[: stamp_tlv.HEADER_BYTES], "big")
-_FOLLOW_UP_TOLD = _FOLLOW_UP_ASKED & 0x7FFF_FFFF
+_MAC_ASKED = int.from_bytes(
+    stamp_tlv.HEADER.pack(stamp_tlv.U_FLAG, stamp_tlv.HMAC, stamp.HMAC_BYTES), "big"
+)
+_UNDERSTOOD = 0x7FFF_FFFF
+"""A TLV's header without the U flag."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,12 +101,15 @@ class Reflector:
         self._sock = sock
         self._fd = sock.fileno()
         self._rules = rules
-        self._open = rules.key is None
+        self._key = rules.key or b""
         self.stamp_code = stamp_code
         self.counters = Counters()
         self.admitted: set[int] = set()
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
+        self.refused: dict[int, list[Refused]] = {}
+        """By admitted SSID."""
         self.clock = ClockWatch()
+        self.own = OwnWatch()
         self._shut_ports = WELL_KNOWN_PORTS | {sock.getsockname()[1]}
         self._networks = networks(rules.allow, "allow")
         self._allowed: dict[str, bool] = {}
@@ -108,6 +124,8 @@ class Reflector:
         self._view = memoryview(self._buffer)
         self._least = stamp.AUTH_BYTES if rules.key is not None else stamp.BASE_BYTES
         self._head = _AUTH_HEAD if rules.key is not None else _OPEN_HEAD
+        self._quickly = self._open_quickly if rules.key is None else self._authenticated_quickly
+        self._quick_bytes = _PROBE.size if rules.key is None else _AUTH_PROBE.size
         self._restamp()
 
     def _restamp(self) -> None:
@@ -117,6 +135,7 @@ class Reflector:
 
     def serve(self) -> None:
         """Answers until the process ends."""
+        self.own.watch_this_thread()
         receive = self._sock.recvmsg_into
         buffers = (self._buffer,)
         while True:
@@ -127,47 +146,94 @@ class Reflector:
         self, length: int, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]
     ) -> None:
         """Answers the request received into the buffer, or counts why not."""
-        if length != _PROBE_BYTES or not self._open or not self._reply_quickly(ancillary, peer):
+        if length != self._quick_bytes or not self._quickly(ancillary, peer):
             t2_ns, ttl = timestamping.read_ancillary(ancillary)
             self._handle(length, t2_ns, ttl, peer)
 
-    def _reply_quickly(
-        self, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]
-    ) -> bool:
-        """Answers one more probe of a session already let in; false: `_handle` must look at it.
+    # The two short cuts below do the same as `_handle` for the one kind of packet that comes a
+    # thousand times a second: one more probe of a session already let in. The reflector wakes to
+    # cold caches each time, where every function and object it touches costs. Whatever is not as
+    # expected is left to `_handle`: they return false before they have changed anything.
 
-        The same as `_handle` for the one kind of packet that comes a thousand times a second. It
-        wakes to cold caches each time, where every function and object it touches costs.
-        """
+    def _open_quickly(self, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]) -> bool:
         seq, t1, error_bits, ssid, tlv = _PROBE.unpack_from(self._buffer)
         session = self.sessions.get((peer, ssid))
-        if (
-            session is None
-            or tlv != _FOLLOW_UP_ASKED
-            or not error_bits & 0xFF
-            or len(ancillary) != 2
-        ):
+        if session is None or tlv != _FOLLOW_UP_ASKED or not error_bits & 0xFF:
             return False
-        seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
-        seen = self._in_second.get(peer[0], 0) if seconds == self._second else self._rules.max_pps
-        if seen >= self._rules.max_pps or (seq == 0 and not session.logged):
+        t2 = self._one_more(session, seq, ancillary, peer[0])
+        if t2 is None:
             return False
-        self._in_second[peer[0]] = seen + 1
-        if session.waiting or self._sent - self._collected >= BATCH:
-            self.collect()
         number, ttl = session.answered, ancillary[1][2][0]
         told, t3_ns = session.follow_ups.popleft() if session.follow_ups else (0, 0)
         _PROBE_REPLY.pack_into(
             self._buffer, 0, number & 0xFFFF_FFFF, ntp.ns_to_ntp(time.time_ns()),
-            stamp.ERROR_UNSYNCED, ssid, (seconds + ntp.NTP_UNIX_OFFSET_S & 0xFFFF_FFFF) << 32
-            | (rest << 32) // 1_000_000_000, seq, t1, error_bits, ttl, _FOLLOW_UP_TOLD, told,
-            ntp.ns_to_ntp(t3_ns) if t3_ns else 0, stamp_tlv.METHOD_SOFTWARE,
+            stamp.ERROR_UNSYNCED, ssid, t2, seq, t1, error_bits, ttl,
+            _FOLLOW_UP_ASKED & _UNDERSTOOD, told, ntp.ns_to_ntp(t3_ns) if t3_ns else 0,
+            stamp_tlv.METHOD_SOFTWARE if t3_ns else 0,
         )  # fmt: skip
+        self._finish(session, seq, ttl, _PROBE.size)
+        return True
+
+    def _authenticated_quickly(
+        self, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]
+    ) -> bool:
+        buffer, key = self._buffer, self._key
+        seq, t1, error_bits, ssid, mac, tlv, mac_tlv, tlvs_mac = _AUTH_PROBE.unpack_from(buffer)
+        session = self.sessions.get((peer, ssid))
+        if (
+            session is None
+            or (tlv, mac_tlv) != (_FOLLOW_UP_ASKED, _MAC_ASKED)
+            or not error_bits & 0xFF
+            or not hmac.compare_digest(stamp.digest(self._view[:96], key), mac)
+            or not hmac.compare_digest(
+                stamp.digest(buffer[:4] + buffer[_TLV_AT:_MAC_TLV_AT], key), tlvs_mac
+            )
+        ):
+            return False
+        t2 = self._one_more(session, seq, ancillary, peer[0])
+        if t2 is None:
+            return False
+        number, ttl = session.answered, ancillary[1][2][0]
+        told, t3_ns = session.follow_ups.popleft() if session.follow_ups else (0, 0)
+        _AUTH_PROBE_REPLY.pack_into(
+            buffer, 0, number & 0xFFFF_FFFF, ntp.ns_to_ntp(time.time_ns()),
+            stamp.ERROR_UNSYNCED, ssid, t2, seq, t1, error_bits, ttl,
+            _FOLLOW_UP_ASKED & _UNDERSTOOD, told, ntp.ns_to_ntp(t3_ns) if t3_ns else 0,
+            stamp_tlv.METHOD_SOFTWARE if t3_ns else 0, _MAC_ASKED & _UNDERSTOOD,
+        )  # fmt: skip
+        buffer[96 : stamp.AUTH_BYTES] = stamp.digest(self._view[:96], key)
+        tlvs = buffer[:4] + buffer[_TLV_AT:_MAC_TLV_AT]
+        buffer[_MAC_AT : _AUTH_PROBE.size] = stamp.digest(tlvs, key)
+        self._finish(session, seq, ttl, _AUTH_PROBE.size)
+        return True
+
+    def _one_more(
+        self,
+        session: Session,
+        seq: int,
+        ancillary: list[tuple[int, int, bytes]],
+        address: str,
+    ) -> int | None:
+        """T2 as it goes on the wire, the probe counted; null: it takes a closer look."""
+        if len(ancillary) != 2:
+            return None
+        seconds: int
+        rest: int
+        seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
+        limit = self._rules.max_pps
+        seen = self._in_second.get(address, 0) if seconds == self._second else limit
+        if seen >= limit or (seq == 0 and not session.logged):
+            return None
+        self._in_second[address] = seen + 1
+        if session.waiting or self._sent - self._collected >= BATCH:
+            self.collect()
         session.last_ns = seconds * 1_000_000_000 + rest
+        return (seconds + ntp.NTP_UNIX_OFFSET_S & 0xFFFF_FFFF) << 32 | (rest << 32) // 1_000_000_000
+
+    def _finish(self, session: Session, seq: int, ttl: int, length: int) -> None:
         if session.logged:
             session.log += LOG_ROW.pack(seq, session.last_ns, 0, ttl)
-        self._send(session, _PROBE_BYTES, peer)
-        return True
+        self._send(session, length, session.peer)
 
     def _handle(self, length: int, t2_ns: int, ttl: int | None, peer: tuple[str, int]) -> None:
         if length < self._least:
@@ -220,11 +286,19 @@ class Reflector:
             counters.rate_limited += 1
         elif not self._authentic(length):
             counters.unauthenticated += 1
+            if ssid in self.admitted:
+                self._note_refused(ssid, peer[1])
         elif error_bits & 0xFF == 0:
             counters.corrupt += 1
         else:
             return True
         return False
+
+    def _note_refused(self, ssid: int, port: int) -> None:
+        """Remembers what a request that is not authentic says it is: a lost probe may be it."""
+        refused = self.refused.setdefault(ssid, [])
+        if len(refused) < REFUSED_KEPT:
+            refused.append((port, int.from_bytes(self._buffer[:4], "big")))
 
     def _allows(self, address: str) -> bool:
         known = self._allowed.get(address)

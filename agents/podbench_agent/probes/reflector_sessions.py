@@ -14,6 +14,10 @@ from podbench.wire.columns import Table
 
 FOLLOW_UPS_KEPT = 1024
 """Unreported egress stamps per session; a sender that never asks for them fills it."""
+Refused = tuple[int, int]
+"""Source port and sequence number of a request that failed its HMAC, as it claims."""
+REFUSED_KEPT = 4096
+"""Requests that failed their HMAC, remembered per SSID: anyone can send more."""
 MAX_SESSIONS = 65_536
 IDLE_NS = 60_000_000_000
 """A session unheard of for so long makes room when the table is full."""
@@ -73,21 +77,34 @@ class Counters(msgspec.Struct):
     """Requests the kernel gave no receive stamp; answered all the same."""
 
 
-def log_table(sessions: list[Session], stamp_code: int, *, clock_step: bool) -> Table:
-    """The reflections table (wire/fates.py) of these sessions."""
+def log_table(
+    sessions: list[Session],
+    stamp_code: int,
+    *,
+    clock_step: bool,
+    refused: dict[int, list[Refused]] | None = None,
+) -> Table:
+    """The reflections table (wire/fates.py) of these sessions; refused requests come last."""
     parts = [np.frombuffer(bytes(s.log), dtype=_LOG_DTYPE) for s in sessions]
     sizes = [len(part) for part in parts]
-    rows = np.concatenate([np.zeros(0, _LOG_DTYPE), *parts])
+    turned = [(ssid, *one) for ssid, ones in (refused or {}).items() for one in ones]
+    rows = np.concatenate([np.zeros(0, _LOG_DTYPE), *parts, np.zeros(len(turned), _LOG_DTYPE)])
+    answered = np.arange(len(rows)) < sum(sizes)
     numbers = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)])
+    numbers = np.append(numbers, np.zeros(len(turned), np.int64))
+    rows["seq"][~answered] = [seq for _, _, seq in turned]
+    ssids = [s.ssid for s in sessions], [ssid for ssid, _, _ in turned]
+    ports = [s.peer[1] for s in sessions], [port for _, port, _ in turned]
     t2, t3, ttl = (np.ascontiguousarray(rows[name]) for name in ("t2", "t3", "ttl"))
     return {
-        "session_id": np.repeat(np.array([s.ssid for s in sessions], dtype=np.int32), sizes),
-        "src_port": np.repeat(np.array([s.peer[1] for s in sessions], dtype=np.int32), sizes),
+        "session_id": np.append(np.repeat(ssids[0], sizes), ssids[1]).astype(np.int32),
+        "src_port": np.append(np.repeat(ports[0], sizes), ports[1]).astype(np.int32),
         "seq": np.ascontiguousarray(rows["seq"]),
-        "reflector_seq": numbers,
-        "t2_ns": np.ma.MaskedArray(t2, mask=t2 == 0),
-        "t3_ns": np.ma.MaskedArray(t3, mask=t3 == 0),
-        "ttl": np.ma.MaskedArray(ttl, mask=ttl < 0),
+        "reflector_seq": np.ma.MaskedArray(numbers, mask=~answered),
+        "t2_ns": np.ma.MaskedArray(t2, mask=(t2 == 0) | ~answered),
+        "t3_ns": np.ma.MaskedArray(t3, mask=(t3 == 0) | ~answered),
+        "ttl": np.ma.MaskedArray(ttl, mask=(ttl < 0) | ~answered),
         "stamp_code": np.full(len(rows), stamp_code, dtype=np.uint8),
         "clock_step": np.full(len(rows), clock_step, dtype=bool),
+        "refused": ~answered,
     }

@@ -5,8 +5,8 @@
   two labels within blocks (all 2^B swaps, or 4,096 drawn), which is exact because the labels mean
   nothing. The floor is never below the A/A ratio seen. A difference between modes inside it is not
   resolved.
-- Check: an A/A comparison that is `different` after Holm's step-down correction over all of them
-  (Scandinavian Journal of Statistics 6 (1979) 65-70) is a false alarm. More than 10 % void the run.
+- Check: an A/A comparison that is `different` after Holm's correction over all of them
+  (`multiple`) is a false alarm. More than 10 % void the run.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from podbench.analysis import multiple
 from podbench.analysis.verdicts import Decision, Word
 from podbench.model.summary import AaCheck
 
@@ -45,22 +46,12 @@ def floor_log(d: FloatArray) -> float | None:
     return max(percentile, abs(float(d.mean())))
 
 
-def holm(p_values: Sequence[float]) -> FloatArray:
-    """Holm-adjusted p values, in the order given."""
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
-
-
 def check(decisions: Sequence[Decision]) -> AaCheck:
     """Counts false alarms among A/A decisions; `passed` null where none could be made."""
     testable = [decision for decision in decisions if decision.p_value is not None]
     if not testable:
         return AaCheck(passed=None, comparisons=0, false_alarms=0)
-    adjusted = holm([decision.p_value or 0.0 for decision in testable])
+    adjusted = multiple.holm([decision.p_value or 0.0 for decision in testable])
     alarms = sum(
         decision.verdict is Word.DIFFERENT and p < SIGNIFICANCE
         for decision, p in zip(testable, adjusted.tolist(), strict=True)

@@ -10,19 +10,30 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from podbench.analysis import effective, estimates, pairs, quantiles, series, shapes, variance
+from podbench.analysis import (
+    compact,
+    effective,
+    estimates,
+    pairs,
+    quantiles,
+    series,
+    shapes,
+    variance,
+)
 from podbench.analysis.blocks import Digest, PairKey
 from podbench.analysis.bundle import LoadedPoint, TailCurve
-from podbench.analysis.metrics import METRICS
+from podbench.analysis.compact import Small, full
+from podbench.analysis.metrics import METRICS, SHIFTS
 from podbench.analysis.pairs import PairLatency
-from podbench.analysis.pieces import Carried, Small, full, order, small
+from podbench.analysis.pieces import Carried, order
 from podbench.analysis.series import PHASE_OF
 from podbench.analysis.streams import Cell, FloatArray, Rtts
 
 QUANTILES_OF: dict[str, tuple[float, ...]] = {
-    name: tuple(sorted({metric.q for metric in METRICS if metric.series == name}))
+    name: tuple(sorted({m.q for m in (*METRICS, *SHIFTS.get(name, ())) if m.series == name}))
     for name in PHASE_OF
 }
+"""Whatever a comparison may ask of a cell."""
 _CHUNK_ROWS = 200_000
 
 
@@ -121,7 +132,7 @@ def _cell(found: ArmFigures, pools: _Pools, name: str, cell: Cell, part: FloatAr
     """One pair in one block: its digest, its session, its samples for the pools."""
     key, pair = cell.key, (cell.key.src, cell.key.dst)
     known = part[np.isfinite(part)]
-    ordered = np.sort(known)
+    ordered = compact.ordered(known)
     n = len(ordered)
     at = {
         q: quantiles.harrell_davis(ordered, q)
@@ -132,9 +143,8 @@ def _cell(found: ArmFigures, pools: _Pools, name: str, cell: Cell, part: FloatAr
     sessions = pools.sessions.setdefault(name, [])
     if n:
         sessions.append(variance.session(pair, known, effective.n_effective([known])))
-    kept = small(ordered)
-    pools.parts.setdefault((name, key.block), []).append(kept)
-    return kept
+    pools.parts.setdefault((name, key.block), []).append(ordered)
+    return ordered
 
 
 def _pooled(found: ArmFigures, pools: _Pools) -> None:

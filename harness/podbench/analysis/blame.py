@@ -10,12 +10,13 @@
   a cause.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from podbench.analysis import polish, residues
+from podbench.analysis.bundle import NodeEffect
 from podbench.analysis.metrics import BY_NAME
 from podbench.analysis.residues import Residues
 from podbench.analysis.streams import Streams
@@ -149,6 +150,43 @@ def _hosts(held: Residues, nodes: list[str], on_path: set[str]) -> list[Blame]:
     return found
 
 
+def _polished(
+    pairs: Sequence[Pair], nodes: Sequence[str], zones: Mapping[str, str | None]
+) -> Iterator[tuple[str, polish.Effects]]:
+    """Each figure's mesh split into nodes and pairs; figures nobody has are left out."""
+    for name in _FIGURES:
+        table = _without_zones(_mesh(pairs, nodes, name), [zones.get(node) for node in nodes])
+        if not np.isnan(table).all():
+            yield name, polish.median_polish(table)
+
+
+def effects(pairs: Sequence[Pair], zones: Mapping[str, str | None]) -> tuple[NodeEffect, ...]:
+    """Every node's part as a sender and as a receiver; nothing below four nodes.
+
+    Args:
+        pairs: the full-mesh table.
+        zones: zone by node, null where unknown.
+    """
+    nodes = sorted({p.src for p in pairs} | {p.dst for p in pairs})
+    if len(nodes) < MIN_NODES:
+        return ()
+    found = []
+    for name, parts in _polished(pairs, nodes, zones):
+        scores = polish.robust_z(parts.out + parts.into)
+        found += [
+            NodeEffect(
+                metric=name,
+                node=node,
+                sender_ratio=_ratio(float(parts.out[i]), name),
+                receiver_ratio=_ratio(float(parts.into[i]), name),
+                z=float(scores[i]),
+            )
+            for i, node in enumerate(nodes)
+            if np.isfinite(scores[i])
+        ]
+    return tuple(found)
+
+
 def blame(
     pairs: Sequence[Pair], split: Residues | Streams, zones: dict[str, str | None]
 ) -> tuple[Blame, ...]:
@@ -163,12 +201,8 @@ def blame(
     if len(nodes) < MIN_NODES:
         return ()
     found: list[Blame] = []
-    for name in _FIGURES:
-        table = _without_zones(_mesh(pairs, nodes, name), [zones.get(node) for node in nodes])
-        if np.isnan(table).all():
-            continue
-        effects = polish.median_polish(table)
-        found += _nodes(effects, nodes, name) + _pairs(effects, nodes, name)
+    for name, parts in _polished(pairs, nodes, zones):
+        found += _nodes(parts, nodes, name) + _pairs(parts, nodes, name)
     on_path = {one.subject for one in found if one.kind == "node"}
     held = residues.of(split) if isinstance(split, Streams) else split
     found += _hosts(held, nodes, on_path)

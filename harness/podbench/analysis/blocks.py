@@ -141,6 +141,12 @@ def _statistic(
     return float(np.mean(np.log(np.array(values, dtype=np.float64))))
 
 
+def log_statistic(part: FloatArray | Digest, metric: Metric) -> float:
+    """Log of one pair's own statistic in one block; NaN where its samples do not support it."""
+    value = _quantile(part, metric)
+    return float(np.log(value)) if value is not None and value > 0.0 else float("nan")
+
+
 def _quantile(part: FloatArray | Digest, metric: Metric) -> float | None:
     if isinstance(part, Digest):
         return part.quantiles.get(metric.q)

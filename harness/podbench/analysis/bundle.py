@@ -89,6 +89,35 @@ class ArmProofDetail(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, str | int | float | None] = {}
 
 
+class NodeEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a figure belongs to one node, in all pod arms together (median polish, `blame`).
+
+    1.08 as a sender: pairs in which it sends have 8 % more than the median node's. `z` is the
+    robust score of both directions together, positive where it is worse.
+    """
+
+    metric: str
+    node: str
+    sender_ratio: float
+    receiver_ratio: float
+    z: float
+
+
+class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run on a cluster was, what it made there, and what became of that."""
+
+    context: str
+    server: str
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Nodes that took no part, each with the reason."""
+    looked: bool = False
+    """Whether the run came to look what is left; false: what follows is empty."""
+    made: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
     """A file of the run that could not be read; everything else is still shown."""
 
@@ -124,6 +153,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     loaded: tuple[LoadedPoint, ...] = ()
     proofs: tuple[ArmProofDetail, ...] = ()
     damages: tuple[Damage, ...] = ()
+    effects: tuple[NodeEffect, ...] = ()
+    """Of every node; empty below four nodes, where a node cannot be told from a pair."""
+    cluster: ClusterFacts | None = None
+    command: str | None = None
+    """The command that measures the same once more; null where it is not known."""
     faults_injected: tuple[str, ...] = ()
     """Known faults the user asked for (`loss n1>n2 1 %`, `link rate 200 Mbit/s`), named in the
     report."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import special
 
 from podbench.analysis import aa, intervals, loss
-from podbench.analysis.verdicts import POWER, Decision, Word, unresolved
+from podbench.analysis.verdicts import POWER, Decision, Word, blocks_needed, unresolved
 from podbench.model.summary import Interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -103,15 +103,35 @@ def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
             f"an interval takes {MIN_BLOCKS} of each)",
         )
     verdict = _classify(found, margin)
+    centre = hodges_lehmann(base, other)
     return Decision(
         verdict=verdict,
         ratio=ratio,
         ci95=intervals.scaled(1.0, found.interval(0.95)),
         blocks=blocks,
         p_value=found.p_value,
+        hodges_lehmann_ratio=intervals.scaled(1.0, (centre, centre))[1],
+        disagreement=_outside(centre, found.interval(0.95)),
         smallest_detectable_ratio=_detectable(found),
+        # Welch's degrees of freedom are at least those of the smaller campaign.
+        blocks_needed=blocks_needed(
+            math.hypot(*(float(one.std(ddof=1)) for one in (base, other))), margin
+        ),
         reason=OPEN if verdict is Word.INCONCLUSIVE else None,
     )
+
+
+def hodges_lehmann(base: FloatArray, other: FloatArray) -> float:
+    """Median of all differences other_j - base_i: the robust twin of the difference of means.
+
+    Source: Hodges, Lehmann, Annals of Mathematical Statistics 34 (1963) 598-611.
+    """
+    return float(np.median(np.subtract.outer(other, base)))
+
+
+def _outside(centre: float, interval: Interval) -> bool:
+    slack = 1e-12 + 1e-9 * abs(centre)
+    return not interval[0] - slack <= centre <= interval[1] + slack
 
 
 def _classify(found: Welch, margin: float) -> Word:
@@ -169,7 +189,10 @@ def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
             ratio=None,
             ci95=None,
             p_value=None,
+            hodges_lehmann_ratio=None,
+            disagreement=False,
             smallest_detectable_ratio=None,
+            blocks_needed=None,
             reason=f"none of {totals[0][1]} and {totals[1][1]} probes lost: "
             f"each below {upper:.3%} (95 %)",
         )

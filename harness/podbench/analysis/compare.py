@@ -9,12 +9,16 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
+
 from podbench.analysis import (
     campaigns,
     comparable,
     compare_facts,
     compare_rank,
     compare_standings,
+    compare_tails,
+    effect_size,
 )
 from podbench.analysis.comparable import Finding
 from podbench.analysis.compare_bundle import (
@@ -49,6 +53,11 @@ class _Page:
             (i, j): comparable.between(sides[i], sides[j])
             for i, j in combinations(range(len(runs)), 2)
         }
+
+    def refusal(self, i: int, j: int, row: ArmRow, metric: str) -> str | None:
+        """Why runs i < j may not stand side by side there; null where they may."""
+        arms = row.arms[i] or "", row.arms[j] or ""
+        return _refusal(self.findings[i, j], arms, metric)
 
 
 def compare(
@@ -85,6 +94,7 @@ def compare(
         group_lines=tuple(_group_lines(page, rows, matching)),
         matched_by=matching.how,
         rankings=tuple(rankings),
+        tails=compare_tails.panels(runs, rows, page.refusal),
     )
 
 
@@ -167,7 +177,13 @@ def _contrast(
         margin=place.metric.margin,
         smallest_detectable_ratio=decision.smallest_detectable_ratio,
         reason=decision.reason,
-        disagreement=False,
+        disagreement=decision.disagreement,
+        p_value=decision.p_value,
+        hodges_lehmann_ratio=decision.hodges_lehmann_ratio,
+        wilcoxon_p=decision.wilcoxon_p,
+        cliffs_delta=_cliffs_delta(pair) if decision.p_value is not None else None,
+        blocks_needed=decision.blocks_needed if decision.verdict is Word.INCONCLUSIVE else None,
+        further_s=None,
         base_run=i,
         other_run=j,
         row=place.row.label,
@@ -176,6 +192,10 @@ def _contrast(
         flags=_flags(findings, arms, place.metric.name),
     )
     return contrast, decision
+
+
+def _cliffs_delta(pair: tuple[Standing, Standing]) -> float | None:
+    return effect_size.cliffs_delta(*(np.array(standing.points) for standing in pair))
 
 
 def _design(decision: Decision, *, refused: bool) -> str:

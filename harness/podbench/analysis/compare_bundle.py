@@ -88,6 +88,12 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     smallest_detectable_ratio: float | None
     reason: str | None
     disagreement: bool
+    p_value: float | None
+    hodges_lehmann_ratio: float | None
+    wilcoxon_p: float | None
+    cliffs_delta: float | None
+    blocks_needed: int | None
+    further_s: float | None
     base_run: int
     other_run: int
     row: str
@@ -108,6 +114,24 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     contrasts: tuple[Contrast, ...]
 
 
+class TailLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's tail, from the median to the last quantile supported."""
+
+    run: int
+    q: tuple[float, ...]
+    value_ns: tuple[float, ...]
+
+
+class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
+    """The tails of all runs in one row of arms. `refused`: runs that may not stand beside them."""
+
+    metric: str
+    """`rtt_app_ns` or `rtt_kernel_ns`."""
+    row: str
+    lines: tuple[TailLine, ...]
+    refused: tuple[tuple[int, str], ...] = ()
+
+
 class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a compare page shows."""
 
@@ -122,3 +146,4 @@ class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     matched_by: str
     """`name`, `zone`, `role` or `none`: how `group_lines` came about."""
     rankings: tuple[Ranking, ...]
+    tails: tuple[TailPanel, ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from podbench.analysis import aa
+from podbench.analysis import aa, multiple
 from podbench.analysis.verdicts import Decision, Word
 
 
@@ -58,7 +58,7 @@ def rank(
     if len(testable) < len(runs) * (len(runs) - 1) // 2 or len(runs) < 2:
         # A pair without a test may hide any order.
         return None
-    adjusted = aa.holm([d.p_value or 0.0 for d in testable.values()])
+    adjusted = multiple.holm([d.p_value or 0.0 for d in testable.values()])
     better: dict[int, set[int]] = {run: set() for run in runs}
     for (i, j), p in zip(testable, adjusted, strict=True):
         decision = testable[i, j]

@@ -6,15 +6,16 @@ so the two never contradict each other. Loss has no quantile: block counts, pair
 0.5)/(sent + 1)), confirmed by an exact test because few losses make the t test too sure.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from podbench.analysis import aa, loss, loss_table
+from podbench.analysis import aa, effect_size, loss, loss_table
 from podbench.analysis.blocks import Cells, Reduced, block_series
 from podbench.analysis.metrics import LOSS, METRICS, Metric
-from podbench.analysis.verdicts import Decision, Word, decide, look, unresolved
+from podbench.analysis.verdicts import Decision, Word, decide, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
 from podbench.model.units import show_ns
@@ -49,7 +50,7 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def base_of(arms: Sequence[str]) -> str | None:
     """The pod arm with the least encapsulation; the first named wins a tie. A/A repeats never."""
     found = [arm for arm in map(parse_arm, arms) if arm.path is Path.POD and arm.repeat == 1]
-    return min(found, key=lambda arm: OVERHEAD_BYTES[arm.mode]).name if found else None
+    return min(found, key=lambda arm: OVERHEAD_BYTES.get(arm.mode, 0)).name if found else None
 
 
 def repeats(arms: Sequence[str]) -> list[tuple[str, str]]:
@@ -76,6 +77,7 @@ def _comparison(
     *,
     difference: float | None = None,
     at_base: float | None = None,
+    cliffs_delta: float | None = None,
 ) -> Comparison:
     return Comparison(
         metric=metric.name,
@@ -93,6 +95,11 @@ def _comparison(
         smallest_detectable_ratio=decision.smallest_detectable_ratio,
         reason=decision.reason,
         disagreement=decision.disagreement,
+        p_value=decision.p_value,
+        hodges_lehmann_ratio=decision.hodges_lehmann_ratio,
+        wilcoxon_p=decision.wilcoxon_p,
+        cliffs_delta=cliffs_delta,
+        blocks_needed=decision.blocks_needed if decision.verdict is Word.INCONCLUSIVE else None,
     )
 
 
@@ -102,14 +109,19 @@ def below_floor(
     """Withdraws a difference inside the A/A noise floor or below the instrument's resolution."""
     effect = 0.0 if decision.ratio is None else abs(float(np.log(decision.ratio)))
     if abs(difference) < metric.resolution:
+        # More blocks narrow an interval, not an instrument.
         return unresolved(
             decision,
             f"{show_ns(abs(difference))} is below the {show_ns(metric.resolution)} "
             "this measurement can resolve",
         )
-    if floor_log is not None and effect <= floor_log:
-        return unresolved(decision, f"within this run's A/A noise floor, {_show_floor(floor_log)}")
-    return decision
+    if floor_log is None or effect > floor_log or effect == 0.0:
+        return decision
+    # The floor of a place without bias falls with the square root of the blocks.
+    needed = math.ceil(min(decision.blocks * (floor_log / effect) ** 2, 2.0**31)) + 1
+    return unresolved(
+        decision, f"within this run's A/A noise floor, {_show_floor(floor_log)}", needed
+    )
 
 
 def _show_floor(floor_log: float) -> str:
@@ -134,7 +146,12 @@ def compare(
     decision = below_floor(metric, decision, difference, floor_log)
     return Compared(
         comparison=_comparison(
-            metric, arms, decision, difference=difference, at_base=series.value(arms[0])
+            metric,
+            arms,
+            decision,
+            difference=difference,
+            at_base=series.value(arms[0]),
+            cliffs_delta=effect_size.cliffs_delta(*series.logs),
         ),
         decision=decision,
         floor_log=aa.floor_log(d),
@@ -171,8 +188,11 @@ def compare_loss(
     difference = lost[1] / sent[1] - lost[0] / sent[0]
     if decision.ratio is not None:
         decision = below_floor(LOSS, decision, difference, floor_log)
+    delta = effect_size.cliffs_delta(*(held.lost[i] / held.sent[i] for i in (0, 1)))
     return Compared(
-        comparison=_comparison(LOSS, arms, decision, difference=difference),
+        comparison=_comparison(
+            LOSS, arms, decision, difference=difference, cliffs_delta=delta if any(lost) else None
+        ),
         decision=decision,
         floor_log=aa.floor_log(d) if any(lost) else None,
     )
@@ -188,7 +208,10 @@ def _loss_verdict(decision: Decision, lost: tuple[int, int], sent: tuple[int, in
             ratio=None,
             ci95=None,
             p_value=None,
+            hodges_lehmann_ratio=None,
+            wilcoxon_p=None,
             smallest_detectable_ratio=None,
+            blocks_needed=None,
             reason=f"none of {sent[0]} and {sent[1]} probes lost: each below {upper:.3%} (95 %)",
         )
     p = loss.exact_p(lost, sent)
@@ -212,30 +235,11 @@ def not_measured(arms: tuple[str, str], reason: str | None) -> list[Comparison]:
     return [_comparison(metric, arms, decision) for metric in HEADLINES if metric.name in shown]
 
 
-def undecided(
-    tables: Tables, arms: Sequence[str], maximum: int
-) -> tuple[tuple[str, str, str], ...]:
-    """(metric, base, other) of every headline comparison a look does not settle yet.
-
-    Args:
-        tables: the blocks measured so far.
-        arms: measured pod arms.
-        maximum: blocks the budget allows (verdicts.look).
-    """
+def between_modes_of(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """(base, other) for every other pod arm; A/A repeats are no mode of their own."""
     base = base_of(arms)
-    pairs = [(base, arm) for arm in arms if base and arm != base and not parse_arm(arm).repeat > 1]
-    found = []
-    for pair in pairs:
-        if parse_arm(pair[1]).path is not Path.POD:
-            continue
-        for metric in HEADLINES:
-            if metric is LOSS or not all(tables.has(arm, metric) for arm in pair):
-                continue
-            d = block_series(tables.cells[metric.series], pair, metric).differences(*pair)
-            seen = look(d, metric.margin, maximum=maximum)
-            if seen is None or not seen.decided:
-                found.append((metric.name, *pair))
-    return tuple(found)
+    found = [arm for arm in map(parse_arm, arms) if arm.path is Path.POD and arm.repeat == 1]
+    return [(base, arm.name) for arm in found if base is not None and arm.name != base]
 
 
 def against_itself(tables: Tables, arms: Sequence[str]) -> list[Compared]:
@@ -262,17 +266,9 @@ def between_modes(
     tables: Tables, arms: Sequence[str], floors: Mapping[str, float]
 ) -> list[Comparison]:
     """Every headline metric the base has, against every other measured pod arm."""
-    base = base_of(arms)
-    if base is None:
-        return []
-    others = [
-        arm.name
-        for arm in map(parse_arm, arms)
-        if arm.path is Path.POD and arm.repeat == 1 and arm.name != base
-    ]
     return [
-        compare(metric, (base, other), tables, floors.get(metric.name)).comparison
-        for other in others
+        compare(metric, pair, tables, floors.get(metric.name)).comparison
+        for pair in between_modes_of(arms)
         for metric in HEADLINES
-        if tables.has(base, metric) or tables.has(other, metric)
+        if any(tables.has(arm, metric) for arm in pair)
     ]

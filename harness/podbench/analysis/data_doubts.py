@@ -68,7 +68,9 @@ def _invalid(quality: Quality) -> Iterable[Doubt]:
                 message=f"up to {_percent(most)} of an arm's samples are not valid{why}; kept are "
                 f"the kernel path latency and losses of {_percent(kept)} of them",
                 advice="less load on the machine; invalid_reason in samples/latency has each",
-                evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items()),
+                evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items())
+                + "; all reasons: "
+                + ", ".join(f"{reason} ({quality.reasons[reason]})" for reason in reasons),
             )
 
 

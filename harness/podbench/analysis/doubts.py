@@ -17,6 +17,8 @@ class Code(StrEnum):
     """What kind of doubt."""
 
     ONE_MACHINE = "one_machine"
+    CONFOUNDED = "cluster_state_confounded"
+    MODE_LOST = "mode_lost"
     STAND_IN = "stand_in_implementation"
     FAULTS_INJECTED = "faults_injected"
     ARM_NOT_MEASURED = "arm_not_measured"
@@ -44,7 +46,12 @@ class Code(StrEnum):
     THROTTLED = "cpu_throttled"
     SOFTNET_DROPS = "softnet_drops"
     RCVBUF_ERRORS = "receive_buffer_errors"
+    CHECKSUM_ERRORS = "checksum_errors"
+    SOCKET_DROPS = "socket_buffer_drops"
+    NOT_ANSWERED = "requests_not_answered"
+    NOT_SENT = "probes_not_sent"
     FILE_DAMAGED = "file_damaged"
+    MORE_BLOCKS = "more_blocks_needed"
 
 
 SHOWN_PLACES = 6
@@ -60,6 +67,8 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             message="network namespaces on one machine, not your cluster",
             advice="compare modes here; take absolute figures on the cluster itself",
         )
+    if inputs.target == "kubernetes" and inputs.method == "switch":
+        yield _confounded(inputs.cni.name)
     for arm in arms:
         stand_in = arm.implementation is not None and "eBPF" in arm.implementation
         if stand_in and arm.status == "measured" and arm.path == "pod" and "#" not in arm.arm:
@@ -83,6 +92,32 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             advice="measure again, or restore the file and run bench report",
             evidence=damage.reason,
         )
+
+
+def _confounded(cni: str) -> Doubt:
+    unsupported = "; Flannel's authors do not support changing its backend at runtime"
+    return Doubt(
+        code=Code.CONFOUNDED,
+        message="the modes took turns by reprogramming every node: a difference between them can "
+        "be the cluster's state after a change as well as the mode"
+        + (unsupported if cni == "flannel" else ""),
+        advice="the A/A check has changes between its visits: trust differences well above it, or "
+        "compare pools beside each other where the CNI can have them",
+    )
+
+
+def of_lost(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
+    """Modes that were measured until they could not be had any more."""
+    why = {each.arm: each.reason for each in inputs.arms}
+    for arm in arms:
+        reason = why.get(arm.arm)
+        if reason and arm.status == "measured" and arm.path == "pod" and "#" not in arm.arm:
+            yield Doubt(
+                code=Code.MODE_LOST,
+                message=f"{arm.arm} was measured in the first blocks only",
+                advice="look at the CNI's pods; what it has is compared with the same blocks",
+                evidence=reason,
+            )
 
 
 def of_arms(arms: Sequence[ArmSummary]) -> Iterable[Doubt]:

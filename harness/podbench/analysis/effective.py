@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 def _pooled_autocovariance(parts: Sequence[FloatArray]) -> FloatArray:
     """Sums of lagged products over centred parts, by lag; not divided by n."""
     longest = max(len(part) for part in parts)
-    size = 1 << (2 * longest - 1).bit_length()
+    size = fft.next_fast_len(2 * longest - 1, real=True)
     power = np.zeros(size // 2 + 1)
     for part in parts:
         spectrum = fft.rfft(part, size)

@@ -68,13 +68,16 @@ def _measured_share(
 def encapsulation(
     arms: tuple[ArmSummary, ...], tcp: Cells, shaped_rate_bps: float | None
 ) -> tuple[Encapsulation, ...]:
-    """Predicted beside measured goodput share of every pod arm, the A/A repeat left out."""
+    """Predicted beside measured goodput share of every pod arm whose overhead is known.
+
+    The A/A repeat is left out.
+    """
     found = []
     for laid in arms:
         arm = parse_arm(laid.arm)
-        if arm.path != Path.POD or arm.repeat > 1:
+        overhead = OVERHEAD_BYTES.get(Mode(laid.mode))
+        if arm.path != Path.POD or arm.repeat > 1 or overhead is None:
             continue
-        overhead = OVERHEAD_BYTES[Mode(laid.mode)]
         share, of = _measured_share(laid.arm, arm.on(Path.HOST).name, tcp, shaped_rate_bps)
         found.append(
             Encapsulation(

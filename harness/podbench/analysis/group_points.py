@@ -19,6 +19,7 @@ from podbench.analysis import loss_table, quantiles, series, streams, transfers
 from podbench.analysis.blocks import Cells, PairKey
 from podbench.analysis.loss_table import LossTable
 from podbench.analysis.metrics import METRICS, Metric
+from podbench.analysis.sketch import LogHistogram, sketch
 from podbench.analysis.source import Table
 from podbench.analysis.type_p import Seen, Watch
 
@@ -56,6 +57,8 @@ class GroupPoints(msgspec.Struct, frozen=True, kw_only=True):
     stats: dict[tuple[str, str, str], list[BlockStat]]
     losses: dict[tuple[str, str], list[BlockLoss]]
     seen: Seen = Seen()
+    tails: dict[tuple[str, str], LogHistogram] = {}
+    """All pairs and blocks together, by (arm, series); empty where it was not asked for."""
 
     def arms(self) -> tuple[str, ...]:
         """Arms that have any point, in name order."""
@@ -86,6 +89,7 @@ def collect(
     visits: Iterable[tuple[Table | None, pd.DataFrame | None]],
     groups: Groups,
     metrics: Sequence[Metric] = METRICS,
+    tails: Sequence[str] = (),
 ) -> GroupPoints:
     """The points of a run from its visits' (latency, throughput) tables.
 
@@ -94,13 +98,16 @@ def collect(
             block lie in one visit.
         groups: which groups a pair counts in.
         metrics: what to make statistics of.
+        tails: series to keep whole distributions of, as log histograms.
     """
-    found, watch = GroupPoints(stats={}, losses={}), Watch()
+    found, watch = GroupPoints(stats={}, losses={}, tails={}), Watch()
     for latency, throughput in visits:
         probes = streams.read(latency)
         values = series.values_of(probes)
+        cells = series.cells_of(probes, values)
+        _add_tails(cells, tails, found)
         rates = transfers.cells_of(transfers.intervals(throughput))
-        _add_stats({**series.cells_of(probes, values), **rates}, groups, metrics, found)
+        _add_stats({**cells, **rates}, groups, metrics, found)
         _add_losses(loss_table.table(probes), groups, found)
         watch.latency(probes)
         watch.throughput(throughput)
@@ -109,6 +116,14 @@ def collect(
     for losses in found.losses.values():
         losses.sort(key=lambda one: one.block)
     return msgspec.structs.replace(found, seen=watch.seen())
+
+
+def _add_tails(cells: Mapping[str, Cells], wanted: Sequence[str], found: GroupPoints) -> None:
+    for name in wanted:
+        for (arm, _), by_pair in cells[name].items():
+            whole = np.concatenate(list(by_pair.values())).astype(np.int64)
+            held = found.tails.get((arm, name), LogHistogram())
+            found.tails[arm, name] = held.merge(sketch(whole))
 
 
 def _members(pairs: Iterable[PairKey], groups: Groups) -> dict[str, list[PairKey]]:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import pandas as pd
 
-from podbench.analysis.bundle import Damage, PlanFacts
+from podbench.analysis.bundle import ClusterFacts, Damage, PlanFacts
 from podbench.analysis.source import Source
 from podbench.model.facts import ArmProof
 from podbench.model.summary import Cni, NodeSummary
@@ -52,6 +52,16 @@ class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class EndCounted(msgspec.Struct, frozen=True, kw_only=True):
+    """What one end threw away or could not do in a stretch of a round (journal, `counted`)."""
+
+    block: int
+    arm: str
+    node: str
+    end: str
+    counts: dict[str, int]
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything `summarise.analyse` works on.
 
@@ -79,7 +89,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     visits: tuple[VisitSpan, ...] = ()
     faults_injected: tuple[str, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
+    counted: tuple[EndCounted, ...] = ()
     damages: tuple[Damage, ...] = ()
+    cluster: ClusterFacts | None = None
+    command: str | None = None
     latency: pd.DataFrame | None = None
     latency_files: Source | None = None
     """In place of `latency`, where rows are read as they are needed."""

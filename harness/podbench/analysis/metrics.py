@@ -61,6 +61,10 @@ def _rate(name: str, series: str, unit: str) -> Metric:
     )
 
 
+SHIFTED = ("rtt_kernel_ns", "rtt_app_ns")
+"""Series whose whole distributions are compared, quantile by quantile (`shift`)."""
+SHIFT_QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 
 METRICS: tuple[Metric, ...] = (
@@ -108,5 +112,11 @@ LOSS = Metric(
     tail_rule=False,
     headline=True,
 )
+
+SHIFTS: dict[str, tuple[Metric, ...]] = {
+    series: tuple(_rtt(series, f"q{round(100 * q)}", q) for q in SHIFT_QUANTILES)
+    for series in SHIFTED
+}
+"""The quantiles of a shift function as figures, by series; no headlines, and not in a pair."""
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in (*METRICS, LOSS)}

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from podbench.analysis import effective, goodput, intervals, loss_table, quantiles
+from podbench.analysis import compact, effective, goodput, intervals, loss_table, quantiles
 from podbench.analysis.blocks import Cells
+from podbench.analysis.compact import Small
 from podbench.analysis.metrics import QUANTILES
 from podbench.analysis.series import IDLE, LOADED, WARM
 from podbench.analysis.streams import Cell, FloatArray
@@ -40,8 +41,8 @@ def distribution(parts: Sequence[FloatArray]) -> Quantiles | None:
     filled = [part for part in parts if len(part)]
     if not filled:
         return _nothing_arrived()
-    ordered = np.sort(np.concatenate(filled))
-    by_block = [np.sort(part) for part in filled]
+    by_block = [compact.ordered(part) for part in filled]
+    ordered = np.sort(np.concatenate(by_block)).astype(np.float64)
     n = len(ordered)
     values = {name: quantiles.quantile(ordered, q) for name, q in QUANTILES.items()}
     return Quantiles(
@@ -72,7 +73,7 @@ def _nothing_arrived() -> Quantiles:
     )
 
 
-def _interval(by_block: Sequence[FloatArray], value: float | None, q: float) -> Interval | None:
+def _interval(by_block: Sequence[Small], value: float | None, q: float) -> Interval | None:
     if value is None or value <= 0.0:
         return None
     found = [quantiles.quantile(part, q) for part in by_block]
@@ -143,7 +144,7 @@ def _finite(values: FloatArray, cells: Sequence[Cell]) -> list[FloatArray]:
 
 def _one_value(values: FloatArray, cells: Sequence[Cell], q: float) -> float | None:
     parts = _finite(values, cells)
-    return quantiles.quantile(np.sort(np.concatenate(parts)), q) if parts else None
+    return quantiles.quantile(compact.ordered(np.concatenate(parts)), q) if parts else None
 
 
 _NO_LATENCY = PairLatency(

@@ -7,21 +7,18 @@ stream lies in one piece. Round trips are carried on, four octets each, until th
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from podbench.analysis import loss, loss_table, seconds, variation
+from podbench.analysis.compact import Small, small
 from podbench.analysis.cpu_windows import Windows
 from podbench.analysis.loss_table import LossTable
 from podbench.analysis.quality import Quality
 from podbench.analysis.residues import Residues
 from podbench.analysis.series import IDLE, LOADED, WARM
-from podbench.analysis.streams import FloatArray, StreamKey, Streams
+from podbench.analysis.streams import StreamKey, Streams
 
 MAX_EPISODES = 2_000
 """More cannot be read on a page; the longest are kept. Counts in the summary are complete."""
-
-Small = npt.NDArray[np.uint32] | FloatArray
-"""Whole nanoseconds below 2^32 (4.29 s) with 0 for a missing one; else as they are."""
 
 
 class Carried(msgspec.Struct, frozen=True, eq=False):
@@ -100,26 +97,6 @@ def _gaps(streams: Streams) -> list[Gap]:
         Gap(streams.keys[one.stream], int(streams.mono_ns[one.start]), one.length, one.direction)
         for one in loss.episodes(streams, MAX_EPISODES)
     ]
-
-
-def small(values: FloatArray) -> Small:
-    """Four octets a value where nothing is lost by it."""
-    if not len(values):
-        return np.empty(0, dtype=np.uint32)
-    known = np.nan_to_num(values, nan=0.0)
-    if known.max() >= 2.0**32 or known.min() < 0.0:
-        return values
-    whole = known.astype(np.uint32)
-    return whole if np.array_equal(whole, known) else values
-
-
-def full(values: Small) -> FloatArray:
-    """The values again, NaN where missing."""
-    if values.dtype == np.float64:
-        return np.asarray(values, dtype=np.float64)
-    found = values.astype(np.float64)
-    found[values == 0] = np.nan
-    return found
 
 
 def _carried(streams: Streams) -> list[Carried]:

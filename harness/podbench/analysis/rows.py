@@ -4,6 +4,7 @@ Text comes as codes and names, so that a hundred thousand rows of one arm cost a
 figures here; `streams` puts rows in order.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,10 +94,11 @@ class Rows:
         held = self._frame[name].astype("boolean").fillna(missing)
         return np.asarray(held.to_numpy(dtype=np.bool_), dtype=np.bool_)
 
-    def equal(self, name: str, value: str) -> BoolArray:
-        """(rows,) whether a text column has this value."""
+    def one_of(self, name: str, values: Sequence[str]) -> BoolArray:
+        """(rows,) whether a text column has one of these values."""
         codes, names = self.codes(name)
-        return codes == names.index(value) if value in names else np.zeros(len(self), np.bool_)
+        wanted = [number for number, held in enumerate(names) if held in values]
+        return np.isin(codes, wanted) if wanted else np.zeros(len(self), np.bool_)
 
     def counts(self, name: str) -> dict[str, int]:
         """How often each value occurs; nulls are not counted."""

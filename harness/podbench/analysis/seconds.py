@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from podbench.analysis import quantiles
+from podbench.analysis.compact import Small, full, small
 from podbench.analysis.series import WARM
 from podbench.analysis.streams import FloatArray, IntArray, Streams
 
@@ -33,19 +34,20 @@ class Tail(msgspec.Struct):
     """How many samples there were, and the largest of them in pieces."""
 
     n: int
-    largest: list[FloatArray]
+    largest: list[Small]
 
 
 Tails = dict[str, dict[Spot, Tail]]
 """By `kernel` and `app`."""
 
 
-def _kept(values: FloatArray) -> FloatArray:
+def _kept(values: FloatArray) -> Small:
     """The samples a p99 can look at when eight times as many share the second."""
     wanted = quantiles.beyond(max(_OTHERS * len(values), _AT_LEAST), Q)
-    if wanted >= len(values):
-        return values.astype(np.float64)
-    return np.partition(values, len(values) - wanted)[-wanted:]
+    if wanted < len(values):
+        # A copy: a slice would keep all values alive, for every second of the run.
+        values = np.partition(values, len(values) - wanted)[-wanted:].copy()
+    return small(values)
 
 
 def tails(streams: Streams, zero_ns: int) -> Tails:
@@ -93,7 +95,7 @@ def p99(tails_of_name: dict[Spot, Tail]) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     for (node, second), tail in tails_of_name.items():
         if tail.n >= DRAWN_FROM:
-            largest = np.sort(np.concatenate(tail.largest))
+            largest = np.sort(np.concatenate([full(part) for part in tail.largest]))
             value = quantiles.harrell_davis_of_tail(largest, tail.n, Q)
             found.setdefault(node, {})[second] = value
     return found

@@ -13,6 +13,8 @@ _GRID = (
     *(0.9992, 0.9994, 0.9996, 0.9998, 0.9999, 0.99995, 0.99999, 0.999999),
 )
 """Equal steps on paper: finer towards the tail, as the percentile axis is."""
+TAIL_GRID = tuple(q for q in _GRID if q >= 0.9 or q in {0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85})
+"""For curves drawn from bins, which closer points would show as steps."""
 
 
 def tail(arm: str, series: str, ordered: Ordered) -> TailCurve | None:

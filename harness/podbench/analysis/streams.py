@@ -105,8 +105,8 @@ class Streams(Rtts, frozen=True, kw_only=True, eq=False):
     valid: BoolArray
     """As the rows say: only these tell what programs feel."""
     on_path: BoolArray
-    """Rows that tell the path's latency and loss: the valid ones, and those of sessions that could
-    not keep their schedule (measurement rule: late probes keep their kernel path latency)."""
+    """Rows that tell the path's latency and loss: the valid ones, and those that only their ends'
+    machines harmed (`fates.HOST_REASONS`): late probes keep their kernel path latency."""
     stamps: dict[str, int] = {}
     """Rows by source of their time stamps."""
     reasons: dict[str, int] = {}
@@ -208,7 +208,7 @@ def _columns(
     lookup = np.array([STATUS_CODES.get(name, 3) for name in names] + [3], dtype=np.int8)
     status = _taken(lookup[codes], order)
     valid = _taken(rows.flag("valid", missing=True), order)
-    on_path = valid | _taken(rows.equal("invalid_reason", fates.OFF_SCHEDULE), order)
+    on_path = valid | _taken(rows.one_of("invalid_reason", fates.HOST_REASONS), order)
     felt, carried = (status == 0) & valid, (status == 0) & on_path
     rtts = {}
     impossible = 0

@@ -18,21 +18,25 @@ from podbench.analysis import (
     comparisons,
     cpu,
     data_doubts,
+    discoveries,
     doubts,
+    end_doubts,
     estimates,
     goodput,
+    outlook,
     pairs,
     probes,
     proofs,
     quantiles,
     seconds,
     shapes,
+    shift,
     tax,
     timeline,
     transfers,
 )
 from podbench.analysis.blocks import Cells
-from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, TailCurve
+from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, PlanFacts, TailCurve
 from podbench.analysis.inputs import ArmLaid, Inputs
 from podbench.analysis.source import Held
 from podbench.model.arms import parse_arm
@@ -141,7 +145,7 @@ def _pairs(inputs: Inputs, measured: _Measured) -> tuple[Pair, ...]:
 
 
 def _comparisons(
-    arms: Sequence[ArmSummary], tables: comparisons.Tables
+    arms: Sequence[ArmSummary], tables: comparisons.Tables, plan: PlanFacts
 ) -> tuple[tuple[Comparison, ...], dict[str, float], AaCheck]:
     """A/A first, then modes against the base with its noise floor, then what was not measured."""
     present = [arm.arm for arm in arms if arm.status == "measured"]
@@ -155,7 +159,7 @@ def _comparisons(
         if arm.status != "measured" and arm.path == "pod" and base and "#" not in arm.arm
         for one in comparisons.not_measured((base, arm.arm), arm.reason)
     ]
-    found = (*between, *absent, *(one.comparison for one in itself))
+    found = outlook.timed((*between, *absent, *(one.comparison for one in itself)), plan)
     return found, floors, aa.check([one.decision for one in itself])
 
 
@@ -185,7 +189,7 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     arms = _arms(inputs, measured)
     names = tuple(arm.arm for arm in arms if arm.status == "measured")
-    compared, floors, check = _comparisons(arms, measured.tables)
+    compared, floors, check = _comparisons(arms, measured.tables, inputs.plan)
     moments = estimates.rate_moments(measured.rates)
     for arm, held in measured.probes.arms.items():
         moments |= {(arm, series): one for series, one in held.moments.items()}
@@ -210,10 +214,13 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
 def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
     return (
         *doubts.of_setting(inputs, judged.arms),
+        *doubts.of_lost(inputs, judged.arms),
         *doubts.of_arms(judged.arms),
         *doubts.of_proofs(inputs),
         *doubts.of_unmeasured(inputs),
+        *end_doubts.of_ends(inputs),
         *doubts.of_design(inputs, judged.check),
+        *outlook.of_open(judged.compared),
         *data_doubts.of_samples(measured.probes.part.quality),
         *data_doubts.of_losses(measured.tables.losses),
         *data_doubts.of_pairs(judged.mesh),
@@ -225,6 +232,8 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
 
 def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
     zones = {node.name: node.zone for node in inputs.nodes}
+    cells, names = measured.tables.cells, judged.names
+    contrasts = [*comparisons.between_modes_of(names), *comparisons.repeats(names)]
     return Summary(
         run_id=inputs.run_id,
         name=inputs.name,
@@ -250,6 +259,8 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         encapsulation=judged.wrapped,
         cpu_price=judged.paid.prices,
         warnings=_warnings(inputs, measured, judged),
+        shifts=shift.table(cells, contrasts),
+        discoveries=discoveries.table(cells, contrasts),
     )
 
 
@@ -265,7 +276,7 @@ def undecided(inputs: Inputs, maximum: int) -> tuple[tuple[str, str, str], ...]:
     measured = _read(inputs)
     arms = _arms(inputs, measured)
     names = [arm.arm for arm in arms if arm.status == "measured"]
-    return comparisons.undecided(measured.tables, names, maximum)
+    return outlook.undecided(measured.tables, names, maximum)
 
 
 def _tails(held: probes.Probes, names: Sequence[str]) -> tuple[TailCurve, ...]:
@@ -305,5 +316,8 @@ def analyse(inputs: Inputs) -> Bundle:
         loaded=_loaded(measured.probes, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
+        effects=blame.effects(judged.mesh, {node.name: node.zone for node in inputs.nodes}),
+        cluster=inputs.cluster,
+        command=inputs.command,
         faults_injected=inputs.faults_injected,
     )

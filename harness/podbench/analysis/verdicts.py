@@ -52,10 +52,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval | None
     blocks: int
     p_value: float | None = None
+    hodges_lehmann_ratio: float | None = None
+    wilcoxon_p: float | None = None
     disagreement: bool = False
     smallest_detectable_ratio: float | None = None
     blocks_needed: int | None = None
-    """Blocks for an interval of half-width m/2 at this spread; null where the spread is unknown."""
+    """Blocks for an interval of half-width m/2 at this spread, which settles any comparison; null
+    where the spread is unknown."""
     reason: str | None = None
 
 
@@ -172,6 +175,8 @@ def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95,
         ci95=None if interval is None else intervals.scaled(1.0, interval),
         blocks=len(d),
         p_value=intervals.t_p_value(d),
+        hodges_lehmann_ratio=intervals.scaled(1.0, (intervals.hodges_lehmann(d),) * 2)[1],
+        wilcoxon_p=intervals.wilcoxon_p(d),
         disagreement=twins_disagree(d),
         smallest_detectable_ratio=smallest_detectable_ratio(sd, len(d)),
         blocks_needed=needed,
@@ -192,11 +197,19 @@ def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | No
     )
 
 
-def unresolved(decision: Decision, reason: str) -> Decision:
-    """A claimed difference withdrawn: `different` and `small` become `inconclusive`."""
+def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None) -> Decision:
+    """A claimed difference withdrawn: `different` and `small` become `inconclusive`.
+
+    Args:
+        decision: any; other verdicts stay as they are.
+        reason: why.
+        blocks_needed: how many would help; null: none.
+    """
     if decision.verdict not in {Word.DIFFERENT, Word.SMALL}:
         return decision
-    return msgspec.structs.replace(decision, verdict=Word.INCONCLUSIVE, reason=reason)
+    return msgspec.structs.replace(
+        decision, verdict=Word.INCONCLUSIVE, reason=reason, blocks_needed=blocks_needed
+    )
 
 
 def look(d: FloatArray, margin: float, *, maximum: int) -> Look | None:

@@ -131,7 +131,7 @@ def probe(
     ] = None,
     schedule: Annotated[str, typer.Option(help="periodic, uniform or poisson.")] = "periodic",
     spin: Annotated[
-        bool, typer.Option("--spin", help="Wait awake for the last 150 µs before each probe.")
+        bool, typer.Option("--spin", help="Wait awake for the last 100 µs before each probe.")
     ] = False,
     dscp: Annotated[int, typer.Option(help="DSCP of the requests, 0 to 63.")] = 0,
     source_ports: Annotated[int, typer.Option(help="4-tuples to rotate over.")] = 8,

@@ -1,16 +1,15 @@
-"""From options to a report: makes the run directory, measures in isolation, analyses, renders."""
+"""From options to a report: makes the run directory, measures, analyses, renders."""
 
 import sys
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from podbench.cli.progress import Screen
 from podbench.model.errors import PodbenchError
 from podbench.run import conduct, plan, prerequisites, record, results
 from podbench.run.options import Options
-from podbench.run.spec import RunSpec, kubeconfig
+from podbench.run.spec import RunSpec
 from podbench.store import rundir as store
 from podbench.store.rundir import RunDir
 from podbench.target.lab import isolate
@@ -18,49 +17,46 @@ from podbench.target.lab import isolate
 FLAGGED = 3
 
 
-def begin(options: Options, spec: RunSpec) -> int:
-    """Starts a new run and sees it through; returns the exit code."""
+def begin(options: Options, spec: RunSpec, cluster: record.ClusterRecord | None = None) -> int:
+    """Starts a new run and sees it through; returns the exit code.
+
+    Args:
+        options: As the user gave them.
+        spec: What they were resolved to.
+        cluster: What was found of the cluster; null on the lab.
+    """
     prerequisites.require(prerequisites.needed(spec))
-    plan.draw(
-        spec, spec.lab.names, exclusive=True
-    )  # refuses a budget too short before anything is made
+    if spec.cluster is None:
+        # Refuses a budget too short before anything is made.
+        plan.draw(spec, spec.lab.names, exclusive=True)
     where = Path(options.out) if options.out else record.default_directory(spec)
-    isolate.refuse_hidden([where])
+    if spec.cluster is None:
+        isolate.refuse_hidden([where])
     rundir = store.create(where)
     console = Console(stderr=True)
-    _first_lines(console, options, spec, rundir)
-    rundir.write_json(
-        rundir.run_json,
-        record.RunRecord(
-            run_id=rundir.path.resolve().name,
-            name=spec.name,
-            labels=spec.labels,
-            status="running",
-            started=record.now(),
-            ended=None,
-            target=spec.target,
-            spec=spec,
-            options=msgspec.to_builtins(options),
-            seed=spec.seed,
-            versions=record.versions(),
-        ),
-    )
+    if not options.quiet:
+        for line in (*_first_lines(options, spec), f"run directory: {rundir.path}"):
+            tell(console, line)
+    record.begin(rundir, options, spec, cluster)
     return see_through(rundir, console, quiet=options.quiet, as_json=options.json)
 
 
 def see_through(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) -> int:
     """Measures what is missing, then analyses and renders; returns the exit code."""
-    code = isolate.run_isolated(lambda: _inside(rundir, console, quiet=quiet), paths=[rundir.path])
-    if code == conduct.INTERRUPTED:
-        console.print(
-            f"interrupted: what was measured is kept in {rundir.path}\n"
-            f"  -> bench resume {rundir.path} goes on after the last whole round;\n"
-            f"     bench report {rundir.path} shows what there is",
-            highlight=False,
-            soft_wrap=True,
+    begun = rundir.read_json(rundir.run_json, record.RunRecord)
+    if begun.spec.cluster is None:
+        code = isolate.run_isolated(
+            lambda: _measure(rundir, console, quiet=quiet), paths=[rundir.path]
         )
+    else:
+        code = _measure(rundir, console, quiet=quiet)
+    if code == conduct.INTERRUPTED:
+        tell(console, f"interrupted: what was measured is kept in {rundir.path}")
+        tell(console, f"  -> bench resume {rundir.path} goes on after the last whole round;")
+        tell(console, f"     bench report {rundir.path} shows what there is")
+    left = _tell_aftermath(rundir, console, quiet=quiet)
     if code:
-        return code
+        return FLAGGED if left and code == conduct.INTERRUPTED else code
     return conclude(rundir, console, quiet=quiet, as_json=as_json)
 
 
@@ -70,12 +66,11 @@ def conclude(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) ->
     from podbench_report import build
 
     build.write(bundle, rundir.report_html)
-    flags = results.flags(bundle)
+    flags = results.flags(bundle) + results.left_behind(rundir)
     for flag in flags:
-        console.print(f"flagged: {flag}", highlight=False, markup=False, soft_wrap=True)
+        tell(console, f"flagged: {flag}")
     for damage in bundle.damages:
-        text = f"damaged: {damage.file}: {damage.reason}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        tell(console, f"damaged: {damage.file}: {damage.reason}")
     if as_json:
         sys.stdout.write(rundir.summary_json.read_text(encoding="utf-8"))
     elif not quiet:
@@ -83,31 +78,53 @@ def conclude(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) ->
     return FLAGGED if flags or bundle.damages else 0
 
 
-def _first_lines(console: Console, options: Options, spec: RunSpec, rundir: RunDir) -> None:
-    if options.quiet:
-        return
-    found = kubeconfig()
-    why = "no kubeconfig found, so " if options.target == "auto" and found is None else ""
-    if options.target == "auto" and found is not None:
-        why = f"{found} is there, but this version measures on the lab only, so "
-    lines = [
-        f"{why}measuring on the lab: network namespaces on one machine, not your cluster",
-        f"{spec.cni}: {', '.join(spec.modes)} on {spec.lab.nodes} nodes",
-        f"run directory: {rundir.path}",
+def tell(console: Console, text: str) -> None:
+    """One line as it is: names of a cluster's or a user's are no markup."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _first_lines(options: Options, spec: RunSpec) -> list[str]:
+    if spec.cluster is None:
+        why = "no kubeconfig found, so " if options.target == "auto" else ""
+        return [
+            f"{why}measuring on the lab: network namespaces on one machine, not your cluster",
+            f"{spec.cni}: {', '.join(spec.modes)} on {spec.lab.nodes} nodes",
+        ]
+    return [
+        f"measuring on the cluster of context {spec.cluster.context} at {spec.cluster.server}",
+        f"{spec.cni} ({spec.method}): {', '.join(spec.possible)}"
+        f" on {len(spec.cluster.nodes)} nodes",
     ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _inside(rundir: RunDir, console: Console, *, quiet: bool) -> int:
+def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
+    """Says what became of what was made in a cluster; returns whether something is left."""
+    found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
+    if found is None:
+        return False
+    for each in found.left:
+        tell(console, f"left in the cluster: {each}")
+    if found.left:
+        tell(console, f"  -> bench restore {rundir.path} takes it away")
+    elif not quiet:
+        gone = [each for each in found.made if each in found.gone]
+        wide = [each for each in gone if "/" not in each]
+        rest = f" and the {len(gone) - len(wide)} objects in them" if len(gone) > len(wide) else ""
+        tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
+    if found.restored and not quiet:
+        tell(console, f"put back as it was: {', '.join(found.restored)}")
+    return bool(found.left)
+
+
+def _measure(rundir: RunDir, console: Console, *, quiet: bool) -> int:
     screen = Screen(console, quiet=quiet)
     try:
         return conduct.measure(rundir, screen)
     except PodbenchError as error:
         screen.close()
-        console.print(f"bench: {error}", highlight=False, markup=False, soft_wrap=True)
+        tell(console, f"bench: {error}")
         if error.advice:
-            console.print(f"  -> {error.advice}", highlight=False, markup=False, soft_wrap=True)
+            tell(console, f"  -> {error.advice}")
         return error.exit_code
     finally:
         screen.close()

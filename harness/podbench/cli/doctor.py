@@ -1,4 +1,4 @@
-"""`bench doctor`: what this machine can and cannot do, each with the way to get it."""
+"""`bench doctor`: what this machine or a cluster can and cannot do, each with its fix."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from podbench.model import words
-from podbench.model.errors import ConfigError
-from podbench.run import doctor as checks
-from podbench.run.doctor import Check, Need
+from podbench.run import checks
+from podbench.run.checks import Check, Need
+from podbench.run.doctor import machine
 
-TARGETS = ("auto", "lab", "kubernetes")
 WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
 
@@ -25,6 +23,9 @@ WIDTH_WITHOUT_TERMINAL = 110
 def doctor(
     target: Annotated[str, typer.Option(help="auto, lab or kubernetes.")] = "auto",
     context: Annotated[str | None, typer.Option(help="The kubeconfig context to look at.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="On a cluster: the agents' image, to be looked for.")
+    ] = None,
     instrument: Annotated[
         bool,
         typer.Option("--instrument", help="Also measure the instrument: clock, sleeps, loopback."),
@@ -33,30 +34,42 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")
     ] = False,
 ) -> None:
-    """Says what this machine can and cannot do, each with the way to get it.
+    """Says what this machine, or a cluster, can and cannot do, each with the way to get it.
 
-    Exit code: 0 all three modes can be measured, 3 not all of them, 2 nothing can.
+    Exit code: 0 all modes can be measured, 3 not all of them or not all could be told, 2 nothing
+    can. On a cluster nothing is created: what a run would make is tried by dry runs.
     """
-    words.check(target, TARGETS, "--target")
-    if target == "kubernetes" or context is not None:
-        option = "--context" if target != "kubernetes" else "--target kubernetes"
-        raise ConfigError(
-            f"{option}: this version measures on the lab only, there is no cluster to look at",
-            advice="use `bench doctor --target lab`",
-        )
-    found = _examine(instrument=instrument)
+    place = _place(target, context, image)
+    found = _examine_lab() if place == "lab" else _examine_cluster(context, image)
+    if instrument:
+        # Late: brings NumPy.
+        from podbench.run import instrument as calibration
+
+        found += calibration.instrument_checks()
     code = checks.exit_code(found)
     if as_json:
-        print(json.dumps(_document(found, code), indent=2))
+        print(json.dumps(_document(found, code, place), indent=2))
     else:
-        _show(found, code)
+        _show(found, code, place)
     raise typer.Exit(code)
 
 
-def _examine(*, instrument: bool) -> list[Check]:
+def _place(target: str, context: str | None, image: str | None) -> str:
+    """`lab` or `kubernetes`: where `bench run` with the same options would measure.
+
+    Raises:
+        ConfigError: There is no such target, or an option has no meaning there.
+    """
+    from podbench.run import spec
+    from podbench.run.options import Options
+
+    return spec.chosen_target(Options(target=target, context=context, image=image))
+
+
+def _examine_lab() -> list[Check]:
     # Late: these bring NumPy and pyroute2.
     from podbench.run import doctor_lab
-    from podbench.run import instrument as calibration
+    from podbench.run.doctor import host_checks
     from podbench.wire.replies import STAMP_SOURCES
     from podbench_agent import timestamping
 
@@ -64,31 +77,39 @@ def _examine(*, instrument: bool) -> list[Check]:
         return STAMP_SOURCES[timestamping.choose_source(address)]
 
     stamps = partial(doctor_lab.veth_stamps, source_towards)
-    found = [*checks.host_checks(), *doctor_lab.lab_checks([stamps])]
-    return [*found, *calibration.instrument_checks()] if instrument else found
+    return [*host_checks(), *doctor_lab.lab_checks([stamps])]
 
 
-def _document(found: Sequence[Check], code: int) -> dict[str, object]:
+def _examine_cluster(context: str | None, image: str | None) -> list[Check]:
+    # Late: brings the kubernetes client.
+    from podbench.run import doctor_cluster
+
+    asked = doctor_cluster.Asked(context=context, image=image)
+    return [*doctor_cluster.here_checks(), *doctor_cluster.examined_checks(asked)]
+
+
+def _document(found: Sequence[Check], code: int, place: str) -> dict[str, object]:
     return {
-        "target": "lab",
-        "machine": checks.machine(),
+        "target": place,
+        "machine": machine(),
         "exit_code": code,
-        "verdict": verdict(code),
+        "verdict": verdict(code, place),
         "install": checks.apt_line(found),
         "checks": msgspec.to_builtins(found),
     }
 
 
-def verdict(code: int) -> str:
+def verdict(code: int, place: str) -> str:
     """What an exit code of this command means, as a sentence."""
+    where = "here on the lab" if place == "lab" else "on this cluster"
     return {
-        0: "bench run works here on the lab, with all three modes.",
-        2: "bench run cannot work here yet.",
-        3: "bench run works here on the lab, but not everything can be measured.",
+        0: f"bench run works {where}, with all modes.",
+        2: f"bench run cannot work {where} yet.",
+        3: f"bench run works {where}, but not everything can be measured or told.",
     }[code]
 
 
-def _show(found: Sequence[Check], code: int) -> None:
+def _show(found: Sequence[Check], code: int, place: str) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
@@ -102,10 +123,10 @@ def _show(found: Sequence[Check], code: int) -> None:
             Text(_ascii(text, plain=plain)) for text in (check.name, check.found, check.needed_for)
         ]
         table.add_row(Text(word, style), *cells)
-    console.print(_ascii(checks.machine(), plain=plain))
+    console.print(_ascii(machine(), plain=plain))
     console.print(table)
     _show_remedies(found, console, plain=plain)
-    console.print(verdict(code))
+    console.print(verdict(code, place))
 
 
 def _mark(check: Check) -> tuple[str, str]:

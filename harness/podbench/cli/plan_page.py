@@ -1,5 +1,8 @@
 """What `bench plan` prints: schedule, duration, bytes, what is changed, what can be told."""
 
+import sys
+from collections.abc import Mapping
+
 import msgspec
 
 from podbench.model.units import show_duration
@@ -7,28 +10,65 @@ from podbench.run import cost
 from podbench.run import plan as planning
 from podbench.run.spec import RunSpec
 
+INDENT = " " * 12
+
 
 def show(spec: RunSpec, *, as_json: bool) -> None:
-    """Draws the plan and prints it."""
+    """Draws the plan of a run on the lab and prints it."""
     drawn = planning.draw(spec, spec.lab.names, exclusive=True)
     expected = cost.expect(drawn)
     if as_json:
-        document = {"plan": drawn, "expected": expected, "changes": list(cost.LAB_CHANGES)}
-        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+        sys.stdout.write(
+            _document({"plan": drawn, "expected": expected, "changes": list(cost.LAB_CHANGES)})
+        )
         return
-    print(f"target      lab: {spec.lab.nodes} network namespaces on this machine, not a cluster")
-    print(f"cni         {spec.cni} ({spec.method})")
-    print(f"modes       {', '.join(spec.modes)}; {drawn.aa_mode} twice in each block (A/A)")
-    print(f"probes      {', '.join(spec.probes)}")
-    print(f"schedule    {drawn.blocks} blocks, {len(drawn.visits)} visits, {drawn.rounds} rounds")
-    print(f"seed        {drawn.seed}")
-    print(f"duration    about {show_duration(drawn.total_s)} of measuring")
-    print(f"traffic     {expected.probes} probes, {expected.transfers} transfers of")
-    print(f"            {planning.TRANSFER_S} s, about {expected.disk_bytes / 1e6:.1f} MB kept")
-    print("changes     " + "\n            ".join(cost.LAB_CHANGES))
-    print("can tell    the smallest ratio a 95 % interval should tell from 1,")
-    print("            at the spread seen on labs like this:")
+    lines = [
+        f"target      lab: {spec.lab.nodes} network namespaces on this machine, not a cluster",
+        *schedule(spec, drawn),
+        *_traffic(drawn, expected),
+        *field("changes", cost.LAB_CHANGES),
+        *told(drawn, expected),
+    ]
+    print("\n".join(lines))
+
+
+def schedule(spec: RunSpec, drawn: planning.Plan) -> list[str]:
+    """What is measured in which order, and how long it takes."""
+    return [
+        f"cni         {spec.cni} ({spec.method})",
+        f"modes       {', '.join(drawn.modes)}; {drawn.aa_mode} twice in each block (A/A)",
+        f"probes      {', '.join(spec.probes)}",
+        f"schedule    {drawn.blocks} blocks, {len(drawn.visits)} visits, {drawn.rounds} rounds",
+        f"seed        {drawn.seed}",
+        f"duration    about {show_duration(drawn.total_s)} of measuring",
+    ]
+
+
+def _traffic(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
+    return [
+        f"traffic     {expected.probes} probes, {expected.transfers} transfers of",
+        f"{INDENT}{drawn.pace.transfer_s} s, about {expected.disk_bytes / 1e6:.1f} MB kept",
+    ]
+
+
+def told(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
+    """The smallest differences it can be expected to see, and the first block."""
+    spread = "on labs of this kind" if drawn.exclusive else "on labs; clusters spread more"
+    lines = [
+        "can tell    the smallest ratio a 95 % interval should tell from 1,",
+        f"{INDENT}at the spread seen {spread}:",
+    ]
     for metric, ratio in expected.smallest_detectable_ratio.items():
         text = "nothing: one block has no interval" if ratio is None else f"{ratio:.3f}"
-        print(f"              {metric:22} {text}")
-    print("first block " + ", ".join(v.arm.name for v in drawn.visits if v.block == 1))
+        lines.append(f"{INDENT}  {metric:22} {text}")
+    first = ", ".join(v.arm.name for v in drawn.visits if v.block == 1)
+    return [*lines, f"first block {first}"]
+
+
+def field(name: str, values: tuple[str, ...] | list[str]) -> list[str]:
+    """A field of several lines; none where there are no values."""
+    return [f"{'' if number else name:12}{text}" for number, text in enumerate(values)]
+
+
+def _document(content: Mapping[str, object]) -> str:
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"

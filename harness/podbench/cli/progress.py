@@ -4,12 +4,16 @@ Everything goes to stderr, so that stdout stays free for `--json`.
 """
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from podbench.model.units import show_duration
 from podbench.run import plan
+
+SPOKEN, SHOWN = 4, 2
+"""Open comparisons named when a look was taken, and in the live line, which must fit a terminal."""
 
 
 class Screen:
@@ -26,6 +30,7 @@ class Screen:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._estimate_s = 0.0
+        self._open = ""
 
     def say(self, text: str) -> None:
         """One line for a person."""
@@ -68,7 +73,7 @@ class Screen:
         """Shows what measures now."""
         text = self._where(visit, planned)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=text, left=f"{self._left()} left")
+            self._bar.update(self._task, description=text, left=f"{self._left()} left{self._open}")
 
     def round_done(self, visit: plan.Visit, planned: plan.Round, failures: int) -> None:
         """Counts a round, or says it in a line of its own."""
@@ -81,8 +86,22 @@ class Screen:
         else:
             self.say(
                 f"{self._where(visit, planned)} done ({self._done}/{self._total}),"
-                f" {self._left()} left{trouble}"
+                f" {self._left()} left{self._open}{trouble}"
             )
+
+    def looked(self, block: int, still_open: Sequence[str]) -> None:
+        """Says what a look left open, and keeps it in the live line and in every round's."""
+        if not still_open:
+            self._open = ""
+            self.say(f"look after block {block}: every comparison is decided, stopping")
+            return
+        named = "; ".join(still_open[:SPOKEN]) + ("; ..." if len(still_open) > SPOKEN else "")
+        self.say(f"look after block {block}: {len(still_open)} comparisons open: {named}")
+        # `of vxlan/pod against bgp/pod`: the base is the same for all of them.
+        short = [name.partition(" against ")[0] for name in still_open]
+        rest = len(short) - SHOWN
+        self._open = f", {len(short)} open: {', '.join(short[:SHOWN])}"
+        self._open += f" and {rest} more" if rest > 0 else ""
 
     def close(self) -> None:
         """Takes the live line away."""

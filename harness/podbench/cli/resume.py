@@ -9,6 +9,10 @@ import typer
 
 def resume(
     run: Annotated[Path, typer.Argument(help="The run directory.")],
+    context: Annotated[
+        str | None, typer.Option(help="The run's kubeconfig context, for programs.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -16,10 +20,19 @@ def resume(
     from rich.console import Console
 
     from podbench.cli import campaign
-    from podbench.run import prerequisites, record
+    from podbench.run import prerequisites, record, results
     from podbench.store import rundir as store
 
     where = store.open_existing(run)
     begun = where.read_json(where.run_json, record.RunRecord)
     prerequisites.require(prerequisites.needed(begun.spec))
-    sys.exit(campaign.see_through(where, Console(stderr=True), quiet=quiet, as_json=json))
+    console = Console(stderr=True)
+    if results.measured(where, begun):
+        campaign.tell(console, "every round is on disk already: nothing is measured again")
+        sys.exit(campaign.conclude(where, console, quiet=quiet, as_json=json))
+    if begun.spec.cluster is not None:
+        from podbench.cli.asking import asker
+        from podbench.run import cluster
+
+        cluster.consented_again(begun.spec.cluster, asker(), context=context, yes=yes)
+    sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=json))

@@ -20,7 +20,7 @@ Probes = Annotated[
 ]
 Budget = Annotated[str | None, typer.Option(help="Time to measure, e.g. 3m.")]
 Blocks = Annotated[int | None, typer.Option(help="Blocks, instead of a budget.")]
-Nodes = Annotated[int | None, typer.Option(help="Nodes of the lab.")]
+Nodes = Annotated[int | None, typer.Option(help="Nodes of the lab; at most, on a cluster.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.")]
 Out = Annotated[str | None, typer.Option(help="The run directory itself.")]
 Config = Annotated[Path | None, typer.Option(help="YAML file of the same names.")]
@@ -38,6 +38,16 @@ LabRate = Annotated[str | None, typer.Option(help="Link rate of the lab, e.g. 20
 LabLoss = Annotated[list[str] | None, typer.Option(help="Injected loss, e.g. 'n1>n2=1%'.")]
 LabNoise = Annotated[int | None, typer.Option(help="CPU burners beside the lab.")]
 Context = Annotated[str | None, typer.Option(help="kubeconfig context.")]
+Disrupt = Annotated[str | None, typer.Option(help="Context whose own mode may be switched.")]
+PoolCidr = Annotated[str | None, typer.Option(help="Temporary pools' addresses: 198.18.0.0/16.")]
+Image = Annotated[str | None, typer.Option(help="The agents' image, for a cluster.")]
+Broker = Annotated[str | None, typer.Option(help="Another MQTT 5 broker, mqtts://HOST:PORT.")]
+MaxBandwidth = Annotated[str | None, typer.Option(help="Most a transfer sends, e.g. 200Mbit/s.")]
+Saturate = Annotated[bool | None, typer.Option("--saturate", help="No cap of 10 % of the NIC.")]
+AllowExport = Annotated[
+    bool | None,
+    typer.Option("--allow-bgp-export", help="BGP peers may learn the temporary pools' routes."),
+]
 
 
 def _options(given: dict[str, object]) -> Options:
@@ -79,6 +89,13 @@ def _declared(
     lab_loss: LabLoss = None,
     lab_cpu_noise: LabNoise = None,
     context: Context = None,
+    disrupt: Disrupt = None,
+    pool_cidr: PoolCidr = None,
+    image: Image = None,
+    broker: Broker = None,
+    max_bandwidth: MaxBandwidth = None,
+    saturate: Saturate = None,
+    allow_bgp_export: AllowExport = None,
     print_config: Print = False,
 ) -> None:
     """The options `run` and `plan` share, declared once."""
@@ -102,6 +119,10 @@ def run(options: Options, print_config: bool) -> None:
     """Measure, prove and compare the modes of a CNI; write one report."""
     from podbench.run import spec
 
+    if spec.chosen_target(options) == "kubernetes":
+        from podbench.cli import on_cluster
+
+        sys.exit(on_cluster.run(options, print_config))
     resolved = spec.resolve(options)
     if print_config:
         print(run_options.show(spec.filled_in(options, resolved)), end="")
@@ -114,8 +135,14 @@ def run(options: Options, print_config: bool) -> None:
 @_takes_options
 def plan(options: Options, print_config: bool) -> None:
     """Print what `bench run` would do with these options; touches nothing."""
-    from podbench.cli import plan_page
     from podbench.run import spec
+
+    if spec.chosen_target(options) == "kubernetes":
+        from podbench.cli import on_cluster
+
+        on_cluster.plan(options, print_config)
+        return
+    from podbench.cli import plan_page
 
     resolved = spec.resolve(options)
     if print_config:

@@ -32,10 +32,12 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode
     cidr: str
+    """Empty where podbench lays none and only observes."""
     pod_mtu: int
-    origin: Origin
-    route_protocol: int
-    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static."""
+    origin: Origin | None
+    """Null where nothing tells who programs its routes but the routes themselves."""
+    route_protocol: int | None
+    """rtm_protocol of its routes: 12 BIRD, 80 Felix (configurable there), 4 static; null too."""
     device: str | None = None
     """The tunnel device's name on the node (`vxlan.calico`, `tunl0`, `flannel.1`); null where
     packets are routed."""
@@ -91,6 +93,9 @@ class Capture(Protocol):
         """
 
 
+Groups = Sequence[Sequence[tuple[str, str]]]
+"""Pairs of nodes by name; those of one group share no node, so they may be probed together."""
+
 Capturing = Callable[[Sequence[str]], Awaitable[Capture]]
 """Starts a capture on these nodes' underlay devices; running once it returns."""
 
@@ -124,6 +129,22 @@ class World(Protocol):
 
     async def remove(self, pool: Pool) -> None:
         """Takes the pool away again; idempotent."""
+
+    @property
+    def turns(self) -> bool:
+        """True where pods of all modes exist at once, but one mode at a time: see `turn`."""
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> str | None:
+        """Makes a mode that was applied the one that packets take.
+
+        Args:
+            mode: The mode.
+            prove: Looks up which way every pair's packets go.
+
+        Returns:
+            Null once all nodes follow; else why they do not, and then all is as before. Where modes
+            do not take turns there is nothing to do.
+        """
 
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node."""
@@ -179,12 +200,17 @@ class Driver(Protocol):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair.
 
         Without `probe` by route lookup only; with `capture` also by the outer headers of `probes`
-        own probes a pair, the world's number where none is given.
+        own probes a pair, the world's number where none is given. `groups` are the pairs to prove;
+        null: all, one after the other.
         """
+
+    async def turn(self, world: World, mode: Mode) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not."""
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away."""

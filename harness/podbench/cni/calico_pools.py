@@ -87,7 +87,7 @@ def overlaps(cidr: str, taken: Mapping[str, Iterable[str]]) -> list[str]:
 
 def refusal(mode: Mode, calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
     """Why a temporary pool of a mode would harm or lie here; null where it would not."""
-    return _harm(calico, allow_bgp_export=allow_bgp_export) or _lie(mode, calico)
+    return _harm(calico, allow_bgp_export=allow_bgp_export) or unroutable(mode, calico)
 
 
 def _harm(calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
@@ -120,7 +120,8 @@ def _export(calico: CalicoDetected, *, allowed: bool) -> str | None:
     return None
 
 
-def _lie(mode: Mode, calico: CalicoDetected) -> str | None:
+def unroutable(mode: Mode, calico: CalicoDetected) -> str | None:
+    """Why nobody would program a mode's routes here; null where somebody would."""
     if calico.bgp.value is None:
         return f"whether BGP is on is not known: {calico.bgp.reason}"
     number = release(calico.version.value or "") or (0, 0)

@@ -1,5 +1,8 @@
 """Which CNIs podbench knows, and which one a node's facts show.
 
+Two have modes that podbench can lay; Cilium has modes that it only observes; every other network
+is observed as it is found.
+
 `detect` is a pure function of facts that others read, so that every CNI is tested from recordings.
 """
 
@@ -9,12 +12,18 @@ import msgspec
 
 from podbench.cni.base import Driver
 from podbench.cni.calico import Calico
+from podbench.cni.cilium import Cilium
+from podbench.cni.detect_images import IMAGES
 from podbench.cni.flannel import Flannel
+from podbench.cni.generic import Generic
 from podbench.model.errors import ConfigError
 from podbench.model.facts import Link, NodeFacts
 
 DRIVERS: dict[str, Driver] = {"calico": Calico(), "flannel": Flannel()}
-"""All drivers, by the name users type. They keep no state."""
+"""Drivers whose modes can be laid, by the name users type. They keep no state."""
+OBSERVED: dict[str, Driver] = {"cilium": Cilium()}
+UNKNOWN = "unknown"
+"""The name of a network that nothing gave away."""
 
 SIGNS: tuple[tuple[str, str], ...] = (
     # Beginning of a device's name -> CNI; specific ones first. `cali` are Calico's pod devices,
@@ -35,19 +44,23 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names() -> tuple[str, ...]:
-    """The CNIs that have a driver."""
+    """The CNIs whose modes podbench can lay."""
     return tuple(DRIVERS)
 
 
 def driver(name: str) -> Driver:
-    """The driver of a CNI.
+    """The driver of a CNI; of one that is only named, the one that observes any.
 
     Raises:
         ConfigError: No CNI of that name is known.
     """
-    if name not in DRIVERS:
-        raise ConfigError(f"unknown CNI {name}", advice=f"known are {', '.join(names())}")
-    return DRIVERS[name]
+    known = {**DRIVERS, **OBSERVED}
+    named = {cni for _, cni in IMAGES} | {UNKNOWN}
+    if name not in known and name in named:
+        return Generic(name)
+    if name not in known:
+        raise ConfigError(f"unknown CNI {name}", advice=f"known are {', '.join((*known, *named))}")
+    return known[name]
 
 
 def detect(nodes: Iterable[NodeFacts]) -> Detected | None:

@@ -14,7 +14,7 @@ from podbench.model.arms import Mode
 CONFIG_MAP = "cilium-config"
 PORTS = {"vxlan": 8472, "geneve": 6081}
 """Cilium's defaults; VXLAN's is Flannel's, not the registered 4789."""
-MODES = {"vxlan": Mode.VXLAN, "native": Mode.NATIVE}
+MODES = {"vxlan": Mode.VXLAN, "geneve": Mode.GENEVE, "native": Mode.NATIVE}
 REPLACED = {"true": True, "strict": True, "false": False, "disabled": False}
 """`partial` and `probe`, of old releases, depend on the node."""
 
@@ -28,7 +28,7 @@ class CiliumDetected(msgspec.Struct, frozen=True, kw_only=True):
     encapsulation: Fact[str]
     """`vxlan`, `geneve`, or `native` where packets are routed."""
     mode: Mode | None
-    """The encapsulation in podbench's words; null where there is none for it (Geneve)."""
+    """The encapsulation in podbench's words; null where it is not known."""
     udp_port: Fact[int]
     direct_routes: Fact[bool]
     """Nodes install routes to each other's pods by themselves, as Flannel's host-gw does."""

@@ -14,6 +14,7 @@ from podbench.cni.detect_flannel import FlannelDetected, detect_flannel, node_ba
 from podbench.cni.detect_images import Found
 from podbench.cni.detect_nodes import NodeDetected, detect_node
 from podbench.cni.detect_proxy import Proxy, detect_proxy
+from podbench.model.arms import Mode
 
 
 class ClusterDetected(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,44 @@ def detect_cluster(facts: ClusterFacts) -> ClusterDetected:
         flannel=flannel,
         cilium=cilium,
     )
+
+
+def mode_found(detected: ClusterDetected) -> Fact[Mode]:
+    """The mode of pods that ask for nothing, to be observed as it is.
+
+    `as-found` where nothing tells it, or where it differs between pairs of nodes: several pools,
+    encapsulation between subnets only. Then the proof names what each pair's packets take.
+    """
+    if detected.cni.value == "calico" and detected.calico is not None:
+        return _pools_mode(detected.calico)
+    if detected.cni.value == "flannel" and detected.flannel is not None:
+        backend, direct = detected.flannel.backend, detected.flannel.direct_routing
+        laid = detect.driver("flannel").modes()
+        if detected.flannel.mode in laid and not direct.value:
+            return told(detected.flannel.mode, backend.source or "Flannel's backend")
+        why = "DirectRouting is on" if direct.value else f"the backend is {backend.value}"
+        return told(Mode.AS_FOUND, why if backend.value else backend.reason or "")
+    if detected.cni.value == "cilium" and detected.cilium is not None:
+        by = detected.cilium.encapsulation
+        if detected.cilium.mode is not None:
+            return told(detected.cilium.mode, by.source or "Cilium's ConfigMap")
+        return told(Mode.AS_FOUND, by.reason or f"Cilium's encapsulation is {by.value}")
+    return told(Mode.AS_FOUND, f"podbench does not know the modes of {detected.cni.value or 'it'}")
+
+
+def _pools_mode(calico: CalicoDetected) -> Fact[Mode]:
+    """What Calico's own pools give pods that name none."""
+    if calico.pools.value is None:
+        return told(Mode.AS_FOUND, calico.pools.reason or "its pools were not read")
+    usual = [each for each in calico.pools.value if not each.disabled and not each.ours]
+    usual = [each for each in usual if each.assignment == "Automatic"]
+    modes = {each.mode for each in usual}
+    if any(each.cross_subnet for each in usual):
+        return told(Mode.AS_FOUND, "CrossSubnet: encapsulated between subnets only")
+    if len(modes) == 1:
+        return told(modes.pop(), f"IPPool {', '.join(each.name for each in usual)}")
+    names = ", ".join(sorted(f"{each.name} ({each.mode})" for each in usual))
+    return told(Mode.AS_FOUND, f"pools of several modes: {names}" if names else "no pool is open")
 
 
 def _flannel(facts: ClusterFacts, agent: Found | None) -> FlannelDetected | None:

@@ -16,9 +16,7 @@ IMAGES: tuple[tuple[str, str], ...] = (
     ("calico/node", "calico"),
     ("hardened-calico", "calico"),  # RKE2
     ("mirrored-calico-node", "calico"),  # Rancher's mirror
-    ("flannel-io/flannel", "flannel"),
-    ("flannelcni/flannel", "flannel"),
-    ("coreos/flannel", "flannel"),
+    ("flannel", "flannel"),  # flannel-io's, flannelcni's, coreos's, and mirrors that flatten names
     ("hardened-flannel", "flannel"),
     ("mirrored-flannel-flannel", "flannel"),
     ("cilium/cilium", "cilium"),

@@ -139,14 +139,12 @@ def _amounts(way: Way, window: Window) -> dict[str, tuple[int, int]]:
 
 
 def underlay_packets(way: Way, window: Window) -> int | None:
-    """What the device of the sender's route sent; null where there is no such device."""
-    if way.route is None or way.route.device is None:
-        return None
+    """What the device by which plain packets leave sent; null where there is none."""
     return next(
         (
             each.tx_packets
             for each in window.moved
-            if each.node == way.src and each.device == way.route.device and each.peer is None
+            if each.node == way.src and each.device == way.device and each.peer is None
         ),
         None,
     )

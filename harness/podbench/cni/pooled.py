@@ -6,7 +6,7 @@ A driver is then a table: its modes, and what the pool of each looks like.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from podbench.cni.base import Capturing, Laid, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Groups, Laid, Pool, ProbeWindow, World
 from podbench.cni.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -37,7 +37,7 @@ class PooledDriver(ABC):
         Raises:
             ConfigError: Several modes of a CNI that can have one at a time only.
         """
-        if len(modes) > 1 and not self.side_by_side:
+        if len(modes) > 1 and not (self.side_by_side or world.turns):
             raise ConfigError(
                 f"{self.name} has one mode at a time, not {', '.join(modes)} side by side",
                 advice="use --method switch, or name one mode with --modes",
@@ -52,8 +52,11 @@ class PooledDriver(ABC):
         *,
         probes: int | None = None,
         capture: Capturing | None = None,
+        groups: Groups | None = None,
     ) -> ArmProof:
         """Proves which mode packets take, per directed pair; without `probe` by route only.
+
+        `groups` are the pairs to prove; null: all, one after the other.
 
         Raises:
             PodbenchError: The world could not be asked.
@@ -64,8 +67,17 @@ class PooledDriver(ABC):
             probe=probe,
             probes=world.proof_probes if probes is None else probes,
             capture=capture,
+            groups=groups,
         )
         return await walk(world, inquiry)
+
+    async def turn(self, world: World, mode: Mode) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not.
+
+        Raises:
+            PodbenchError: The world could not be asked, or not be brought back.
+        """
+        return await world.turn(mode, lambda: self.verify(world, mode, None))
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away; idempotent."""
@@ -74,7 +86,23 @@ class PooledDriver(ABC):
     def _pool_in(self, world: World, mode: Mode) -> Pool:
         # The smallest underlay decides: a packet must fit on every node's.
         underlay_mtu = min(node.mtu_underlay for node in world.nodes)
+        if mode == Mode.AS_FOUND:
+            return as_found(underlay_mtu)
         return self.pool(mode, underlay_mtu=underlay_mtu, equal_mtu=world.equal_mtu)
+
+
+def as_found(underlay_mtu: int) -> Pool:
+    """What any CNI's network is, as long as nobody has looked: nothing but its underlay is known.
+
+    The counters of every tunnel device count in a proof, so that it needs no device of its own.
+    """
+    return Pool(
+        mode=Mode.AS_FOUND,
+        cidr="",
+        pod_mtu=underlay_mtu,
+        origin=None,
+        route_protocol=None,
+    )
 
 
 def unknown_mode(cni: str, mode: Mode, known: Sequence[Mode]) -> ConfigError:

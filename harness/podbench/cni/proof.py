@@ -109,9 +109,11 @@ def origin(pool: Pool, protocol: int | None) -> str | None:
 
     The pool's own number means its owner: Felix' is configurable, Flannel uses the anonymous 3.
     """
-    if protocol == pool.route_protocol:
+    if protocol is None:
+        return None
+    if protocol == pool.route_protocol and pool.origin is not None:
         return pool.origin
-    return None if protocol is None else PROTOCOLS.get(protocol, f"protocol {protocol}")
+    return PROTOCOLS.get(protocol, f"protocol {protocol}")
 
 
 def _forward(window: Window | None) -> Expected:
@@ -154,7 +156,8 @@ def _directed(pool: Pool, way: Way, window: Window | None, there: Sight, here: S
         verdict = Verdict.MIXED
         observed = f"{observed} out, {_name(mode, here.seen, way)} back"
     else:
-        verdict = Verdict.MATCH if observed == mode else Verdict.FELL_BACK
+        # What was asked for as it is found cannot fall back to anything.
+        verdict = Verdict.MATCH if mode in (observed, Mode.AS_FOUND) else Verdict.FELL_BACK
     return PairProof(
         src=way.src,
         dst=way.dst,
@@ -179,7 +182,7 @@ def _name(mode: Mode, seen: str | None, way: Way) -> str | None:
     """What was seen in words of `Mode`: plain packets are the plain mode asked for, or BGP's."""
     if seen != PLAIN:
         return seen
-    if OVERHEAD_BYTES[mode] == 0:
+    if OVERHEAD_BYTES.get(mode) == 0:
         return mode
     from_bird = way.route is not None and way.route.protocol == BIRD
     return Mode.BGP if from_bird else Mode.NATIVE

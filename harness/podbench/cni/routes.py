@@ -22,6 +22,7 @@ TUNNEL_KINDS: dict[str, str] = {
     "erspan": "erspan",
     "geneve": "geneve",
     "wireguard": "wireguard",
+    "tun": "tun",  # a program in user space, such as Flannel's backend udp
     "sit": "sit",
     "ip6tnl": "ip6tnl",
     "ip6gre": "ip6gre",
@@ -30,6 +31,12 @@ TUNNEL_KINDS: dict[str, str] = {
 }
 
 DEFAULT = "0.0.0.0/0"
+
+SWITCHES = frozenset({"openvswitch"})
+"""Kinds of devices behind which a switch decides, not the kernel's routes: Antrea's, OVN's."""
+PROGRAMMED = frozenset({"cilium_host", "cilium_net"})
+"""Devices at which an eBPF program decides; Cilium routes to other nodes' pods through the first
+in tunnel mode. Source: cilium/cilium, pkg/datapath/linux."""
 
 BIRD, FELIX = 12, 80
 PROTOCOLS: dict[int, str] = {
@@ -67,6 +74,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     """The sending and the receiving node's address on the underlay."""
     route: Route | None
     """The kernel's answer; null: nobody could ask."""
+    device: str | None
+    """The underlay's, by which plain packets leave; null: not known."""
     via: str | None
     """What the route, with its neighbour and forwarding entry, leads to; null: unknown."""
     note: str | None = None
@@ -99,9 +108,10 @@ def resolve(
     Returns:
         The encapsulation, null where the route alone does not say; the oddity, null where none.
     """
-    if route.type != "unicast" or route.device is None:
-        return None, f"the route is of type {route.type}"
-    kind = next((_wraps(each) for each in facts.links if each.name == route.device), PLAIN)
+    link = next((each for each in facts.links if each.name == route.device), None)
+    if (silent := _says_nothing(route, link)) is not None:
+        return None, silent
+    kind = PLAIN if link is None else _wraps(link)
     if kind == Mode.VXLAN:
         return _through_vxlan(route, facts, peer)
     if kind == PLAIN and route.dst == DEFAULT:
@@ -111,6 +121,33 @@ def resolve(
     if route.gateway not in (None, peer):
         return kind, f"the route's gateway is {route.gateway}, not the peer {peer}"
     return kind, None
+
+
+def leaves_by(route: Route, facts: NodeFacts, own: str) -> str | None:
+    """The underlay device whose counter rises with plain packets; null where none is known.
+
+    The route's own; behind a switch or a program, that of the node's address.
+    """
+    link = next((each for each in facts.links if each.name == route.device), None)
+    if not _opaque(route, link):
+        return route.device
+    for each in facts.links:
+        if any(address.partition("/")[0] == own for address in each.addresses):
+            return each.name
+    return None
+
+
+def _opaque(route: Route, link: Link | None) -> bool:
+    return route.device in PROGRAMMED or (link is not None and link.kind in SWITCHES)
+
+
+def _says_nothing(route: Route, link: Link | None) -> str | None:
+    """Why a route does not lead to an encapsulation; null where it may."""
+    if route.type != "unicast" or route.device is None:
+        return f"the route is of type {route.type}"
+    if _opaque(route, link):
+        return f"the route leads into {route.device}: what is behind it, routes do not say"
+    return None
 
 
 def _wraps(link: Link) -> str:

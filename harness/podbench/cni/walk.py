@@ -1,22 +1,28 @@
 """Collects the evidence for an arm from a world, pair by pair, and has it judged.
 
-Every driver verifies the same way: unordered pairs one at a time, so that nothing but one pair's
-probes crosses a tunnel while its counters are read. What differs between CNIs, their pools, is
-passed in. `evidence` reads meaning into facts, `proof` decides.
+Every driver verifies the same way: pairs that share no node at the same time, so that nothing but
+one pair's probes crosses a node's tunnel while its counters are read. What differs between CNIs,
+their pools, is passed in. `evidence` reads meaning into facts, `proof` decides.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from itertools import combinations
 
 import msgspec
 
-from podbench.cni.base import Capturing, Pool, ProbeWindow, World
+from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.evidence import Window, counters, moved
 from podbench.cni.proof import decided, prove_arm, prove_pair
-from podbench.cni.routes import Counter, Way, resolve, session_up
-from podbench.model.facts import ArmProof, NodeFacts, PairProof
+from podbench.cni.routes import Counter, Way, leaves_by, resolve, session_up
+from podbench.model.errors import ProbeError, TransportError
+from podbench.model.facts import ArmProof, Method, NodeFacts, PairProof, Verdict
 from podbench.model.nodes import Node
 
+NOT_PROBED = "proof_window_failed"
+"""Warning: the pair's proof window could not be had; the reason follows."""
+UNANSWERED = (ProbeError, TransportError)
+"""An agent is gone or cannot: that costs its own pairs only."""
 ATTEMPTS = 2
 """Proof windows a pair: a second when stray packets kept the first from deciding."""
 
@@ -31,6 +37,11 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     probe: ProbeWindow | None
     probes: int
     capture: Capturing | None
+    groups: Groups | None
+    """The pairs to prove, in groups without a node in common; null: all, one after the other."""
+
+
+Proofs = Sequence[PairProof]
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -48,17 +59,96 @@ async def walk(world: World, inquiry: Inquiry) -> ArmProof:
     nodes = [node for node in world.nodes if _has_pod(node, inquiry.pool)]
     standing = None
     if inquiry.probe is None:
-        standing = await _read(world, inquiry, nodes)
-    for first, second in combinations(nodes, 2):
+        standing = await _standing(world, inquiry, nodes)
+    for group in _groups(inquiry, nodes):
         if standing is not None:
-            pairs.extend(await _judge(world, inquiry, (first, second), standing, None))
+            found = [_routed(world, inquiry, pair, standing) for pair in group]
         else:
-            pairs.extend(await _prove(world, inquiry, (first, second)))
+            found = [_proven(world, inquiry, pair) for pair in group]
+        for proofs in await _all(found):
+            pairs.extend(proofs)
     return prove_arm(inquiry.pool.mode, pairs)
 
 
-async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Sequence[PairProof]:
-    proofs: Sequence[PairProof] = ()
+async def _standing(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> _Reading:
+    """What all nodes say that can be read."""
+    facts: dict[str, NodeFacts] = {}
+    counts: list[Counter] = []
+    for node in nodes:
+        try:
+            one = await _read(world, inquiry, [node])
+        except UNANSWERED:
+            continue
+        facts |= one.facts
+        counts += one.counters
+    return _Reading(facts, tuple(counts))
+
+
+async def _routed(
+    world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: _Reading
+) -> Proofs:
+    """The proof by routes alone; where a node cannot be asked, that."""
+    missing = [node.name for node in pair if node.name not in reading.facts]
+    if missing:
+        return _unread(inquiry, pair, f"{', '.join(missing)} could not be read")
+    try:
+        return await _judge(world, inquiry, pair, reading, None)
+    except UNANSWERED as error:
+        return _unread(inquiry, pair, str(error))
+
+
+async def _proven(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Proofs:
+    """The proof by packets; where an agent is gone the routes still tell something."""
+    try:
+        return await _prove(world, inquiry, pair)
+    except UNANSWERED as error:
+        why = f"{NOT_PROBED}: {error}"
+    routed = await _routed(world, inquiry, pair, await _standing(world, inquiry, pair))
+    return [msgspec.structs.replace(p, warnings=(*p.warnings, why)) for p in routed]
+
+
+def _unread(inquiry: Inquiry, pair: tuple[Node, Node], why: str) -> Proofs:
+    """Nothing can be said of a pair."""
+    return [
+        PairProof(
+            src=src.name,
+            dst=dst.name,
+            mode=inquiry.pool.mode,
+            verdict=Verdict.UNPROVEN,
+            method=Method.CONFIGURED,
+            observed=None,
+            evidence={"unread": why},
+        )
+        for src, dst in (pair, pair[::-1])
+    ]
+
+
+def _groups(inquiry: Inquiry, nodes: Sequence[Node]) -> list[list[tuple[Node, Node]]]:
+    if inquiry.groups is None:
+        return [[pair] for pair in combinations(nodes, 2)]
+    by_name = {node.name: node for node in nodes}
+    return [
+        [(by_name[a], by_name[b]) for a, b in group if a in by_name and b in by_name]
+        for group in inquiry.groups
+    ]
+
+
+async def _all(asked: Sequence[Coroutine[None, None, Proofs]]) -> list[Proofs]:
+    """What all give, once all have ended.
+
+    Raises:
+        PodbenchError: The first that did not come to its end.
+    """
+    found: list[Proofs] = []
+    for each in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(each, BaseException):
+            raise each
+        found.append(each)
+    return found
+
+
+async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Proofs:
+    proofs: Proofs = ()
     for _ in range(ATTEMPTS):
         async with world.quiet([node.name for node in pair]):
             before = await _read(world, inquiry, pair)
@@ -90,7 +180,7 @@ async def _judge(
     pair: tuple[Node, Node],
     reading: _Reading,
     window: Window | None,
-) -> tuple[PairProof, PairProof]:
+) -> Proofs:
     out = await _way(world, inquiry, pair, reading)
     back = await _way(world, inquiry, (pair[1], pair[0]), reading)
     return prove_pair(inquiry.pool, out, back, window)
@@ -115,6 +205,7 @@ async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading:
         own=src.address,
         peer=dst.address,
         route=route,
+        device=leaves_by(route, reading.facts[src.name], src.address),
         via=via,
         note=note,
         session_up=_session(reading.facts, src, dst),

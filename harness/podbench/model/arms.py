@@ -13,6 +13,9 @@ class Mode(StrEnum):
     BGP = "bgp"
     HOST_GW = "host-gw"
     NATIVE = "native"
+    GENEVE = "geneve"
+    AS_FOUND = "as-found"
+    """Whatever the cluster does, where that is not known beforehand or differs between pairs."""
 
 
 class Path(StrEnum):
@@ -65,4 +68,7 @@ OVERHEAD_BYTES: dict[Mode, int] = {
     Mode.BGP: 0,
     Mode.HOST_GW: 0,
     Mode.NATIVE: 0,
+    # RFC 8926: as VXLAN's, without options.
+    Mode.GENEVE: 50,
 }
+"""`as-found` is not in it: nobody knows what it adds."""

@@ -40,6 +40,9 @@ class Node(msgspec.Struct, frozen=True):
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    kernel: str | None = None
+    cpu_model: str | None = None
+    kube_proxy_mode: str | None = None
     nic_bps: int | None = None
     """Speed of the device on the underlay as its driver tells it; null where it does not."""
 
@@ -94,9 +97,12 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     context: str
     server: str
-    image: str
+    image: str | None
+    """Null: not named yet, which is enough for a plan."""
     nodes: tuple[str, ...]
     """Those that take part, by name."""
+    light: tuple[str, ...] = ()
+    """Of these, control-plane nodes: they carry no transfers."""
     pool_cidr: str
     allow_bgp_export: bool = False
     most_bps: int | None = None

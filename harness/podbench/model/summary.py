@@ -200,6 +200,81 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     disagreement: bool = False
     """True where the t interval and its robust twin (Hodges-Lehmann) do not agree."""
+    p_value: float | None = None
+    """Of ratio 1, by the paired t test on the block log-ratios."""
+    hodges_lehmann_ratio: float | None = None
+    """The robust twin of `ratio`."""
+    wilcoxon_p: float | None = None
+    cliffs_delta: float | None = None
+    """Over the blocks' statistics: 1 where every block of other is above every one of base."""
+    blocks_needed: int | None = None
+    """Blocks in all that would narrow the interval to half the margin on each side; null where it
+    is decided, or where more blocks would not help."""
+    further_s: float | None = None
+    """Measuring time of the blocks that are missing for that, at this run's pace."""
+
+
+class ShiftPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantile of two distributions. `p_adjusted`: Benjamini-Hochberg over the function."""
+
+    q: float
+    ratio: float | None
+    ci95: Interval | None
+    difference: float | None
+    p_value: float | None
+    p_adjusted: float | None
+    told_apart: bool
+    """Whether the adjusted p is at most 5 %."""
+    blocks: int
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """Two arms' whole distributions, quantile by quantile: `ratio` = other/base at each."""
+
+    metric: str
+    """`rtt_kernel_ns` or `rtt_app_ns`."""
+    base: str
+    other: str
+    path: str
+    unit: str
+    points: tuple[ShiftPoint, ...]
+
+
+class Discovery(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, or both nodes of one pair, where a difference was found."""
+
+    nodes: tuple[str, ...]
+    ratio: float
+    ci95: Interval
+    p_value: float
+    p_adjusted: float
+    """Benjamini-Hochberg over the set."""
+    confirmed: bool
+    """Whether Benjamini-Yekutieli, which asks for nothing of the tests, finds it too."""
+    blocks: int
+
+
+class Discoveries(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of tests, one for each node or pair of nodes, at a false discovery rate of 5 %."""
+
+    metric: str
+    base: str
+    other: str
+    path: str
+    question: Literal["differs", "stands out"]
+    """`differs`: other from base, there; `stands out`: its ratio there from that elsewhere."""
+    level: Literal["node", "pair"]
+    margin: float
+    tested: int
+    untested: int
+    """Fewer than three blocks have the figure in both arms."""
+    significant: int
+    """Adjusted p at most 5 %, whatever the size."""
+    found: int
+    """Of these, the effect exceeds the margin and the instrument's resolution."""
+    confirmed: int
+    strongest: tuple[Discovery, ...]
+    """Of those found, at most 50, the largest effect first."""
 
 
 class OverlayTax(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,3 +370,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     encapsulation: tuple[Encapsulation, ...] = ()
     cpu_price: tuple[CpuPrice, ...] = ()
     warnings: tuple[Doubt, ...] = ()
+    shifts: tuple[Shift, ...] = ()
+    discoveries: tuple[Discoveries, ...] = ()

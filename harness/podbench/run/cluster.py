@@ -6,27 +6,33 @@ two. Nothing is changed before the context was consented to (`consent`).
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from podbench.cni import calico_pools, detect
-from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster, mode_found
+from podbench.cni.detect_facts import Fact
+from podbench.cni.edits import Recipe
+from podbench.cni.switch import recipe
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions
-from podbench.run import consent
+from podbench.run import consent, record, spec
 from podbench.run.options import Options
-from podbench.store.rundir import RunDir
-from podbench.target.kubernetes.client import Api
+from podbench.run.spec import RunSpec
+from podbench.target.kubernetes.client import Api, Context
 from podbench.target.kubernetes.collect import collect
-from podbench.target.kubernetes.nodes import LeftOut, choose
+from podbench.target.kubernetes.nodes import LeftOut, Place, choose
 from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.target import Cluster, KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
-METHODS = ("pools", "observe")
-"""`switch` changes the workload's own mode; this version does not."""
+METHODS = ("pools", "observe", "switch")
+SURVEY_PATIENCE_S = 10.0
+"""Somebody waits for the answer, and nothing is lost yet."""
+FEWEST_NODES = 2
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,18 +41,16 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     context: str
     server: str
     detected: ClusterDetected
-    nodes: tuple[str, ...]
+    recipe: Recipe
+    """How its own mode would be changed (`--method switch`)."""
+    places: tuple[Place, ...]
+    """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
 
-
-class Resolved(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run there would go. `refused`: modes that were asked for and why they cannot be had."""
-
-    cni: str
-    method: str
-    modes: tuple[Mode, ...]
-    refused: dict[Mode, str]
-    cluster: ClusterOptions
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(each.name for each in self.places)
 
 
 def survey(options: Options) -> Survey:
@@ -60,153 +64,281 @@ def survey(options: Options) -> Survey:
 
 
 async def _survey(options: Options) -> Survey:
-    async with Api(options.context) as api:
+    async with Api(options.context, patience_s=SURVEY_PATIENCE_S) as api:
         choice = choose(await api.items(collection("Node")), options.nodes)
+        facts = await collect(api)
+        detected = detect_cluster(facts)
         return Survey(
             context=api.context.name,
             server=api.context.server,
-            detected=detect_cluster(await collect(api)),
-            nodes=tuple(each.name for each in choice.places),
+            detected=detected,
+            recipe=recipe(facts, detected),
+            places=choice.places,
             left_out=choice.left_out,
         )
 
 
-def resolve(options: Options, found: Survey) -> Resolved:
-    """Chooses CNI, method and modes for a cluster.
+def resolve(options: Options, found: Survey) -> RunSpec:
+    """Checks and completes what the user asked of a cluster: its CNI, method and modes.
 
     Raises:
         ConfigError: What was asked for cannot be had there, or an option's value cannot be used.
     """
+    asked = spec.common(options)
+    _refuse_what_is_not_there(options)
+    _require_nodes(options, found)
     cni = _cni(options, found.detected)
-    method = _method(options, cni)
-    refused = _refused(options, found.detected) if method == "pools" else {}
-    modes = _asked(options, cni) if method == "pools" else (_as_found(found.detected, cni),)
-    if not options.image:
-        raise ConfigError(
-            "--image: the agents' image has to be named on a cluster",
-            advice="build it with the Dockerfile and push it where the nodes can pull it",
-        )
+    pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
+    method, refused, notes = _method(options, found, cni, pool_cidr)
+    modes: tuple[Mode, ...]
+    if method == "observe":
+        as_found = mode_found(found.detected)
+        modes = (as_found.value or Mode.AS_FOUND,)
+        notes = (*notes, _observed(as_found))
+    else:
+        modes = spec.modes(options, cni)
+    asked, light = _probes(asked, options, found)
+    notes = (*notes, *light)
     rate = options.max_bandwidth
-    return Resolved(
+    return RunSpec(
         cni=cni,
+        target="kubernetes",
         method=method,
         modes=modes,
         refused={mode: reason for mode, reason in refused.items() if mode in modes},
+        notes=notes,
         cluster=ClusterOptions(
             context=found.context,
             server=found.server,
             image=options.image,
             nodes=found.nodes,
-            pool_cidr=options.pool_cidr or calico_pools.DEFAULT_CIDR,
+            light=tuple(each.name for each in found.places if each.light),
+            pool_cidr=pool_cidr,
+            allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
             saturate=options.saturate,
         ),
+        **msgspec.structs.asdict(asked),
     )
+
+
+def _observed(mode: Fact[Mode]) -> str:
+    if mode.value in {None, Mode.AS_FOUND}:
+        return f"no mode is told for all pairs ({mode.source}): each is named by what it takes"
+    return f"what is observed is {mode.value}: {mode.source}"
+
+
+def _refuse_what_is_not_there(options: Options) -> None:
+    """Options of the contract that this version has nothing behind on a cluster."""
+    if options.broker is not None:
+        raise ConfigError(
+            "--broker: this version deploys its own broker on a cluster",
+            advice="leave --broker out",
+        )
+    if options.proof is not None:
+        raise ConfigError(
+            "--proof capture: agents on a cluster cannot capture yet",
+            advice="leave --proof out: counters and routes prove as well",
+        )
+    if options.disrupt is not None and options.method != "switch":
+        raise ConfigError(
+            "--disrupt: it is for --method switch, which was not asked for",
+            advice="leave --disrupt out; nothing of the cluster's own is changed then",
+        )
+
+
+def _require_nodes(options: Options, found: Survey) -> None:
+    if options.nodes is not None and options.nodes < FEWEST_NODES:
+        raise ConfigError(
+            f"--nodes: {options.nodes} is fewer than 2", advice="a pair takes two nodes"
+        )
+    if len(found.places) < FEWEST_NODES:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.left_out)
+        raise ConfigError(
+            f"context {found.context}: a pair takes two nodes, and {len(found.places)} can take "
+            f"part; {reasons or 'there are no others'}",
+            advice="see to what keeps the others out, or use --target lab",
+        )
+
+
+def _probes(
+    asked: spec.Asked, options: Options, found: Survey
+) -> tuple[spec.Asked, tuple[str, ...]]:
+    """Without transfers where too few nodes may carry them, and then why."""
+    heavy = [each.name for each in found.places if not each.light]
+    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    if others == asked.probes or len(heavy) >= FEWEST_NODES:
+        return asked, ()
+    why = (
+        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        "here are none"
+    )
+    if options.probes is not None:
+        raise ConfigError(f"--probes: {why}", advice="use --probes latency")
+    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
 
 
 def _cni(options: Options, detected: ClusterDetected) -> str:
     seen = detected.cni.value
+    if seen is None and options.cni == "auto":
+        return detect.UNKNOWN
     if seen is None:
         raise ConfigError(
             f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="`bench doctor` lists what was looked at",
+            advice="leave --cni out: the network is then observed as it is found",
         )
     if options.cni not in ("auto", seen):
         raise ConfigError(
             f"--cni: {options.cni} was asked for, but this cluster has {seen}",
-            advice=f"use --cni {seen}, or leave it out",
-        )
-    if seen not in detect.names():
-        raise ConfigError(
-            f"--cni: {seen} cannot be measured by this version",
-            advice=f"it can measure {' and '.join(detect.names())}",
+            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
         )
     return seen
 
 
-def _method(options: Options, cni: str) -> str:
+def _method(
+    options: Options, found: Survey, cni: str, pool_cidr: str
+) -> tuple[str, dict[Mode, str], tuple[str, ...]]:
+    """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
-    if options.method is None:
-        return natural
-    words.check(options.method, METHODS, "--method")
-    if options.method == "pools" and natural != "pools":
+    method = natural if options.method is None else options.method
+    words.check(method, METHODS, "--method")
+    if method == "observe":
+        return method, {}, ()
+    if method == "switch":
+        return method, found.recipe.refused, found.recipe.notes
+    if natural != "pools":
         raise ConfigError(
             f"--method pools: {cni} cannot have pools of several modes beside each other",
             advice="use --method observe",
         )
-    return options.method
+    refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
+    if len(refused) < len(calico_pools.MODES):
+        return method, refused, ()
+    why = "; ".join(dict.fromkeys(refused.values()))
+    if options.method is None:
+        return "observe", {}, (f"no temporary pools: {why}; so the mode as found is observed",)
+    raise ConfigError(
+        f"--method pools: {why}", advice="use --method observe, which measures the mode as found"
+    )
 
 
-def _asked(options: Options, cni: str) -> tuple[Mode, ...]:
-    known = detect.driver(cni).modes()
-    if options.modes is None:
-        return known
-    asked = [words.check(each, [str(mode) for mode in known], "--modes") for each in options.modes]
-    return tuple(mode for mode in known if str(mode) in asked)
-
-
-def _refused(options: Options, detected: ClusterDetected) -> dict[Mode, str]:
+def _refused(
+    detected: ClusterDetected, pool_cidr: str, *, allow_bgp_export: bool
+) -> dict[Mode, str]:
     calico = detected.calico
     assert calico is not None, "pools are for Calico"
-    calico_pools.plan(options.pool_cidr or calico_pools.DEFAULT_CIDR, calico_pools.MODES)
+    calico_pools.plan(pool_cidr, calico_pools.MODES)
     reasons = {
-        mode: calico_pools.refusal(mode, calico, allow_bgp_export=False)
+        mode: calico_pools.refusal(mode, calico, allow_bgp_export=allow_bgp_export)
         for mode in calico_pools.MODES
     }
     return {mode: reason for mode, reason in reasons.items() if reason is not None}
 
 
-def _as_found(detected: ClusterDetected, cni: str) -> Mode:
-    """The mode of pods that ask for nothing.
-
-    Raises:
-        ConfigError: It cannot be told, or there are several.
-    """
-    modes: set[Mode] = set()
-    if cni == "calico" and detected.calico is not None:
-        pools = detected.calico.pools.value or ()
-        usual = [each for each in pools if not each.disabled and not each.ours]
-        modes = {each.mode for each in usual if each.assignment == "Automatic"}
-    elif detected.flannel is not None and detected.flannel.mode is not None:
-        modes = {detected.flannel.mode}
-    if len(modes) == 1:
-        return modes.pop()
-    told = ", ".join(sorted(modes)) or "none is told"
-    raise ConfigError(
-        f"--method observe: which mode pods get here is not clear: {told}",
-        advice="use --method pools where the CNI is Calico",
-    )
-
-
-def consented(options: Options, found: Survey, ask: consent.Ask | None) -> None:
-    """Returns if the cluster may be changed.
+def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool:
+    """Returns if the cluster may be changed; false: to observe only, without temporary pools.
 
     Raises:
         ConfigError: It may not, or nobody could be asked.
     """
+    assert asked.cluster is not None
+    context, server = asked.cluster.context, asked.cluster.server
     named = options.context is not None
-    consent.require(found.context, found.server, named=named, yes=options.yes, ask=ask)
+    if asked.method == "switch":
+        consent.require_disruption(context, server, options.disrupt)
+    if ask is None and not (named and options.yes):
+        raise ConfigError(
+            f"--target {options.target} would change context {context} ({server}), and there is "
+            "nobody to ask",
+            advice=f"say so with --context {context} --yes, or measure here with --target lab",
+        )
+    return consent.require(
+        context,
+        server,
+        named=named,
+        yes=options.yes,
+        ask=ask,
+        less="observe" if asked.method == "pools" else None,
+    )
 
 
-def target(
-    resolved: Resolved, run_id: str, rundir: RunDir, say: Callable[[str], None]
-) -> KubernetesTarget:
-    """The target that a session measures on."""
-    asked = resolved.cluster
+def consented_again(
+    asked: ClusterOptions, ask: consent.Ask | None, *, context: str | None, yes: bool
+) -> None:
+    """Returns if a run may go on in the cluster that it began in.
+
+    Raises:
+        ConfigError: It may not, nobody could be asked, or the context leads elsewhere now.
+    """
+    if context not in (None, asked.context):
+        raise ConfigError(
+            f"--context: {context} is not {asked.context}, where this run began",
+            advice="leave --context out, or begin another run there",
+        )
+    now = asyncio.run(_context(asked.context))
+    if now.server != asked.server:
+        raise ConfigError(
+            f"context {asked.context} leads to {now.server} now; this run began at {asked.server}",
+            advice="set the kubeconfig back, or begin another run",
+        )
+    consent.require(now.name, now.server, named=context is not None, yes=yes, ask=ask)
+
+
+async def _context(name: str) -> Context:
+    async with Api(name) as api:
+        return api.context
+
+
+def note(found: Survey) -> record.ClusterRecord:
+    """What `run.json` keeps of a survey."""
+    return record.ClusterRecord(
+        context=found.context,
+        server=found.server,
+        kubernetes=found.detected.kubernetes.value,
+        cni_version=found.detected.version.value,
+        detected_from=found.detected.detected_from,
+        left_out=tuple(
+            record.LeftOutRecord(name=each.name, reason=each.reason) for each in found.left_out
+        ),
+    )
+
+
+def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) -> KubernetesTarget:
+    """The target that a session measures on; `folder` is the run directory.
+
+    Raises:
+        ConfigError: The agents' image was not named.
+    """
+    asked = begun.spec.cluster
+    assert asked is not None, "a run on a cluster"
     return KubernetesTarget(
         Cluster(
-            run_id=run_id,
-            image=asked.image,
+            run_id=begun.run_id,
+            image=named_image(asked),
             method=Method(
-                name=resolved.method,
+                name=begun.spec.method,
                 pool_cidr=asked.pool_cidr,
                 allow_bgp_export=asked.allow_bgp_export,
             ),
             context=asked.context,
-            nodes=len(asked.nodes),
-            folder=rundir.path,
+            nodes=asked.nodes,
+            folder=folder,
             most_bps=asked.most_bps,
             saturate=asked.saturate,
         ),
         say,
+    )
+
+
+def named_image(asked: ClusterOptions) -> str:
+    """The agents' image.
+
+    Raises:
+        ConfigError: It was not named.
+    """
+    if asked.image:
+        return asked.image
+    raise ConfigError(
+        "--image: the agents' image has to be named on a cluster",
+        advice="build it with the Dockerfile and push it where the nodes can pull it",
     )

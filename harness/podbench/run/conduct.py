@@ -1,11 +1,12 @@
-"""Runs a session to its end inside the lab's isolation, and says how it ended.
+"""Runs a session to its end, on the lab or on a cluster, and says how it ended.
 
-The process that calls `measure` lives in private namespaces and ends with them. Whatever happens,
-run.json says how far it came and the journal what is whole.
+For a lab the process that calls `measure` lives in private namespaces and ends with them. Whatever
+happens, run.json says how far it came and the journal what is whole.
 """
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 
@@ -16,6 +17,7 @@ from podbench.run import record
 from podbench.run.progress import Progress
 from podbench.run.session import Session
 from podbench.store.rundir import RunDir
+from podbench.target.base import Target
 from podbench.target.lab.target import LabTarget
 
 INTERRUPTED = 130
@@ -30,31 +32,58 @@ def measure(rundir: RunDir, progress: Progress) -> int:
     """
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
     session = Session(rundir, begun, progress)
-    target = LabTarget(begun.spec.lab, begun.run_id)
+    target = _target(begun, rundir, progress)
     session.journal.note("resumed" if session.journal.entries() else "begun")
     try:
         asyncio.run(_until_signalled(session, target))
     except asyncio.CancelledError:
-        _close(session, "interrupted")
+        _close(session, target, "interrupted")
         return INTERRUPTED
     except PodbenchError as error:
         with contextlib.suppress(PodbenchError):
-            _close(session, "failed", str(error))
+            _close(session, target, "failed", str(error))
         raise
-    _close(session, "measured")
+    _close(session, target, "measured")
     return 0
 
 
-async def _until_signalled(session: Session, target: LabTarget) -> None:
+def _target(begun: record.RunRecord, rundir: RunDir, progress: Progress) -> Target:
+    if begun.spec.cluster is None:
+        return LabTarget(begun.spec.lab, begun.run_id)
+    # The client of a cluster takes half a second to load, which a lab does without.
+    from podbench.run import cluster
+
+    return cluster.target(begun, rundir.path, progress.say)
+
+
+async def _until_signalled(session: Session, target: Target) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
+    signals = itertools.count(1)
+
+    def end() -> None:
+        """The first ends the run, which then takes away what it made; a second must not stop that.
+
+        A third does, for whoever cannot wait.
+        """
+        if next(signals) == 2:
+            session.progress.say("ending already: what the run made is being taken away")
+        else:
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, end)
     await session.run(target)
 
 
-def _close(session: Session, status: str, error: str | None = None) -> None:
-    ended = msgspec.structs.replace(session.record, status=status, ended=record.now(), error=error)
+def _close(session: Session, target: Target, status: str, error: str | None = None) -> None:
+    ended = msgspec.structs.replace(
+        session.record,
+        status=status,
+        ended=record.now(),
+        error=error,
+        aftermath=target.aftermath,
+    )
     session.rundir.write_json(session.rundir.run_json, ended)
     session.journal.note("ended" if status == "measured" else status, error)

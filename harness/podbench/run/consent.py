@@ -12,8 +12,37 @@ Ask = Callable[[str], str]
 """Shows a question and returns what was typed."""
 
 
-def require(context: str, server: str, *, named: bool, yes: bool, ask: Ask | None) -> None:
-    """Returns if the change is wanted.
+def require_disruption(context: str, server: str, named: str | None) -> None:
+    """Returns if the user said that this very cluster may break; nothing else says so.
+
+    Args:
+        context: The context whose mode would be changed.
+        server: Its API server.
+        named: What `--disrupt` names.
+
+    Raises:
+        ConfigError: It names none, or another.
+    """
+    if named == context:
+        return
+    raise ConfigError(
+        f"--method switch changes the mode of context {context} ({server}) under everything that "
+        "runs there; "
+        + ("--disrupt has to name it" if named is None else f"--disrupt: {named!r} is another"),
+        advice=f"where that may break: --disrupt {context}; --yes does not stand for it",
+    )
+
+
+def require(
+    context: str,
+    server: str,
+    *,
+    named: bool,
+    yes: bool,
+    ask: Ask | None,
+    less: str | None = None,
+) -> bool:
+    """Returns true if the change is wanted, false if only `less` is.
 
     Args:
         context: The context that would be used.
@@ -21,20 +50,27 @@ def require(context: str, server: str, *, named: bool, yes: bool, ask: Ask | Non
         named: Whether the user named the context, not only the kubeconfig.
         yes: Whether the user said not to ask.
         ask: How to ask; null where nobody is there to answer.
+        less: A method that changes less, which may be typed before the context's name.
 
     Raises:
         ConfigError: It is not wanted, or nobody could be asked.
     """
     if named and yes:
-        return
+        return True
     if ask is None:
         raise ConfigError(
             f"context {context} ({server}) would be changed, and there is nobody to ask",
             advice=f"name it and say so: --context {context} --yes",
         )
-    typed = ask(f"this changes context {context} at {server}; type the context's name to go on: ")
-    if typed.strip() != context:
-        raise ConfigError(
-            f"{typed.strip()!r} is not {context!r}: nothing was changed",
-            advice=f"type {context}, or choose another with --context",
-        )
+    instead = "" if less is None else f" (or `{less} {context}`, which makes no pools)"
+    typed = ask(
+        f"this changes context {context} at {server}; type the context's name to go on{instead}: "
+    ).strip()
+    if typed == context:
+        return True
+    if less is not None and typed == f"{less} {context}":
+        return False
+    raise ConfigError(
+        f"{typed!r} is not {context!r}: nothing was changed",
+        advice=f"type {context}, or choose another with --context",
+    )

@@ -1,22 +1,21 @@
 """What this machine can and cannot do for a run on the lab: one small function per thing.
 
-A check tells what it found, what that is needed for, and how to get it; `exit_code` draws them
-together. What only shows inside a private namespace is tried by `doctor_lab`, what the instrument
-itself is worth by `instrument`. Nothing is printed and nothing is changed here.
+A check tells what it found, what that is needed for, and how to get it; `checks.exit_code` draws
+them together. What only shows inside a private namespace is tried by `doctor_lab`, what the
+instrument itself is worth by `instrument`. Nothing is printed and nothing is changed here.
 """
 
+import ctypes
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
+from podbench.run.checks import Check, Need
 from podbench.transport import children
 
 PROC = Path("/proc")
@@ -36,30 +35,8 @@ DISK_BYTES = 500 * 1024 * 1024
 MEMORY_BYTES = 1024 * 1024 * 1024
 """Twelve agents (three nodes, three modes and the node itself) at up to 80 MB."""
 MUCH_STEAL_RATIO = 0.02
-
-
-class Need(StrEnum):
-    """What a failed check means for `bench run` on the lab."""
-
-    RUN = "run"
-    """Nothing can be measured."""
-    PART = "part"
-    """A run works, something in it is `not measured`."""
-    ADVICE = "advice"
-    """A run works; its figures are worse, or one option cannot be used."""
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at. `ok` is null where it could not be told."""
-
-    name: str
-    ok: bool | None
-    found: str
-    needed_for: str
-    need: Need
-    advice: str | None = None
-    package: str | None = None
-    """The Debian package that mends it, if one does."""
+TIME_ERROR, STA_UNSYNC = 5, 0x40
+"""linux/timex.h: the clock is not synchronised, by its state or its status."""
 
 
 def machine() -> str:
@@ -86,23 +63,6 @@ def host_checks() -> list[Check]:
         memory(),
         disk(Path.cwd()),
     ]
-
-
-def exit_code(checks: Iterable[Check]) -> int:
-    """0: all three modes can be measured; 3: a run works, not all is measured; 2: no run."""
-    needed = [c for c in checks if c.need != Need.ADVICE]
-    if any(c.need == Need.RUN and c.ok is False for c in needed):
-        return 2
-    return 0 if all(c.ok for c in needed) else 3
-
-
-def apt_line(checks: Iterable[Check]) -> str | None:
-    """The one line that installs every package a failed check names; null when none does."""
-    packages = sorted({c.package for c in checks if c.package and not c.ok})
-    if not packages:
-        return None
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get install --no-install-recommends -y {' '.join(packages)}"
 
 
 def python() -> Check:
@@ -237,6 +197,23 @@ def clock_source() -> Check:
     )
 
 
+def clock_sync() -> Check:
+    """Whether the kernel holds its clock for synchronised, and how well. Source: adjtimex(2)."""
+    state = timex()
+    found = "not told by this kernel"
+    if state is not None:
+        found = f"synchronised, by the kernel's own bound to {state.most_error_us / 1000:.3g} ms"
+        found = found if state.synchronised else "not synchronised"
+    return Check(
+        name="clock",
+        ok=None if state is None else state.synchronised,
+        found=found,
+        needed_for="times in the report that match the cluster's own logs",
+        need=Need.ADVICE,
+        advice="run an NTP client (chrony, systemd-timesyncd)",
+    )
+
+
 def receive_buffer() -> Check:
     """How much socket buffer a probe can have. Root of the machine may pass the limit."""
     text = _read(PROC / "sys/net/core/rmem_max")
@@ -290,6 +267,33 @@ def disk(folder: Path) -> Check:
         need=Need.ADVICE,
         advice="point --out at another disk",
     )
+
+
+class Timex(NamedTuple):
+    """What the kernel thinks of its clock."""
+
+    synchronised: bool
+    most_error_us: int
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of struct timex (linux/timex.h), and room for the rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+def timex() -> Timex | None:
+    """Asks the kernel, changing nothing (`modes` 0); null where it does not answer."""
+    found = _Timex()
+    state = ctypes.CDLL(None).adjtimex(ctypes.byref(found))
+    if state < 0:
+        return None
+    return Timex(state != TIME_ERROR and not found.status & STA_UNSYNC, int(found.maxerror))
 
 
 def parse_version(text: str | None) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from podbench.model.errors import LabError, PodbenchError, PrerequisiteError
-from podbench.run.doctor import Check, Need
+from podbench.run.checks import Check, Need
 from podbench.target.lab import ipip
 from podbench.target.lab.inside import with_netlink
 from podbench.target.lab.isolate import run_isolated

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from podbench.model import units
-from podbench.run.doctor import Check, Need
+from podbench.run.checks import Check, Need
 
 Nanoseconds = npt.NDArray[np.int64]
 

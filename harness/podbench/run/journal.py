@@ -14,6 +14,16 @@ from podbench.model.arms import Arm, parse_arm
 from podbench.store import rundir
 
 
+class EndCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one end threw away or could not do in a stretch; which packets it was is not known."""
+
+    node: str
+    end: str
+    """`sender` or `reflector`."""
+    counts: dict[str, int]
+    """Counters above zero, by name."""
+
+
 class Span(msgspec.Struct, frozen=True, kw_only=True):
     """What one stretch of a round measured, and when (CLOCK_MONOTONIC of the orchestrator, ns)."""
 
@@ -24,6 +34,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     dst: str | None
     start_mono_ns: int
     end_mono_ns: int
+    counted: tuple[EndCount, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +48,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `event`: `begun`, `laid`, `round`, `visit`, `interrupted`, `resumed`, `ended`."""
+    """One line.
+
+    `event`: `begun`, `laid`, `round`, `visit`, `lost` (a mode), `interrupted`, `resumed`, `ended`.
+    """
 
     event: str
     wall_ns: int

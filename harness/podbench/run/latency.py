@@ -12,13 +12,21 @@ from podbench.model.arms import Mode, Path
 from podbench.model.errors import PodbenchError
 from podbench.model.nodes import AgentId, Pod
 from podbench.run.crew import SOURCE_PORTS, Crew, Outcome
-from podbench.run.journal import Failure, Span
+from podbench.run.journal import EndCount, Failure, Span
 from podbench.transport.base import Reply
 from podbench.wire import fates, messages
 from podbench.wire.columns import Table
 
 DRAIN_S = 2.5
 """Tmax of 2 s after the last probe, and a little for the flush."""
+
+
+SENDER_COUNTS = ("send_errors", "refused", "csum_errors", "rx_drops")
+REFLECTOR_COUNTS = (
+    *("csum_errors", "rx_drops", "short", "from_reflector", "unprovisioned", "not_allowed"),
+    *("rate_limited", "unauthenticated", "corrupt", "table_full", "send_failed"),
+)
+"""Of what the agents count, that which explains losses; the journal keeps those above zero."""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +86,13 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
         }
         outcome.latency.setdefault(stretch.path, []).append((rows, {**place}))
     if sessions:
-        outcome.spans.append(_span(stretch, start_ns, end_ns))
+        counted = (
+            *_counted("sender", {s.sender: s.src for s in sessions}, sent, SENDER_COUNTS),
+            *_counted(
+                "reflector", {s.reflector: s.dst for s in sessions}, reflections, REFLECTOR_COUNTS
+            ),
+        )
+        outcome.spans.append(_span(stretch, start_ns, end_ns, counted))
 
 
 async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float) -> int:
@@ -203,12 +217,26 @@ def _resolve(session: _Session, sent: Reply, reflections: Reply | PodbenchError)
     return fates.resolve(log, reflections.tables.get("reflections"), counters)
 
 
+def _counted(
+    end: str, nodes: dict[AgentId, str], replies: _Replies, names: Iterable[str]
+) -> Iterable[EndCount]:
+    """What each agent of one side counted."""
+    for agent, node in nodes.items():
+        reply = replies[agent]
+        if isinstance(reply, PodbenchError) or not isinstance(reply.answer, messages.Done):
+            continue
+        facts = {name: reply.answer.facts.get(name) for name in names}
+        counts = {name: n for name, n in facts.items() if isinstance(n, int) and n > 0}
+        if counts:
+            yield EndCount(node=node, end=end, counts=counts)
+
+
 def _failure(stretch: Stretch, pair: tuple[str, str], error: PodbenchError) -> Failure:
     src, dst = pair
     return Failure(kind=stretch.phase, path=stretch.path, src=src, dst=dst, reason=str(error))
 
 
-def _span(stretch: Stretch, start_ns: int, end_ns: int) -> Span:
+def _span(stretch: Stretch, start_ns: int, end_ns: int, counted: tuple[EndCount, ...]) -> Span:
     one = stretch.pairs[0] if len(stretch.pairs) == 1 else (None, None)
     return Span(
         kind=stretch.phase,
@@ -217,4 +245,5 @@ def _span(stretch: Stretch, start_ns: int, end_ns: int) -> Span:
         dst=one[1],
         start_mono_ns=start_ns,
         end_mono_ns=end_ns,
+        counted=counted,
     )

@@ -13,7 +13,6 @@ from podbench.run.journal import Entry, Journal
 from podbench.run.progress import Progress
 from podbench.store.rundir import RunDir
 
-SHOWN = 4
 LOOK, DECIDED = "look", "decided"
 EVENTS = (LOOK, DECIDED)
 
@@ -37,9 +36,7 @@ async def settled(
     inputs = await asyncio.to_thread(results.gather, rundir, begun)
     still = await asyncio.to_thread(summarise.undecided, inputs, drawn.blocks)
     names = [f"{metric} of {other} against {base}" for metric, base, other in still]
-    said = f"look after block {block}: "
-    said += f"{len(names)} comparisons open" if names else "every comparison is decided"
-    progress.say(said + (": " + "; ".join(names[:SHOWN]) if names else ", stopping"))
+    progress.looked(block, names)
     Journal(rundir.journal).write(
         Entry(
             event=LOOK if names else DECIDED,

@@ -3,6 +3,8 @@
 `resolve` (run/spec.py) turns them into numbers. The JSON schema of `--config` is this record's.
 """
 
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     broker: str | None = None
     max_bandwidth: str | None = None
     saturate: bool = False
+    allow_bgp_export: bool = False
 
 
 def read(path: Path) -> Options:
@@ -107,6 +110,35 @@ def show(options: Options) -> str:
     """The options as YAML that `--config` takes."""
     content = msgspec.to_builtins(options)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+_NOT_REPEATED = {"out", "yes", "json", "quiet"}
+"""Where it goes and how it looks is no part of what is measured."""
+_REPEATABLE = {"lab_loss"}
+"""Lists of which each element is a flag of its own; other lists are joined by commas."""
+
+
+def command_line(given: Mapping[str, object]) -> str:
+    """The `bench run` that asks for the same; the shell reads it as it stands.
+
+    Args:
+        given: options by their field names; null, false, nothing and 0 are left out.
+    """
+    words = ["bench", "run"]
+    for name, value in given.items():
+        flag = "--" + name.replace("_", "-")
+        if not value or name in _NOT_REPEATED:
+            continue
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, Mapping):
+            words += [part for key, text in value.items() for part in (flag, f"{key}={text}")]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            parts = value if name in _REPEATABLE else [",".join(map(str, value))]
+            words += [word for part in parts for word in (flag, str(part))]
+        else:
+            words += [flag, str(value)]
+    return shlex.join(words)
 
 
 def labels(given: list[str]) -> dict[str, str]:

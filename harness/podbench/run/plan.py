@@ -17,22 +17,39 @@ from podbench.model.units import show_duration
 from podbench.run import mesh
 from podbench.run.spec import DEFAULT_BLOCKS, RunSpec
 
-WARM_POD_S = 1.05
-"""A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and keep it."""
-WARM_HOST_S = 0.5
-IDLE_S = 1.5
-TRANSFER_S = 1
 WARM_PPS = 1000.0
 IDLE_PPS = 20.0
 LOADED_PPS = 100.0
-OMIT_S = 0.3
-"""Of a one-second transfer, this much is slow start; `omitted` in the samples."""
-SETUP_S = 0.12
-"""Commands, drain and collection around one measurement in the quiet windows."""
-TRANSFER_SETUP_S = 0.4
-"""Starting an iperf3 server and client, and taking their results."""
-PROOF_S = 0.25
-"""One pair's proof window with its counters and lookups."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each measurement takes; seconds."""
+
+    warm_pod_s: float = 1.05
+    """A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and keep it."""
+    warm_host_s: float = 0.5
+    idle_s: float = 1.5
+    transfer_s: int = 1
+    omit_s: float = 0.3
+    """Of a transfer, this much is slow start; `omitted` in the samples."""
+    setup_s: float = 0.12
+    """Commands, drain and collection around one measurement in the quiet windows."""
+    transfer_setup_s: float = 0.4
+    """Starting an iperf3 server and client, and taking their results."""
+    proof_s: float = 0.25
+    """One proof window with its counters and lookups."""
+
+
+PACES = {
+    "lab": (Pace(),),
+    # Commands travel through the API server, a proof window takes 5,000 probes at 2,000 pps, and a
+    # flow over a real network needs seconds to settle; the short transfers are for short budgets.
+    "kubernetes": (
+        Pace(transfer_s=12, omit_s=2.0, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
+        Pace(transfer_s=2, omit_s=0.5, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
+    ),
+}
+"""By target, the pace that is preferred first; the next where a budget leaves it too few blocks."""
 MAX_BLOCKS = 50
 """Looks are at 5, 10, 15, 20, 30 and 50 blocks; more do not narrow what matters."""
 PRIOR_SD = {"rtt_kernel_ns.p50": 0.05, "rtt_kernel_ns.p99": 0.15, "goodput_bps.tcp.p50": 0.06}
@@ -53,13 +70,29 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """Pairs that measure at the same time (`pairs`), then their transfers, one by one per node."""
+    """Pairs that measure at the same time (`pairs`), then their transfers.
+
+    Of these, consecutive ones that share no node run at the same time (`batches`).
+    """
 
     number: int
     phase: str
     """`warm`, or `idle` where all pairs run at once at 20 Hz."""
     pairs: tuple[tuple[str, str], ...]
     transfers: tuple[Transfer, ...] = ()
+
+    @property
+    def batches(self) -> list[list[Transfer]]:
+        """The transfers by what runs at the same time: no node is in two of them."""
+        found: list[list[Transfer]] = []
+        busy: set[str] = set()
+        for each in self.transfers:
+            if not found or busy & {each.src, each.dst}:
+                found.append([])
+                busy = set()
+            found[-1].append(each)
+            busy |= {each.src, each.dst}
+        return found
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +122,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     visits: tuple[Visit, ...]
     block_s: float
     exclusive: bool
+    pace: Pace = Pace()
+    groups: tuple[tuple[mesh.Pair, ...], ...] = ()
+    """The pairs that are measured, in groups that may measure at the same time."""
 
     @property
     def total_s(self) -> float:
@@ -105,17 +141,27 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     """Draws the plan of a run.
 
     Raises:
-        ConfigError: The budget is too short for one block; says how long is needed.
+        ConfigError: None of the modes can be had, or the budget is too short for one block; says
+            how long is needed.
     """
-    aa_mode = spec.modes[0]
+    if not spec.possible:
+        reasons = "; ".join(f"{mode}: {why}" for mode, why in spec.refused.items())
+        raise ConfigError(
+            f"--modes: none of them can be had here: {reasons}",
+            advice="use --method observe, which measures the mode as found",
+        )
     rng = random.Random(spec.seed)  # noqa: S311 - a schedule, not a secret
-    flips = {tuple(sorted(p)): rng.random() < 0.5 for m in mesh.matchings(nodes) for p in m}
-    blocks, per_visit = _blocks_that_fit(spec, nodes, exclusive=exclusive)
+    matchings = mesh.sampled(nodes, rng)
+    flips = {tuple(sorted(p)): rng.random() < 0.5 for m in matchings for p in m}
+    groups = [tuple(g) for m in matchings for g in mesh.split(m, exclusive=exclusive)]
+    carriers = mesh.directed(mesh.without(groups, spec.light))
+    size = _fitting(spec, len(groups), len(carriers))
+    aa_mode = spec.possible[0]
     visits: list[Visit] = []
-    for block in range(1, blocks + 1):
-        arms = [(mode, 1) for mode in spec.modes] + [(aa_mode, 2)]
-        rng.shuffle(arms)
-        shape = _Shape(spec, tuple(nodes), block, per_visit, exclusive, flips)
+    arms: list[tuple[Mode, int]] = []
+    for block in range(1, size.blocks + 1):
+        arms = _order(spec, arms, block, rng)
+        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips, carriers)
         visits += [
             Visit(block=block, order=i, mode=mode, repeat=n, rounds=_rounds(shape, rng))
             for i, (mode, n) in enumerate(arms, 1)
@@ -123,13 +169,15 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     return Plan(
         seed=spec.seed,
         nodes=tuple(nodes),
-        modes=spec.modes,
+        modes=spec.possible,
         aa_mode=aa_mode,
         probes=spec.probes,
-        blocks=blocks,
+        blocks=size.blocks,
         visits=tuple(visits),
-        block_s=_block_s(spec, nodes, per_visit, exclusive=exclusive),
+        block_s=_block_s(spec, len(groups), size),
         exclusive=exclusive,
+        pace=size.pace,
+        groups=tuple(groups),
     )
 
 
@@ -144,19 +192,51 @@ def smallest_detectable_ratio(metric: str, blocks: int) -> float | None:
     return math.exp(t * PRIOR_SD[metric] / math.sqrt(blocks))
 
 
+def _order(
+    spec: RunSpec, before: Sequence[tuple[Mode, int]], block: int, rng: random.Random
+) -> list[tuple[Mode, int]]:
+    """A block's arms, mode and repeat: in random order, the first mode twice.
+
+    Modes that are switched one after the other cost a change of everything each time. There every
+    second block mirrors the one before (ABBA: a drift takes from all arms alike), and the first
+    mode, at both ends, has a change between its two visits, so that the A/A check holds it too.
+    """
+    first, *others = spec.possible
+    if spec.method != "switch":
+        arms = [(first, 1), *((mode, 1) for mode in others), (first, 2)]
+        rng.shuffle(arms)
+        return arms
+    if block % 2 == 0:
+        return list(reversed(before))
+    ends = [(first, 1), (first, 2)]
+    rng.shuffle(ends)
+    rng.shuffle(others)
+    return [ends[0], *((mode, 1) for mode in others), ends[1]]
+
+
+class _Size(msgspec.Struct, frozen=True):
+    """How much is measured: blocks, groups of transfers in each visit, and at which pace."""
+
+    blocks: int
+    per_visit: int
+    pace: Pace
+
+
 class _Shape(msgspec.Struct, frozen=True):
     """What a block's visits have in common."""
 
     spec: RunSpec
-    nodes: tuple[str, ...]
+    matchings: list[list[mesh.Pair]]
     block: int
     transfers_per_visit: int
     exclusive: bool
     flips: dict[tuple[str, ...], bool]
+    carriers: list[tuple[mesh.Pair, ...]]
+    """What carries transfers, in turn."""
 
 
 def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
-    matchings = mesh.matchings(shape.nodes)
+    matchings = list(shape.matchings)
     rng.shuffle(matchings)
     groups = [g for m in matchings for g in mesh.split(m, exclusive=shape.exclusive)]
     carriers = _transfers(shape)
@@ -176,46 +256,68 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
 
 def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
     kinds = [p for p in shape.spec.probes if p.startswith("throughput")]
-    pairs = mesh.rotating(
-        mesh.directed_pairs(shape.nodes), shape.block, shape.transfers_per_visit, shape.spec.seed
+    carriers = mesh.rotating(
+        shape.carriers, shape.block, shape.transfers_per_visit, shape.spec.seed
     )
-    pod = [Transfer(src=a, dst=b, probe=kind) for a, b in pairs for kind in kinds]
+    pod = [
+        Transfer(src=a, dst=b, probe=kind) for group in carriers for kind in kinds for a, b in group
+    ]
     # The host path carries one transfer a visit: the denominator of the goodput share.
     host = [
-        Transfer(src=a, dst=b, probe=k, path=Path.HOST) for a, b in pairs[:1] for k in kinds[:1]
+        Transfer(src=a, dst=b, probe=kind, path=Path.HOST)
+        for group in carriers[:1]
+        for kind in kinds[:1]
+        for a, b in group
     ]
     return (*pod, *host)
 
 
-def _blocks_that_fit(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> tuple[int, int]:
-    """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage."""
-    directed = len(nodes) * (len(nodes) - 1)
-    if spec.blocks is not None:
-        per_visit = max(2, math.ceil(directed / spec.blocks))
-        return spec.blocks, per_visit
+def _fitting(spec: RunSpec, groups: int, carriers: int) -> _Size:
+    """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage.
+
+    Of the target's paces, the first that gives enough blocks for an interval, else the shortest.
+
+    Raises:
+        ConfigError: The budget is too short for one block.
+    """
+
+    def size(blocks: int, pace: Pace) -> _Size:
+        return _Size(blocks, min(carriers, max(2, math.ceil(carriers / blocks))), pace)
+
+    def fits(asked: _Size) -> bool:
+        assert spec.budget_s is not None
+        return asked.blocks * _block_s(spec, groups, asked) <= spec.budget_s
+
+    paces = PACES[spec.target]
     if spec.budget_s is None:
-        return DEFAULT_BLOCKS, max(2, math.ceil(directed / DEFAULT_BLOCKS))
-    for blocks in range(MAX_BLOCKS, 0, -1):
-        per_visit = max(2, math.ceil(directed / blocks))
-        if blocks * _block_s(spec, nodes, per_visit, exclusive=exclusive) <= spec.budget_s:
-            return blocks, per_visit
+        return size(spec.blocks or DEFAULT_BLOCKS, paces[0])
+    if spec.blocks is not None:
+        exact = [size(spec.blocks, pace) for pace in paces]
+        return next(filter(fits, exact), exact[-1])
+    sizes = [
+        size(blocks, pace) for pace in paces for blocks in range(MAX_BLOCKS, DEFAULT_BLOCKS - 1, -1)
+    ]
+    sizes += [size(blocks, paces[-1]) for blocks in range(DEFAULT_BLOCKS - 1, 0, -1)]
     # One block need not cover every directed pair: two transfers a visit are the least.
-    if _block_s(spec, nodes, 2, exclusive=exclusive) <= spec.budget_s:
-        return 1, 2
-    needed_s = math.ceil(_block_s(spec, nodes, 2, exclusive=exclusive))
+    least = _Size(1, min(2, carriers), paces[-1])
+    found = next(filter(fits, [*sizes, least]), None)
+    if found is not None:
+        return found
+    needed_s = math.ceil(_block_s(spec, groups, least))
     raise ConfigError(
         f"--budget: {show_duration(spec.budget_s)} is too short: a block takes {needed_s} s",
         advice=f"use --budget {needed_s}s or more, fewer --nodes, --modes or --probes",
     )
 
 
-def _block_s(spec: RunSpec, nodes: Sequence[str], per_visit: int, *, exclusive: bool) -> float:
-    groups = [g for m in mesh.matchings(nodes) for g in mesh.split(m, exclusive=exclusive)]
-    pairs = len(nodes) * (len(nodes) - 1) // 2
-    visit_s = pairs * PROOF_S
+def _block_s(spec: RunSpec, groups: int, size: _Size) -> float:
+    pace = size.pace
+    visit_s = groups * pace.proof_s
     if "latency" in spec.probes:
-        visit_s += len(groups) * (WARM_POD_S + WARM_HOST_S + 2 * SETUP_S) + IDLE_S + SETUP_S
+        visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
+        visit_s += pace.idle_s + pace.setup_s
     kinds = [p for p in spec.probes if p.startswith("throughput")]
-    if kinds:
-        visit_s += (per_visit * len(kinds) + 1) * (TRANSFER_S + TRANSFER_SETUP_S)
-    return visit_s * (len(spec.modes) + 1)
+    if kinds and size.per_visit:
+        each_s = pace.transfer_s + pace.transfer_setup_s
+        visit_s += (size.per_visit * len(kinds) + 1) * each_s
+    return visit_s * (len(spec.possible) + 1)

@@ -1,4 +1,4 @@
-"""Programs that a lab run cannot do without, looked for before anything is made."""
+"""Programs that a run cannot do without, looked for before anything is made."""
 
 import os
 import shutil
@@ -16,12 +16,15 @@ PACKAGES = {
     "bird": "bird2",
     "iperf3": "iperf3",
     "nft": "nftables",
+    "openssl": "openssl",
 }
 """Program -> Debian package."""
 
 
 def needed(spec: RunSpec) -> list[str]:
-    """The programs this run needs."""
+    """The programs this run needs here; on a cluster the agents' image brings its own."""
+    if spec.cluster is not None:
+        return ["openssl"]
     programs = ["ip", "mosquitto"]
     if spec.cni == "calico":
         programs.append("bird")

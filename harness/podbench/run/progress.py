@@ -1,5 +1,6 @@
 """What a run tells while it goes; the command line shows it (cli/progress.py), tests read it."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from podbench.run import plan
@@ -23,6 +24,9 @@ class Progress(Protocol):
     def visit_proven(self, visit: plan.Visit, verdict: str, matched: int, total: int) -> None:
         """A visit's mode was checked."""
 
+    def looked(self, block: int, still_open: Sequence[str]) -> None:
+        """After this block these headline comparisons were open; none: the run ends here."""
+
 
 class Silent:
     """Says nothing."""
@@ -40,4 +44,7 @@ class Silent:
         """Nothing."""
 
     def visit_proven(self, visit: plan.Visit, verdict: str, matched: int, total: int) -> None:
+        """Nothing."""
+
+    def looked(self, block: int, still_open: Sequence[str]) -> None:
         """Nothing."""

@@ -3,26 +3,34 @@
 import datetime as dt
 import os
 import platform
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 import podbench
 from podbench.model.arms import Mode
+from podbench.model.nodes import AgentId, Node
+from podbench.run.options import Options
 from podbench.run.spec import RunSpec
+from podbench.store.rundir import RunDir
+from podbench.target.base import Aftermath
+from podbench.wire.messages import AgentStatus
 
 FORMAT = 1
 
 
 class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A lab pod; `pid` is the process that holds its namespace, as the host sees it."""
+    """An agent pod; `pid` on the lab: the process that holds its namespace, as the host sees it."""
 
     name: str
     mode: Mode
     address: str
     pid: int | None
+    mtu: int | None = None
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +45,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    kube_proxy_mode: str | None = None
     nic_bps: int | None = None
     """Speed of its link on the underlay; null where no driver tells one."""
     pods: tuple[PodRecord, ...] = ()
@@ -47,8 +56,26 @@ class ArmRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Mode
     implementation: str | None
-    pod_mtu: int
+    pod_mtu: int | None
     reason: str | None = None
+
+
+class LeftOutRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of the cluster that took no part."""
+
+    name: str
+    reason: str
+
+
+class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of the cluster before anything was made in it."""
+
+    context: str
+    server: str
+    kubernetes: str | None
+    cni_version: str | None
+    detected_from: tuple[str, ...]
+    left_out: tuple[LeftOutRecord, ...]
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +102,91 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The most one transfer sent; null: as much as it could."""
     proof_warnings: tuple[str, ...] = ()
     error: str | None = None
+    cluster: ClusterRecord | None = None
+    aftermath: Aftermath | None = None
+    """Of the last attempt; null on the lab, and where nothing was made yet."""
+
+
+def begin(
+    rundir: RunDir, options: Options, spec: RunSpec, cluster: ClusterRecord | None = None
+) -> None:
+    """Writes the record of a run that is about to start.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    rundir.write_json(
+        rundir.run_json,
+        RunRecord(
+            run_id=run_id(rundir.path),
+            name=spec.name,
+            labels=spec.labels,
+            status="running",
+            started=now(),
+            ended=None,
+            target=spec.target,
+            spec=spec,
+            options=msgspec.to_builtins(options),
+            seed=spec.seed,
+            versions=versions() if cluster is None else _versions_of(spec, cluster),
+            cluster=cluster,
+        ),
+    )
+
+
+def run_id(path: Path) -> str:
+    """The run's id: its directory's name, as far as it can be a label of Kubernetes objects."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name)[:63]
+    return plain.strip("-_.") or "run"
+
+
+def node(laid: Node) -> NodeRecord:
+    """A node with its pods, as it was deployed."""
+    return NodeRecord(
+        name=laid.name,
+        address=laid.address,
+        mtu_underlay=laid.mtu_underlay,
+        pid=laid.pid,
+        kernel=laid.kernel,
+        cpu_model=laid.cpu_model,
+        zone=laid.zone,
+        region=laid.region,
+        provider=laid.provider,
+        kube_proxy_mode=laid.kube_proxy_mode,
+        nic_bps=laid.nic_bps,
+        pods=tuple(
+            PodRecord(name=p.name, mode=p.mode, address=p.address, pid=p.pid, mtu=p.mtu)
+            for p in laid.pods
+        ),
+    )
+
+
+def refused(spec: RunSpec) -> list[ArmRecord]:
+    """The modes that were refused before anything was made."""
+    return [
+        ArmRecord(mode=mode, implementation=None, pod_mtu=None, reason=why)
+        for mode, why in spec.refused.items()
+    ]
+
+
+def with_mtu(arm: ArmRecord, nodes: Sequence[Node]) -> ArmRecord:
+    """An arm with the smallest MTU its pods have; as it was where it has none."""
+    found = [pod.mtu for each in nodes for pod in each.pods if pod.mode == arm.mode]
+    return msgspec.structs.replace(arm, pod_mtu=min(found, default=arm.pod_mtu))
+
+
+def lost(arm: ArmRecord, mode: Mode, reason: str) -> ArmRecord:
+    """An arm, with the reason if it is the one that could not be had."""
+    return msgspec.structs.replace(arm, reason=reason) if arm.mode == mode else arm
+
+
+def versions_in(agents: Mapping[AgentId, AgentStatus]) -> dict[str, str | None]:
+    """The agents' own versions; where they differ, all of them."""
+    found = {
+        "podbench_agent": {each.version for each in agents.values()},
+        "iperf3": {each.capabilities.get("iperf3") or "" for each in agents.values()},
+    }
+    return {name: ", ".join(sorted(each - {""})) or None for name, each in found.items()}
 
 
 def now() -> str:
@@ -101,14 +213,14 @@ def versions() -> dict[str, str | None]:
     }
 
 
-def cpu_model() -> str | None:
-    """The first CPU's name from /proc/cpuinfo, null where it has none."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else None
+def _versions_of(spec: RunSpec, cluster: ClusterRecord) -> dict[str, str | None]:
+    """On a cluster: what is known before there are agents, which tell theirs."""
+    return {
+        "podbench": podbench.__version__,
+        "python": platform.python_version(),
+        "kubernetes": cluster.kubernetes,
+        spec.cni: cluster.cni_version,
+    }
 
 
 def _first_line(program: str, option: str) -> str | None:

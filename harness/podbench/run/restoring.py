@@ -22,11 +22,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     context: str | None = None
 
 
+class _Where(msgspec.Struct):
+    """The context that the run took, named by its user or not."""
+
+    context: str
+
+
 class _Begun(msgspec.Struct):
     """What of run.json is needed: it may be of another version of podbench."""
 
     run_id: str
     target: str
+    cluster: _Where | None = None
     options: dict[str, object] = {}
 
 
@@ -48,7 +55,7 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
                 advice="only runs on a cluster have something to restore",
             )
         run_id, known = begun.run_id, ledger.on_disk(wanted.run)
-        told = begun.options.get("context")
+        told = begun.options.get("context") if begun.cluster is None else begun.cluster.context
         context = context or (told if isinstance(told, str) else None)
     return asyncio.run(_undo(context, run_id, known, say, ask))
 

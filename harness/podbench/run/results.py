@@ -11,20 +11,29 @@ from typing import Any, Literal
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.bundle import Bundle, Damage, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, Unmeasured, VisitSpan
-from podbench.cni import detect
-from podbench.model.arms import Mode, parse_arm
+from podbench.analysis.bundle import Bundle, ClusterFacts, Damage, PlanFacts
+from podbench.analysis.inputs import (
+    ArmLaid,
+    BlockProof,
+    EndCounted,
+    Inputs,
+    Unmeasured,
+    VisitSpan,
+)
+from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
 from podbench.model.facts import Verdict
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps
-from podbench.run import evidence, looks, plan, record
+from podbench.run import evidence, looks, options, plan, record
 from podbench.run.journal import Entry, Journal
 from podbench.store import samples
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
+
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
 
 
 def conclude(rundir: RunDir) -> Bundle:
@@ -42,6 +51,19 @@ def conclude(rundir: RunDir) -> Bundle:
     return bundle
 
 
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
+
+
 def flags(bundle: Bundle) -> list[str]:
     """Why a finished run deserves exit code 3; empty when it does not."""
     summary = bundle.summary
@@ -57,10 +79,26 @@ def flags(bundle: Bundle) -> list[str]:
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
-    found += [w.message for w in summary.warnings if w.code == "samples_invalid"]
+    flagged = ("samples_invalid", "mode_lost")
+    found += [w.message for w in summary.warnings if w.code in flagged]
     if summary.status == "invalid":
         found.append("the campaign is void")
     return found
+
+
+def left_behind(rundir: RunDir) -> list[str]:
+    """What a run left in a cluster, and how it goes; empty where nothing is left.
+
+    Raises:
+        StoreError: run.json cannot be read.
+    """
+    found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
+    if found is None or not found.left:
+        return []
+    return [
+        f"something is left in the cluster: {'; '.join(found.left)}; "
+        f"`bench restore {rundir.path}` takes it away"
+    ]
 
 
 def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
@@ -85,14 +123,9 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         labels=begun.labels,
         started=begun.started,
         ended=begun.ended,
-        interrupted=begun.status not in {"measured", "complete"},
+        interrupted=begun.status not in ENDED,
         target=_target(begun.target),
-        cni=Cni(
-            name=begun.spec.cni,
-            version=None,
-            requested=begun.spec.cni_requested,
-            detected_from=("the lab lays this layout itself",),
-        ),
+        cni=_cni(begun),
         versions=begun.versions,
         spec=_settings(begun),
         seed=begun.seed,
@@ -105,7 +138,10 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        counted=_counted(entries),
         damages=tuple(damages),
+        cluster=_cluster(begun),
+        command=_command(begun),
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
@@ -119,6 +155,47 @@ def _settings(begun: record.RunRecord) -> dict[str, Any]:
         settings["transfer_most_bps"] = begun.most_bps
         settings["nic_bps"] = {node.name: node.nic_bps for node in begun.nodes}
     return settings
+
+
+def _cni(begun: record.RunRecord) -> Cni:
+    found = begun.cluster
+    return Cni(
+        name=begun.spec.cni,
+        version=None if found is None else found.cni_version,
+        requested=begun.spec.cni_requested,
+        detected_from=("the lab lays this layout itself",)
+        if found is None
+        else found.detected_from,
+    )
+
+
+def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
+    found, after = begun.cluster, begun.aftermath
+    if found is None:
+        return None
+    facts = ClusterFacts(
+        context=found.context,
+        server=found.server,
+        left_out=tuple((each.name, each.reason) for each in found.left_out),
+    )
+    if after is None:
+        return facts
+    return msgspec.structs.replace(
+        facts,
+        looked=True,
+        made=after.made,
+        gone=after.gone,
+        restored=after.restored,
+        left=after.left,
+    )
+
+
+def _command(begun: record.RunRecord) -> str:
+    """What was asked for, with what was chosen for the user written out."""
+    chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
+    if begun.cluster is not None:
+        chosen["context"] = begun.cluster.context
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:
@@ -147,7 +224,8 @@ def _proofs(rundir: RunDir, drawn: plan.Plan, damages: list[Damage]) -> tuple[Bl
 
 
 def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSummary:
-    laid = [arm.pod_mtu for arm in arms if arm.reason is None]
+    own = [pod.mtu for pod in node.pods if pod.mtu is not None]
+    laid = own or [a.pod_mtu for a in arms if a.reason is None and a.pod_mtu is not None]
     return NodeSummary(
         name=node.name,
         zone=node.zone,
@@ -158,27 +236,22 @@ def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSumm
         # With several modes at once a node has several; each arm names its own.
         mtu_pod=min(laid, default=None),
         mtu_underlay=node.mtu_underlay,
+        kube_proxy_mode=node.kube_proxy_mode,
     )
 
 
 def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
-    laid = {arm.mode: arm for arm in begun.arms}
-    driver = detect.driver(begun.spec.cni)
+    """Every arm of a block, and those of modes that were refused before the plan was drawn."""
+    laid = {arm.mode: arm for arm in (*record.refused(begun.spec), *begun.arms)}
+    absent = [Arm(mode) for mode in begun.spec.refused if mode not in drawn.modes]
     found = []
-    for visit in drawn.visits:
-        if visit.block != 1:
-            continue
-        what = laid.get(visit.mode)
-        pool = driver.pool(
-            visit.mode,
-            underlay_mtu=begun.spec.lab.underlay_mtu,
-            equal_mtu=begun.spec.lab.equal_mtu,
-        )
+    for arm in (*(visit.arm for visit in drawn.visits if visit.block == 1), *absent):
+        what = laid.get(arm.mode)
         found += [
             ArmLaid(
-                arm=visit.arm.on(path).name,
+                arm=arm.on(path).name,
                 implementation=what.implementation if what else None,
-                pod_mtu=pool.pod_mtu if path is ArmPath.POD else None,
+                pod_mtu=what.pod_mtu if what and path is ArmPath.POD else None,
                 reason=what.reason if what else "the run ended before it was laid",
             )
             for path in (ArmPath.POD, ArmPath.HOST)
@@ -245,6 +318,22 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
                     )
                 )
     return tuple(found)
+
+
+def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
+    return tuple(
+        EndCounted(
+            block=e.block,
+            arm=parse_arm(e.arm).on(ArmPath(span.path)).name,
+            node=one.node,
+            end=one.end,
+            counts=one.counts,
+        )
+        for e in entries
+        if e.event == "round" and e.block is not None and e.arm is not None
+        for span in e.spans
+        for one in span.counted
+    )
 
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ A measurement that cannot be taken becomes a failure record or a row with its re
 the round. Nothing is sent to or from an agent while a probe runs but the probe itself.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
 
 from podbench.model.arms import Arm, Path
 from podbench.run import latency, plan, transfer
@@ -16,26 +16,26 @@ from podbench.store.rundir import RunDir
 from podbench.store.samples import Scalar
 
 
-async def measure(
-    crew: Crew, visit: plan.Visit, planned: plan.Round, probes: Sequence[str]
-) -> Outcome:
-    """Measures one round of a visit: latency first, then the transfers one after the other."""
+async def measure(crew: Crew, visit: plan.Visit, planned: plan.Round, drawn: plan.Plan) -> Outcome:
+    """Measures one round of a visit: latency first, then the transfers, batch by batch."""
     outcome = Outcome()
-    if "latency" in probes:
-        for stretch in _stretches(visit, planned):
+    if "latency" in drawn.probes:
+        for stretch in _stretches(visit, planned, drawn.pace):
             await latency.measure(crew, stretch, outcome)
-    for one in planned.transfers:
-        await transfer.measure(crew, visit.mode, one, outcome)
+    for batch in planned.batches:
+        await asyncio.gather(
+            *(transfer.measure(crew, visit.mode, one, drawn.pace, outcome) for one in batch)
+        )
     return outcome
 
 
-def _stretches(visit: plan.Visit, planned: plan.Round) -> list[latency.Stretch]:
+def _stretches(visit: plan.Visit, planned: plan.Round, pace: plan.Pace) -> list[latency.Stretch]:
     if planned.phase == "idle":
-        steps = [(Path.POD, plan.IDLE_PPS, plan.IDLE_S)]
+        steps = [(Path.POD, plan.IDLE_PPS, pace.idle_s)]
     else:
         steps = [
-            (Path.POD, plan.WARM_PPS, plan.WARM_POD_S),
-            (Path.HOST, plan.WARM_PPS, plan.WARM_HOST_S),
+            (Path.POD, plan.WARM_PPS, pace.warm_pod_s),
+            (Path.HOST, plan.WARM_PPS, pace.warm_host_s),
         ]
     return [
         latency.Stretch(

@@ -103,10 +103,15 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
     any_samples: bool
 
 
-def points(run: RunDir, groups: Groups, metrics: tuple[Metric, ...] = METRICS) -> Points:
-    """Block statistics of groups of pairs, from a run's samples."""
+def points(
+    run: RunDir,
+    groups: Groups,
+    metrics: tuple[Metric, ...] = METRICS,
+    tails: tuple[str, ...] = (),
+) -> Points:
+    """Block statistics of groups of pairs, and whole distributions of the series in `tails`."""
     held = Visits(run)
-    found = group_points.collect(held.tables(), groups, metrics)
+    found = group_points.collect(held.tables(), groups, metrics, tails)
     return Points(
         points=found,
         damages=_damages(held),

@@ -19,6 +19,7 @@ from podbench.run.journal import Journal
 from podbench.run.progress import Progress
 from podbench.store.rundir import RunDir
 from podbench.target.base import LaidTarget, Target
+from podbench.transport.base import Fleet
 
 
 class Session:
@@ -41,32 +42,45 @@ class Session:
         """
         async with target.up() as laid:
             self.plan = self._plan(target, laid)
-            for stage in self._stages():
+            for stage in self._stages(laid.world):
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
-                    self._note_nodes(nodes)
-                    self._save(most_bps=laid.most_bps)
+                    self._note_deployed(nodes, fleet, laid.most_bps)
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, exclusive=target.exclusive) as ticks:
                         for visit in stage:
-                            if visit.mode in modes and not self.settled:
+                            if await self._turned(laid.world, visit, modes):
                                 await self._visit(laid.world, crew, ticks, visit)
                             await self._look(visit)
                 await self._unlay(laid.world, modes)
 
+    async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
+        """Whether the visit is to be measured, and packets take its mode now.
+
+        A mode that cannot be had is taken from `modes`: what did not converge once costs no more.
+        """
+        if visit.mode not in modes or self.settled or not self._missing(visit):
+            return False
+        reason = await self.driver.turn(world, visit.mode)
+        if reason is None:
+            return True
+        modes.remove(visit.mode)
+        self._save(arms=tuple(record.lost(arm, visit.mode, reason) for arm in self.record.arms))
+        self.journal.note("lost", f"{visit.mode}: {reason}")
+        self.progress.say(f"{visit.mode}: not measured: {reason}")
+        return False
+
     async def _visit(
         self, world: cni.World, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
     ) -> None:
-        missing = self._missing(visit)
-        if not missing:
-            return
-        witness = evidence.Witness(self.driver, world, self.record.spec.proof_capture)
+        capture, groups = self.record.spec.proof_capture, self.plan.groups or None
+        witness = evidence.Witness(self.driver, world, capture, groups)
         found = await evidence.gather(witness, crew, visit, self.rundir)
         proof = found.before
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
-        for planned in missing:
+        for planned in self._missing(visit):
             self.progress.round_begins(visit, planned)
-            got = await rounds.measure(crew, visit, planned, self.plan.probes)
+            got = await rounds.measure(crew, visit, planned, self.plan)
             place = (visit, planned)
             await ticks.keep(self.rundir, self.record.run_id, *place)
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
@@ -98,9 +112,9 @@ class Session:
         self.progress.planned(drawn, len(self.journal.rounds_done()))
         return drawn
 
-    def _stages(self) -> Iterable[Sequence[plan.Visit]]:
-        """Visits whose modes exist at the same time: all of them, or one after the other."""
-        if self.record.spec.method == "pools":
+    def _stages(self, world: cni.World) -> Iterable[Sequence[plan.Visit]]:
+        """Visits whose pods exist at the same time: all of them, or one after the other."""
+        if world.turns or self.record.spec.method != "switch":
             yield self.plan.visits
         else:
             for visit in self.plan.visits:
@@ -108,9 +122,10 @@ class Session:
                     yield [visit]
 
     async def _lay(self, world: cni.World, stage: Sequence[plan.Visit]) -> list[Mode]:
+        spec = self.record.spec
         wanted = [m for m in self.plan.modes if any(v.mode == m for v in stage)]
         laid = await self.driver.lay(world, wanted)
-        arms = {arm.mode: arm for arm in self.record.arms}
+        arms = {arm.mode: arm for arm in (*record.refused(spec), *self.record.arms)}
         for mode, what in laid.items():
             arms[mode] = record.ArmRecord(
                 mode=mode,
@@ -120,9 +135,9 @@ class Session:
             )
             if what.reason is not None:
                 self.progress.say(f"{mode}: not measured: {what.reason}")
-        self._save(arms=tuple(arms[m] for m in self.plan.modes if m in arms))
+        self._save(arms=tuple(arms[m] for m in spec.modes if m in arms))
         exist = [mode for mode, what in laid.items() if what.reason is None]
-        if not exist and self.record.spec.method == "pools":
+        if not exist and (world.turns or spec.method != "switch"):
             raise PrerequisiteError(
                 "none of the modes can be laid here: "
                 + "; ".join(f"{mode}: {what.reason}" for mode, what in laid.items()),
@@ -134,31 +149,13 @@ class Session:
         for mode in modes:
             await self.driver.remove(world, mode)
 
-    def _note_nodes(self, nodes: Sequence[Node]) -> None:
-        model = record.cpu_model()
-        kernel = self.record.versions.get("kernel")
+    def _note_deployed(self, nodes: Sequence[Node], fleet: Fleet, most_bps: int | None) -> None:
+        """Nodes, pods, their MTUs and the agents' versions, now that they can be asked."""
         self._save(
-            nodes=tuple(
-                record.NodeRecord(
-                    name=node.name,
-                    address=node.address,
-                    mtu_underlay=node.mtu_underlay,
-                    pid=node.pid,
-                    kernel=kernel,
-                    cpu_model=model,
-                    zone=node.zone,
-                    region=node.region,
-                    provider=node.provider,
-                    nic_bps=node.nic_bps,
-                    pods=tuple(
-                        record.PodRecord(
-                            name=pod.name, mode=pod.mode, address=pod.address, pid=pod.pid
-                        )
-                        for pod in node.pods
-                    ),
-                )
-                for node in nodes
-            )
+            nodes=tuple(record.node(each) for each in nodes),
+            most_bps=most_bps,
+            arms=tuple(record.with_mtu(arm, nodes) for arm in self.record.arms),
+            versions={**self.record.versions, **record.versions_in(fleet.agents)},
         )
 
     def _save(self, **changes: object) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from podbench.analysis import compare, compare_match, summarise
+from podbench.analysis import compare, compare_match, compare_tails, summarise
 from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare_standings import Campaign
 from podbench.analysis.group_points import Groups
@@ -124,7 +124,7 @@ def _labels(read: Sequence[_Read]) -> list[str]:
 
 
 def _campaign(one: _Read, label: str, groups: Groups) -> Campaign:
-    held = saved.points(one.run, groups)
+    held = saved.points(one.run, groups, tails=compare_tails.SERIES)
     note = one.note
     if not held.any_samples:
         gone = "no samples beside its summary.json: figures as it states them, no block statistics"

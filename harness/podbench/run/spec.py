@@ -1,7 +1,8 @@
 """What one run shall do, resolved: words checked, units parsed, defaults filled in.
 
 `run.json` keeps this record, so a run can be repeated from it. Nothing here touches the machine but
-the question whether there is a kubeconfig.
+the question whether there is a kubeconfig. `resolve` is for the lab; `cluster` resolves a run from
+what a cluster is.
 """
 
 import os
@@ -14,19 +15,31 @@ from podbench.cni import detect
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
-from podbench.model.nodes import LabOptions, Loss
+from podbench.model.nodes import ClusterOptions, LabOptions, Loss
 from podbench.run.options import Options
 
 PROBES = ("latency", "throughput", "throughput-tcp8", "throughput-udp", "throughput-small")
 """Latency: STAMP warm and idle. Throughput: TCP of 1 and of 8 streams, UDP, UDP of 64 octets."""
 
-LAB_DEFAULT_PROBES = ("latency", "throughput")
+DEFAULT_PROBES = ("latency", "throughput")
 DEFAULT_BLOCKS = 5
 """The fewest blocks at which a t interval is worth reading, and the first look."""
 MAX_NODES = 64
 """More nodes than this on one machine measure the machine, not the overlay."""
 CNIS = ("calico", "flannel", "cilium", "auto")
 METHODS = ("pools", "observe", "switch")
+TARGETS = ("auto", "lab", "kubernetes")
+LAB_ONLY = ("equal_mtu", "lab_rate", "lab_loss", "lab_cpu_noise")
+CLUSTER_ONLY = (
+    "context",
+    "disrupt",
+    "pool_cidr",
+    "image",
+    "broker",
+    "max_bandwidth",
+    "saturate",
+    "allow_bgp_export",
+)
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,21 +60,74 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     spin: bool = False
     """Senders spin before each send: on time on a busy machine, for more CPU."""
     lab: LabOptions = LabOptions()
+    cluster: ClusterOptions | None = None
+    """Null on the lab."""
+    refused: dict[Mode, str] = {}
+    """Of `modes`, those that cannot be had there, and why: known before anything is made."""
+    notes: tuple[str, ...] = ()
+    """What was decided instead of the user, and why."""
+
+    @property
+    def possible(self) -> tuple[Mode, ...]:
+        """The modes that can be measured as far as is known."""
+        return tuple(mode for mode in self.modes if mode not in self.refused)
+
+    @property
+    def light(self) -> tuple[str, ...]:
+        """Nodes that carry no transfers."""
+        return () if self.cluster is None else self.cluster.light
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What means the same wherever a run takes place; fields of `RunSpec`."""
+
+    cni_requested: str
+    probes: tuple[str, ...]
+    seed: int
+    blocks: int | None
+    budget_s: float | None
+    name: str | None
+    labels: dict[str, str]
+    proof_capture: bool
+    spin: bool
+
+
+def chosen_target(options: Options) -> str:
+    """`lab` or `kubernetes`: where these options would measure.
+
+    Raises:
+        ConfigError: No such target, or an option that has no meaning there.
+    """
+    words.check(options.target, TARGETS, "--target")
+    found, target = kubeconfig(), options.target
+    if target == "auto":
+        target = "lab" if found is None and options.context is None else "kubernetes"
+    defaults = Options()
+    for field in LAB_ONLY if target == "kubernetes" else CLUSTER_ONLY:
+        if getattr(options, field) != getattr(defaults, field):
+            raise _misplaced(field, options.target, target, found)
+    return target
+
+
+def _misplaced(field: str, asked: str, target: str, found: Path | None) -> ConfigError:
+    option = f"--{field.replace('_', '-')}"
+    other = "lab" if target == "kubernetes" else "kubernetes"
+    why = ""
+    if asked == "auto":
+        why = f" ({found} is there)" if target == "kubernetes" else " (no kubeconfig was found)"
+    return ConfigError(
+        f"{option} has no meaning on target {target}{why}",
+        advice=f"leave {option} out, or use --target {other}",
+    )
 
 
 def resolve(options: Options) -> RunSpec:
-    """Checks and completes what the user asked for.
+    """Checks and completes what the user asked of the lab.
 
     Raises:
         ConfigError: A value cannot be used; names the option and the way out.
     """
-    words.check(options.cni, CNIS, "--cni")
-    words.check(options.target, ("auto", "lab", "kubernetes"), "--target")
-    if options.target == "kubernetes" or options.context:
-        raise ConfigError(
-            "--target kubernetes: this version measures on the lab only",
-            advice="use --target lab, or leave --target and --context out",
-        )
+    asked = common(options)
     cni = "calico" if options.cni == "auto" else options.cni
     if cni not in detect.names():
         raise ConfigError(
@@ -71,11 +137,24 @@ def resolve(options: Options) -> RunSpec:
     lab = _lab(options, cni)
     return RunSpec(
         cni=cni,
-        cni_requested=options.cni,
         target="lab",
-        modes=_modes(options, cni),
-        probes=_probes(options),
+        modes=modes(options, cni),
         method=_method(options, cni),
+        lab=lab,
+        **msgspec.structs.asdict(asked),
+    )
+
+
+def common(options: Options) -> Asked:
+    """Checks and completes what does not depend on the target.
+
+    Raises:
+        ConfigError: A value cannot be used; names the option and the way out.
+    """
+    words.check(options.cni, CNIS, "--cni")
+    return Asked(
+        cni_requested=options.cni,
+        probes=_probes(options),
         seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
         blocks=_blocks(options),
         budget_s=None if options.budget is None else _budget_s(options.budget),
@@ -83,18 +162,24 @@ def resolve(options: Options) -> RunSpec:
         labels=dict(options.label),
         proof_capture=_capture(options),
         spin=options.spin,
-        lab=lab,
     )
 
 
 def kubeconfig() -> Path | None:
-    """The kubeconfig that kubectl would use, if there is one."""
-    named = os.environ.get("KUBECONFIG", "").split(":")[0]
-    path = Path(named) if named else Path.home() / ".kube" / "config"
-    return path if path.is_file() else None
+    """The first kubeconfig that kubectl would use, if there is one."""
+    named = [
+        Path(each).expanduser() for each in os.environ.get("KUBECONFIG", "").split(":") if each
+    ]
+    usual = [Path.home() / ".kube" / "config"]
+    return next((path for path in named or usual if path.is_file()), None)
 
 
-def _modes(options: Options, cni: str) -> tuple[Mode, ...]:
+def modes(options: Options, cni: str) -> tuple[Mode, ...]:
+    """The modes asked for, all of the CNI's where none is named; in the order of its reports.
+
+    Raises:
+        ConfigError: It has no such mode.
+    """
     known = detect.driver(cni).modes()
     if options.modes is None:
         return known
@@ -106,7 +191,7 @@ def _modes(options: Options, cni: str) -> tuple[Mode, ...]:
 
 def _probes(options: Options) -> tuple[str, ...]:
     if options.probes is None:
-        return LAB_DEFAULT_PROBES
+        return DEFAULT_PROBES
     if not options.probes:
         raise ConfigError("--probes: names none", advice=f"valid: {', '.join(PROBES)}")
     for probe in options.probes:
@@ -191,14 +276,19 @@ def parse_loss(text: str, nodes: int) -> Loss:
 
 def filled_in(options: Options, spec: RunSpec) -> Options:
     """The options with every default that was resolved written out."""
-    return msgspec.structs.replace(
+    whole = msgspec.structs.replace(
         options,
         cni=spec.cni,
         target=spec.target,
         modes=[str(mode) for mode in spec.modes],
         probes=list(spec.probes),
         blocks=DEFAULT_BLOCKS if spec.blocks is None and spec.budget_s is None else spec.blocks,
-        nodes=spec.lab.nodes,
+        nodes=spec.lab.nodes if spec.cluster is None else len(spec.cluster.nodes),
         seed=spec.seed,
         method=spec.method,
+    )
+    if spec.cluster is None:
+        return whole
+    return msgspec.structs.replace(
+        whole, context=spec.cluster.context, pool_cidr=spec.cluster.pool_cidr
     )

@@ -18,7 +18,9 @@ HARD_STOP_S = 15.0
 """iperf3 is ended this long after its planned end; its record then says so."""
 
 
-def _command(transfer: plan.Transfer, near: End, far: End, port: int) -> messages.Transfer:
+def _command(
+    transfer: plan.Transfer, near: End, far: End, port: int, duration_s: int
+) -> messages.Transfer:
     udp = transfer.probe in {"throughput-udp", "throughput-small"}
     largest = near.mtu - UDP_HEADERS_BYTES
     small = transfer.probe == "throughput-small"
@@ -28,13 +30,15 @@ def _command(transfer: plan.Transfer, near: End, far: End, port: int) -> message
         bind_address=near.address,
         protocol="udp" if udp else "tcp",
         streams=8 if transfer.probe == "throughput-tcp8" else 1,
-        duration_s=plan.TRANSFER_S,
+        duration_s=duration_s,
         interval_s=INTERVAL_S,
         packet_bytes=(SMALL_BYTES if small else largest) if udp else None,
     )
 
 
-async def measure(crew: Crew, mode: Mode, transfer: plan.Transfer, outcome: Outcome) -> None:
+async def measure(
+    crew: Crew, mode: Mode, transfer: plan.Transfer, pace: plan.Pace, outcome: Outcome
+) -> None:
     """Runs one transfer; a failed one is a row with its reason."""
     near = crew.end(transfer.src, mode, transfer.path)
     far = crew.end(transfer.dst, mode, transfer.path)
@@ -44,7 +48,7 @@ async def measure(crew: Crew, mode: Mode, transfer: plan.Transfer, outcome: Outc
         path=transfer.path,
         phase="loaded",
         rate_pps=plan.LOADED_PPS,
-        duration_s=float(plan.TRANSFER_S),
+        duration_s=float(pace.transfer_s),
     )
     client: str | None = None
     server: str | None = None
@@ -52,7 +56,7 @@ async def measure(crew: Crew, mode: Mode, transfer: plan.Transfer, outcome: Outc
     start_ns = time.monotonic_ns()
     try:
         serve = messages.ServeTransfer(
-            bind_address=far.address, lifetime_s=plan.TRANSFER_S + HARD_STOP_S
+            bind_address=far.address, lifetime_s=pace.transfer_s + HARD_STOP_S
         )
         served = await crew.ask(far.agent, serve)
         assert isinstance(served.answer, messages.Done)
@@ -61,8 +65,8 @@ async def measure(crew: Crew, mode: Mode, transfer: plan.Transfer, outcome: Outc
         ran, _ = await asyncio.gather(
             crew.ask(
                 near.agent,
-                _command(transfer, near, far, port),
-                plan.TRANSFER_S + HARD_STOP_S,
+                _command(transfer, near, far, port, pace.transfer_s),
+                pace.transfer_s + HARD_STOP_S,
             ),
             latency.measure(crew, beside, outcome),
         )
@@ -72,7 +76,7 @@ async def measure(crew: Crew, mode: Mode, transfer: plan.Transfer, outcome: Outc
         reason = reason or trouble
     except PodbenchError as error:
         reason = str(error)
-    _keep(transfer, outcome, client, server, reason)
+    _keep(transfer, outcome, (client, server), pace.omit_s, reason)
     outcome.spans.append(
         Span(
             kind=transfer.probe,
@@ -94,16 +98,17 @@ def _output(answer: messages.Answer) -> tuple[str | None, str | None]:
 def _keep(
     transfer: plan.Transfer,
     outcome: Outcome,
-    client: str | None,
-    server: str | None,
+    outputs: tuple[str | None, str | None],
+    omit_s: float,
     reason: str | None,
 ) -> None:
+    client, server = outputs
     stem = f"{transfer.src}-{transfer.dst}-{transfer.path}-{transfer.probe}"
     if client is not None:
         outcome.raw[f"{stem}-client"] = client
     if server is not None:
         outcome.raw[f"{stem}-server"] = server
-    rows = iperf3.rows(client or "", server, omit_s=plan.OMIT_S, reason=reason)
+    rows = iperf3.rows(client or "", server, omit_s=omit_s, reason=reason)
     place = {"src": transfer.src, "dst": transfer.dst}
     outcome.throughput.setdefault(transfer.path, []).append((rows, {**place}))
     if reason is not None:

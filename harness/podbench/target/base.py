@@ -1,4 +1,4 @@
-"""What the session needs of a target; `target.lab` and later `target.kubernetes` implement it.
+"""What the session needs of a target; `target.lab` and `target.kubernetes` implement it.
 
 The order is: `up` gives a world without agents; the CNI driver lays the arms in it; `deploy` starts
 one agent per pod and node and gives the fleet. Leaving either context manager takes away what it
@@ -8,9 +8,23 @@ made.
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import msgspec
+
 from podbench.cni import base as cni
 from podbench.model.nodes import Node
 from podbench.transport.base import Fleet
+
+
+class Aftermath(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target made of somebody else's, and what became of it: objects by kind and name."""
+
+    made: tuple[str, ...]
+    gone: tuple[str, ...] = ()
+    """Looked for afterwards and not found."""
+    restored: tuple[str, ...] = ()
+    """Changed by the run, and as it was before."""
+    left: tuple[str, ...] = ()
+    """Still there, each with the reason; empty: nothing is left."""
 
 
 class Target(Protocol):
@@ -23,6 +37,10 @@ class Target(Protocol):
     @property
     def exclusive(self) -> bool:
         """True where all nodes share one machine, so that only one pair may measure at a time."""
+
+    @property
+    def aftermath(self) -> Aftermath | None:
+        """Once `up` has ended; null where nothing of somebody else's was touched."""
 
     def up(self) -> AbstractAsyncContextManager["LaidTarget"]:
         """Makes the nodes."""

@@ -11,9 +11,11 @@ from podbench.wire import batches, messages
 class Ask:
     """One command on its way and what has come back so far."""
 
-    def __init__(self, agent: AgentId, command: str) -> None:
+    def __init__(self, agent: AgentId, command: str, request: messages.Request) -> None:
         self.agent = agent
         self.command = command
+        self.request = request
+        """As sent first."""
         self.assembly = batches.Assembly()
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
@@ -29,6 +31,13 @@ class Ask:
         """Ends the wait with an error; too late is harmless."""
         if not self.reply.done():
             self.reply.set_exception(error)
+
+
+def same_process(one: messages.AgentStatus, other: messages.AgentStatus) -> bool:
+    """Whether an agent is the one that it was, and not one started anew in its place."""
+    # In a container every agent has the process id 1.
+    started = one.capabilities.get("started"), other.capabilities.get("started")
+    return one.pid == other.pid and started[0] == started[1]
 
 
 def check_format(status: messages.AgentStatus) -> None:

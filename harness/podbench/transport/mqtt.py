@@ -15,13 +15,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
 from podbench.model.nodes import AgentId
-from podbench.transport.asks import Ask, check_format
+from podbench.transport.asks import Ask, check_format, same_process
 from podbench.transport.base import Handler, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
@@ -43,19 +43,26 @@ class MqttFleet:
     """The orchestrator's side: every agent of one run on one broker (`transport.base.Fleet`).
 
     An async context manager; entering it raises TransportError when the broker cannot be reached.
+
+    Args:
+        broker: Where it is.
+        run_id: Whose agents.
+        away_s: How long an agent whose connection ended may take to be back before what was asked
+            of it fails. For brokers behind a network, which ends connections of those that live on.
     """
 
-    def __init__(self, broker: str | Endpoint, *, run_id: str) -> None:
+    def __init__(self, broker: str | Endpoint, *, run_id: str, away_s: float = 0.0) -> None:
         self._endpoint = parse_broker(broker) if isinstance(broker, str) else broker
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
         self._stale: set[AgentId] = set()
+        self._away_s = max(away_s, LAST_WORDS_S)
+        self._away: dict[AgentId, asyncio.TimerHandle] = {}
+        self._repeating: set[asyncio.Task[None]] = set()
         self._asks: dict[int, Ask] = {}
         # Ids go on where another orchestrator of the same run left off: agents drop repeated ones.
         self._ids: Iterator[int] = itertools.count(time.time_ns() // 1_000_000)
         self._news = asyncio.Event()
-        self._broken = asyncio.Event()
-        self._giving_up: asyncio.TimerHandle | None = None
         self._link = Link(
             self._endpoint,
             f"{topics.ROOT}-{run_id}-orchestrator-{os.getpid()}-{time.monotonic_ns():x}",
@@ -64,6 +71,7 @@ class MqttFleet:
         )
         self._link.when_down = self._lost_broker
         self._link.when_up = self._found_broker
+        self._giving_up: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,6 +98,11 @@ class MqttFleet:
         await self._close()
 
     async def _close(self) -> None:
+        for timer in self._away.values():
+            timer.cancel()
+        for task in self._repeating:
+            task.cancel()
+        await asyncio.gather(*self._repeating, return_exceptions=True)
         if self._running is not None:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -104,10 +117,12 @@ class MqttFleet:
         }
 
     def gone(self, agent: AgentId) -> bool:
-        """Whether an agent said goodbye or its last will came.
+        """Whether an agent said goodbye or the broker lost it, be it for a moment.
 
-        False for one not heard of since the broker went away: it may be well.
+        False for one not heard of since the broker itself went away: it may be well.
         """
+        if agent in self._away:
+            return True
         status = self._agents.get(agent)
         return status is not None and not status.online and agent not in self._stale
 
@@ -153,11 +168,8 @@ class MqttFleet:
         except TransportError as error:
             raise TransportError(f"{name} to {agent}: {error}", advice=error.advice) from error
 
-    async def _until_announced(self, agent: AgentId, ask: Ask | None = None) -> None:
-        """Waits until an agent can be asked, or what was asked of it has come to an end."""
+    async def _until_announced(self, agent: AgentId) -> None:
         while agent not in self._agents or agent in self._stale or not self._link.up.is_set():
-            if ask is not None and ask.reply.done():
-                return
             await self._news.wait()
         status = self._agents[agent]
         check_format(status)
@@ -166,35 +178,15 @@ class MqttFleet:
 
     async def _exchange(self, agent: AgentId, command: messages.Command) -> Reply:
         request = messages.Request(id=next(self._ids), command=command)
-        ask = Ask(agent, type(command).__name__)
+        ask = Ask(agent, type(command).__name__, request)
         self._asks[request.id] = ask
         try:
-            while not ask.reply.done() and not await self._through(ask, request):
-                await self._until_announced(agent, ask)
-                have = ask.assembly.numbers
-                request = msgspec.structs.replace(request, have=have)
+            await self._send(ask, request)
             return await ask.reply
         finally:
             del self._asks[request.id]
             if ask.reply.done() and not ask.reply.cancelled():
                 ask.reply.exception()  # else asyncio complains of an error that nobody looked at
-
-    async def _through(self, ask: Ask, request: messages.Request) -> bool:
-        """Sends a request and waits; false: the connection broke before the answer was whole."""
-        broken = asyncio.ensure_future(self._broken.wait())
-        topic = topics.command(self._run_id, ask.agent)
-        sending = asyncio.ensure_future(self._link.publish(topic, messages.encode(request)))
-        ends: set[asyncio.Future[Any]] = {ask.reply, broken}
-        try:
-            await asyncio.wait({*ends, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if not broken.done():
-                await sending
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            return ask.reply.done()
-        finally:
-            for task in (broken, sending):
-                task.cancel()
-            await asyncio.gather(broken, sending, return_exceptions=True)
 
     def _receive(self, topic: str, payload: bytes) -> None:
         try:
@@ -210,29 +202,62 @@ class MqttFleet:
 
     def _note_status(self, status: messages.AgentStatus) -> None:
         before = self._agents.get(status.agent)
-        self._agents[status.agent] = status
-        self._stale.discard(status.agent)
-        if not status.online:
-            loop = asyncio.get_running_loop()
-            loop.call_later(LAST_WORDS_S, self._fail_gone, status.agent)
-        elif before is not None and before.pid != status.pid:
-            self._fail_asks("the agent was started anew", status.agent)
+        waiting = self._away.pop(status.agent, None)
+        if waiting is not None:
+            waiting.cancel()
+        was_stale = status.agent in self._stale
+        if before is not None and before.online and not status.online:
+            self._stale.add(status.agent)
+            later = asyncio.get_running_loop().call_later
+            self._away[status.agent] = later(self._away_s, self._gone, status)
+        elif not status.online:
+            self._gone(status)
+        else:
+            self._agents[status.agent] = status
+            self._stale.discard(status.agent)
+            if before is not None and not same_process(before, status):
+                self._fail_asks("the agent was started anew", status.agent)
+            elif was_stale:
+                self._ask_again(status.agent)
         self._tell()
 
-    def _fail_gone(self, agent: AgentId) -> None:
-        if self.gone(agent):
-            self._fail_asks("the agent went away", agent)
+    def _gone(self, status: messages.AgentStatus) -> None:
+        self._away.pop(status.agent, None)
+        self._agents[status.agent] = status
+        self._stale.discard(status.agent)
+        self._fail_asks("the agent went away", status.agent)
+        self._tell()
+
+    def _ask_again(self, agent: AgentId) -> None:
+        """Sends again what an agent may not have got, or what came of it may not have come here.
+
+        It carries nothing out twice, and sends the parts of its answer that are missing.
+        """
+        for ask in self._asks.values():
+            if ask.agent == agent:
+                again = msgspec.structs.replace(ask.request, have=ask.assembly.numbers)
+                task = asyncio.create_task(self._send(ask, again))
+                self._repeating.add(task)
+                task.add_done_callback(self._repeating.discard)
+
+    async def _send(self, ask: Ask, request: messages.Request) -> None:
+        # Broken in between, it is sent again once the agent is heard of (`_ask_again`).
+        with contextlib.suppress(TransportError):
+            await self._link.publish(
+                topics.command(self._run_id, ask.agent), messages.encode(request)
+            )
 
     def _lost_broker(self) -> None:
         self._stale.update(self._agents)
-        self._broken.set()
+        for waiting in self._away.values():
+            waiting.cancel()
+        self._away.clear()
         if self._giving_up is None:
             loop = asyncio.get_running_loop()
             self._giving_up = loop.call_later(RESUME_S, self._give_up)
         self._tell()
 
     def _found_broker(self) -> None:
-        self._broken = asyncio.Event()
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
@@ -241,7 +266,6 @@ class MqttFleet:
     def _give_up(self) -> None:
         self._giving_up = None
         self._fail_asks(f"the broker at {self._endpoint} went away")
-        self._tell()
 
     def _fail_asks(self, why: str, agent: AgentId | None = None) -> None:
         for ask in self._asks.values():

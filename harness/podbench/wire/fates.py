@@ -7,6 +7,8 @@ Reflections table, one row per request answered; stamps are Unix time in ns:
     session_id src_port seq reflector_seq ttl
     t2_ns t3_ns                       kernel stamps, masked where missing
     stamp_code clock_step             source of T3 (wire/replies.py); the reflector's clock jumped
+    refused                           came with an HMAC that does not fit: not answered, and only
+                                      session_id, src_port and seq are known, as it claims
 
 The parts of a round trip add up exactly, in integers:
     rtt_app_ns = rtt_kernel_ns + reflector_ns + host_ns
@@ -31,8 +33,22 @@ LATE_SHARE_LIMIT = 0.02
 _Z_95 = 1.6449
 """One-sided 95 % normal quantile."""
 
+WAIT_SHARE_LIMIT = 0.2
+"""A process that waits for a CPU a fifth of the time tells its machine's queue, not the path."""
+
 OFF_SCHEDULE = "more than 2 % of the session's probes left late"
-"""Why a session off its schedule is not valid. Its probes' kernel path latency is still true."""
+SENDER_WAITED = "sender waited for a CPU over 20 % of the time"
+SENDER_THROTTLED = "sender's control group was throttled"
+REFLECTOR_WAITED = "reflector waited for a CPU over 20 % of the time"
+REFLECTOR_THROTTLED = "reflector's control group was throttled"
+HOST_REASONS = (
+    SENDER_THROTTLED,
+    REFLECTOR_THROTTLED,
+    OFF_SCHEDULE,
+    SENDER_WAITED,
+    REFLECTOR_WAITED,
+)
+"""Reasons that void what a program felt. Kernel path latency and losses of such rows are true."""
 
 OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
 _STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
@@ -130,6 +146,15 @@ def _counter_fates(sender: Table, answered: Bools) -> npt.NDArray[np.int8]:
 
 def _log_keys(table: Table, number: str) -> Ints:
     return _plain(table["session_id"]) << 40 | _plain(table[number], (1 << 40) - 1)
+
+
+def _without_refused(log: Table | None) -> tuple[Table | None, Ints]:
+    """The log of answered requests, and the keys (`_log_keys`) of the refused ones."""
+    if log is None or "refused" not in log:
+        return log, np.zeros(0, dtype=np.int64)
+    refused = np.asarray(log["refused"], dtype=bool)
+    answered = {name: column[~refused] for name, column in log.items()}
+    return answered, _log_keys({name: log[name][refused] for name in ("session_id", "seq")}, "seq")
 
 
 def _log_fates(sender: Table, log: Table, answered: Bools) -> npt.NDArray[np.int8]:
@@ -236,10 +261,37 @@ def _fates(sender: Table, log: Table | None) -> npt.NDArray[np.int8]:
     return fate
 
 
+def _flag(table: Table, name: str) -> Bools:
+    """A column of flags, all false where the sender knows none of that name."""
+    column = table.get(name)
+    n = len(table["seq"])
+    return np.zeros(n, dtype=bool) if column is None else np.asarray(column, dtype=bool)
+
+
+def _host_doubts(sender: Table, counters: Mapping[str, int]) -> list[tuple[Bools, str]]:
+    """What the two ends' machines did to their own processes."""
+    everything = np.ones(len(sender["seq"]), dtype=bool)
+    waited = counters.get("waited_ns", 0) > WAIT_SHARE_LIMIT * counters.get("watched_ns", 0)
+    throttled = counters.get("throttled_ns", 0) > 0
+    found = {
+        SENDER_THROTTLED: _flag(sender, "throttled"),
+        REFLECTOR_THROTTLED: everything & throttled,
+        OFF_SCHEDULE: _off_schedule(sender),
+        SENDER_WAITED: _flag(sender, "waited"),
+        REFLECTOR_WAITED: everything & waited,
+    }
+    return [(found[reason], reason) for reason in HOST_REASONS]
+
+
 def _doubts(
-    sender: Table, times: Table, egress: _Egress, fate: npt.NDArray[np.int8], drops: int
+    sender: Table,
+    times: Table,
+    egress: _Egress,
+    fate: npt.NDArray[np.int8],
+    counters: Mapping[str, int],
 ) -> list[tuple[Bools, str]]:
     """Everything that makes a sample doubtful, gravest first."""
+    drops = counters.get("rx_drops", 0)
     back = np.isin(fate, (BACKWARD, UNKNOWN))
     there = np.isin(fate, (FORWARD, UNKNOWN))
     stamped = _present(times["rtt_kernel_ns"])
@@ -252,7 +304,7 @@ def _doubts(
         ((fate == OK) & ~stamped, "kernel stamp missing"),
         (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),
         (there & (drops > 0), "reflector's receive buffer dropped packets"),
-        (_off_schedule(sender), OFF_SCHEDULE),
+        *_host_doubts(sender, counters),
     ]
 
 
@@ -269,15 +321,18 @@ def resolve(
         reflections: The reflector's log of this session's SSIDs; null if it could not be had.
         counters: The reflector's counters over the session; `rx_drops` are requests its receive
             buffer dropped: they look like forward losses and are none of the network's.
+            `waited_ns` and `throttled_ns` of `watched_ns` its process could not run.
     """
+    reflections, refused = _without_refused(reflections)
     egress = _egress(sender, reflections)
     fate = _fates(sender, reflections)
+    fate[(fate == FORWARD) & np.isin(_log_keys(sender, "seq"), refused)] = CORRUPTED
     fine = fate == OK
     times: Table = {
         name: np.ma.MaskedArray(column, mask=np.ma.getmaskarray(column) | ~fine)
         for name, column in _times(sender, egress).items()
     }
-    doubts = _doubts(sender, times, egress, fate, (counters or {}).get("rx_drops", 0))
+    doubts = _doubts(sender, times, egress, fate, counters or {})
     reason = _reasons(doubts, len(fate))
     kept = ("session_id", "src_port", "seq", "intended_mono_ns", "sent_wall_ns", "ttl")
     copies = ("duplicates", "duplicates_forward", "duplicates_backward", "reordered")

@@ -24,8 +24,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     pid: int | None = None
     capabilities: dict[str, str | None] = {}
-    """`stamp_source` (kernel, sched, user), `iperf3` (its version) and the like; null: tried and
-    absent."""
+    """`stamp_source` (kernel, sched, user), `iperf3` (its version), `started` (which tells an agent
+    from its successor) and the like; null: tried and absent."""
 
 
 class LatencySession(msgspec.Struct, frozen=True, kw_only=True):

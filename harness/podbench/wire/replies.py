@@ -12,6 +12,8 @@ Sender table, one row per probe; stamps are Unix time in ns, masked where missin
     corrupted                         a reply came and its content or HMAC did not fit
     duplicates duplicates_forward duplicates_backward reordered reorder_extent
     clock_step                        CLOCK_REALTIME jumped while this probe was out
+    waited throttled                  the sender waited for a CPU, its control group was throttled,
+                                      in the tenth of a second in which this probe left
     final_reflections                 requests the reflector had seen before the flush probe
     stamp_code rx_drops period_ns timeout_ns   the session's: stamp source, own drops, schedule
 """
@@ -116,6 +118,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     t1_ns: Ints
     """Kernel transmit stamp, 0 where missing."""
     clock_step: Bools
+    waited: Bools
+    throttled: Bools
     stamp_code: int
     rx_drops: Ints
     """(ports,) datagrams the receive buffers dropped."""
@@ -251,6 +255,8 @@ def gather(sent: Sent, arrivals: Arrivals, key: bytes | None = None) -> Table:
         "sent_wall_ns": _masked(sent.sent_wall_ns[:n], left),
         "t1_ns": _masked(sent.t1_ns[:n], sent.t1_ns[:n] != 0),
         "clock_step": sent.clock_step[:n],
+        "waited": sent.waited[:n],
+        "throttled": sent.throttled[:n],
     }
     return columns | _answers(sent, arrivals, read) | _copies(sent, read)
 

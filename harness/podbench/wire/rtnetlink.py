@@ -71,7 +71,7 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
         fdb=tuple(_neighbour(entry, names) for entry in fdb),
         bgp=bgp,
         kernel=os.uname().release,
-        cpu_model=_cpu_model(),
+        cpu_model=cpu_model(),
     )
 
 
@@ -202,7 +202,8 @@ def _refusal(address: str, kind: str, entries: Sequence[Route]) -> Route:
 
 
 @cache
-def _cpu_model() -> str | None:
+def cpu_model() -> str | None:
+    """The first CPU's name from /proc/cpuinfo, null where it has none."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

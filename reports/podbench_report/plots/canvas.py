@@ -23,6 +23,9 @@ from podbench_report import numbers, palette
 PX = 1 / 72
 """One CSS pixel at full size, in matplotlib's inches (an SVG user unit is 1/72 inch there)."""
 
+LABEL_GAP_PX = 14.0
+"""Between the middles of two labels at the ends of lines: a line of their text."""
+
 # matplotlib types its settings by a literal of 300 names; Any is the way in.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -99,6 +102,32 @@ def log_ticks(ax: Axes, low: float, high: float, unit: str) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: numbers.tick(v, unit)))
 
 
+def end_labels(
+    ax: Axes, ends: Sequence[tuple[float, float]], named: Sequence[tuple[str, str]]
+) -> None:
+    """Names at the ends of lines in their colours, moved apart where lines end together.
+
+    Args:
+        ax: Axes whose limits are set.
+        ends: (x, y) of each line's last point.
+        named: (name, ink) of each line.
+    """
+    ax.get_ylim()  # until somebody asks, limits that follow from the data are not made
+    places = [float(ax.transData.transform(end)[1]) for end in ends]
+    moved = spread(places, LABEL_GAP_PX)
+    for end, was, now, (name, ink) in zip(ends, places, moved, named, strict=True):
+        ax.annotate(
+            name,
+            xy=end,
+            xytext=(9, now - was),
+            textcoords="offset points",
+            va="center",
+            fontsize=11.5,
+            color=colour(ink),
+            annotation_clip=False,
+        )
+
+
 def _between(low: float, high: float, per_decade: Sequence[float]) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     places = sorted({m * 10.0**decade for decade in decades for m in per_decade})
@@ -132,7 +161,9 @@ def _inline(svg: str, name: str, size_px: tuple[int, int], label: str) -> Markup
     body = body[body.index(">") + 1 :]
     for ink, shades in palette.INKS.items():
         body = body.replace(shades.stand_in, f"var(--{ink})")
-    body = re.sub(r"font: (?:\w+ )*([0-9.]+)px [^;\"]*", r"font: \1px var(--sans)", body)
+    # One font for all, by the style sheet; matplotlib's versions write it in two ways.
+    body = re.sub(r"font: (?:\w+ )*([0-9.]+)px [^;\"]*", r"font-size: \1px", body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     body = _private_ids(body, name).replace("xlink:href", "href")
     body = re.sub(r">\s+<", "><", body)
     frame = Markup(

@@ -19,7 +19,7 @@ def block_plot(key: str, points: Sequence[BlockPoint], factor: float, label: str
     arms = tuple(dict.fromkeys(point.arm for point in points))
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.095, 0.145, 0.70, 0.82))
+        ax = figure.add_axes((0.105, 0.145, 0.69, 0.82))
         canvas.quiet_axes(ax)
         for arm in arms:
             _series(ax, arm, [p for p in points if p.arm == arm])
@@ -54,15 +54,8 @@ def _series(ax: Axes, arm: str, points: Sequence[BlockPoint]) -> None:
 
 def _labels(ax: Axes, arms: Sequence[str], points: Sequence[BlockPoint]) -> None:
     lasts = [[p for p in points if p.arm == arm][-1] for arm in arms]
-    places = [float(ax.transData.transform((0, p.value))[1]) for p in lasts]
-    for point, was, now in zip(lasts, places, canvas.spread(places, 14.0), strict=True):
-        ax.annotate(
-            names.arm_label(point.arm),
-            xy=(point.block, point.value),
-            xytext=(10, now - was),
-            textcoords="offset points",
-            va="center",
-            fontsize=11.5,
-            color=canvas.colour(palette.ink_of_mode(names.mode_of(point.arm))),
-            annotation_clip=False,
-        )
+    canvas.end_labels(
+        ax,
+        [(p.block, p.value) for p in lasts],
+        [(names.plot_label(p.arm), palette.ink_of_mode(names.mode_of(p.arm))) for p in lasts],
+    )

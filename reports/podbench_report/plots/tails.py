@@ -3,36 +3,72 @@
 import math
 from collections.abc import Sequence
 
+import msgspec
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from podbench.analysis.bundle import TailCurve
-from podbench_report import names, palette
 from podbench_report.plots import canvas
 
 _SIZE = (520, 350)
+_FIRST = 0.5
+"""The axis begins at the median: below it there is little to see, and no tail."""
 _TICKS = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+_CLEAR = 0.13
+"""Share of the axis between the last labelled percentile and a label for the axis' own end."""
 
 
-def tail_plot(key: str, curves: Sequence[TailCurve], label: str) -> Markup:
-    """All arms' tails of one metric on shared axes, each labelled at its end."""
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One tail: its name at its end, its points, and how it is told from the others."""
+
+    label: str
+    q: tuple[float, ...]
+    value_ns: tuple[float, ...]
+    ink: str
+    dash: tuple[float, ...] = ()
+    marker: str = ""
+    """A matplotlib name; empty: a thin line without marks."""
+
+    @property
+    def shown(self) -> tuple[tuple[float, float], ...]:
+        """(percentile, value) of the points on the axis."""
+        found = zip(self.q, self.value_ns, strict=True)
+        return tuple((q, value) for q, value in found if q >= _FIRST)
+
+
+def tail_plot(key: str, lines: Sequence[Line], label: str) -> Markup:
+    """Tails on shared axes, each labelled at its end; lines without points above it are left out.
+
+    Args:
+        key: Unique among the tail plots of the page.
+        lines: At least one with a point at or above the median.
+        label: Text alternative.
+    """
+    drawn = [line for line in lines if line.shown]
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.095, 0.125, 0.70, 0.84))
+        ax = figure.add_axes((0.105, 0.125, 0.69, 0.84))
         canvas.quiet_axes(ax)
-        for curve in curves:
-            _line(ax, curve)
-        last = max(q for curve in curves for q in curve.q)
+        for line in drawn:
+            _line(ax, line)
+        last = max(line.shown[-1][0] for line in drawn)
         ax.set_yscale("log")
-        ax.set_xlim(_place(0.5), _place(last) * 1.02)
+        ax.set_xlim(_place(_FIRST), max(_place(last), _place(0.75)) * 1.02)
         _axes(ax, last)
-        values = [value for curve in curves for value in curve.value_ns]
+        values = [value for line in drawn for _, value in line.shown]
         canvas.log_ticks(ax, min(values), max(values), "ns")
-        _end_labels(ax, curves)
+        ax.set_ylim(min(values) / 1.08, max(values) * 1.08)
+        canvas.end_labels(
+            ax, [(_place(line.shown[-1][0]), line.shown[-1][1]) for line in drawn], drawn_as(drawn)
+        )
 
     return canvas.draw(f"tail-{key}", _SIZE, paint, label)
+
+
+def drawn_as(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """(name, ink) of each line."""
+    return [(line.label, line.ink) for line in lines]
 
 
 def _place(q: float) -> float:
@@ -40,22 +76,22 @@ def _place(q: float) -> float:
     return -math.log10(1 - q)
 
 
-def _line(ax: Axes, curve: TailCurve) -> None:
-    mode, host = names.mode_of(curve.arm), names.path_of(curve.arm) != "pod"
-    ink = palette.ink_of_mode(mode)
-    (line,) = ax.plot(
-        [_place(q) for q in curve.q],
-        curve.value_ns,
-        color=canvas.colour("muted" if host else ink),
-        linewidth=1.0 if host else 1.9,
+def _line(ax: Axes, line: Line) -> None:
+    points = line.shown
+    (drawn,) = ax.plot(
+        [_place(q) for q, _ in points],
+        [value for _, value in points],
+        color=canvas.colour(line.ink),
+        linewidth=1.9 if line.marker else 1.0,
+        clip_on=False,
     )
-    if not host and palette.dash_of_mode(mode):
-        line.set_dashes(list(palette.dash_of_mode(mode)))
-    if not host:
-        line.set_marker(palette.marker_of_mode(mode))
-        line.set_markersize(4.5)
+    if line.dash:
+        drawn.set_dashes(list(line.dash))
+    if line.marker:
+        drawn.set_marker(line.marker)
+        drawn.set_markersize(4.5)
         # Marks at the labelled percentiles only: they tell lines apart, they are not the data.
-        line.set_markevery(_nearest(curve.q))
+        drawn.set_markevery(_nearest([q for q, _ in points]))
 
 
 def _nearest(q: Sequence[float]) -> list[int]:
@@ -66,28 +102,9 @@ def _nearest(q: Sequence[float]) -> list[int]:
 
 def _axes(ax: Axes, last: float) -> None:
     ticks = [q for q in _TICKS if q <= last + 1e-9]
-    ax.set_xticks([_place(q) for q in ticks], [f"{q * 100:.10g}" for q in ticks])
+    if _place(last) - _place(ticks[-1]) > _CLEAR * (_place(last) - _place(_FIRST)):
+        ticks.append(last)
+    ax.set_xticks([_place(q) for q in ticks], [f"{q * 100:.7g}" for q in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
+    ax.tick_params(axis="x", pad=6)
     ax.set_xlabel("percentile")
-
-
-def _end_labels(ax: Axes, curves: Sequence[TailCurve]) -> None:
-    """Names at the lines' ends, moved apart where lines end together."""
-    ends = [(curve, curve.value_ns[-1]) for curve in curves if curve.value_ns]
-    ax.figure.canvas.draw_idle()
-    to_px = ax.transData.transform
-    places = [float(to_px((0, value))[1]) for _, value in ends]
-    moved = canvas.spread(places, 14.0)
-    for (curve, value), was, now in zip(ends, places, moved, strict=True):
-        host = names.path_of(curve.arm) != "pod"
-        ink = "muted" if host else palette.ink_of_mode(names.mode_of(curve.arm))
-        ax.annotate(
-            names.arm_label(curve.arm),
-            xy=(_place(curve.q[-1]), value),
-            xytext=(8, now - was),
-            textcoords="offset points",
-            va="center",
-            color=canvas.colour(ink),
-            fontsize=11.5,
-            annotation_clip=False,
-        )

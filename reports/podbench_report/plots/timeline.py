@@ -57,6 +57,7 @@ def _round_trips(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> 
     ax.set_yscale("log")
     labels = _lines(ax, nodes, picks)
     canvas.log_ticks(ax, min(values), max(values), "ns")
+    ax.set_ylim(min(values) / 1.15, max(values) * 1.15)
     _edge_labels(ax, labels)
 
 
@@ -96,19 +97,31 @@ def _lines(
             shown = [float("nan") if v is None else v for v in values]
             width = 1.4 if len(nodes) == 1 else 0.9
             times = [p.time_s for p in points]
-            ax.plot(times, shown, color=canvas.colour(ink), linewidth=width, alpha=0.9)
+            (line,) = ax.plot(times, shown, color=canvas.colour(ink), linewidth=width, alpha=0.9)
+            line.set_marker(".")
+            line.set_markersize(3.0)
+            line.set_markevery(_alone(values))
             last = next(v for v in reversed(values) if v is not None)
         if last is not None:
             labels.append((title, last, ink))
     return labels
 
 
+def _alone(values: Sequence[float | None]) -> list[int]:
+    """Indices of seconds between two without a figure: a line alone would not show them."""
+    gaps = [True, *(value is None for value in values), True]
+    return [i for i in range(len(values)) if not gaps[i + 1] and gaps[i] and gaps[i + 2]]
+
+
 def _edge_labels(ax: Axes, labels: Sequence[tuple[str, float, str]]) -> None:
     """Each quantity's name once, at the right edge, in its colour."""
+    ax.get_ylim()  # until somebody asks, limits that follow from the data are not made
     inverse = ax.transAxes.inverted()
     places = [float(inverse.transform(ax.transData.transform((0, v)))[1]) for _, v, _ in labels]
     height = ax.get_position().height * _SIZE[1]
-    for (title, _, ink), place in zip(labels, canvas.spread(places, 14.0 / height), strict=True):
+    for (title, _, ink), place in zip(
+        labels, canvas.spread(places, canvas.LABEL_GAP_PX / height), strict=True
+    ):
         ax.text(
             1.008,
             place,

@@ -11,6 +11,10 @@ from podbench_report.view import RunView
 class Appendix(msgspec.Struct, frozen=True, kw_only=True):
     """Tables of facts."""
 
+    command: str | None
+    """The command that measures the same once more."""
+    cluster: tables.Table
+    """Where it was, what was made there and what became of that; empty on the lab."""
     run: tables.Table
     settings: tables.Table
     versions: tables.Table
@@ -22,6 +26,12 @@ def build(view: RunView) -> Appendix:
     """The appendix of one run."""
     s = view.summary
     return Appendix(
+        command=view.bundle.command,
+        cluster=_pairs(
+            "The cluster, what was made in it, and what became of that",
+            ("Fact", "Value"),
+            _cluster_facts(view),
+        ),
         run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
         settings=_pairs("Every setting, defaults included", ("Setting", "Value"), _flat(s.spec)),
         versions=_pairs(
@@ -75,6 +85,23 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
     return facts
 
 
+def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
+    facts = view.bundle.cluster
+    if facts is None:
+        return []
+    found = [("context", facts.context), ("API server", facts.server)]
+    found += [(f"node {name} left out", reason) for name, reason in facts.left_out]
+    if not facts.looked:
+        return [*found, ("made", "not known: the run did not come to look what it left")]
+    return [
+        *found,
+        ("made", "; ".join(facts.made) or "nothing"),
+        ("gone, looked for afterwards and not found", "; ".join(facts.gone) or "nothing"),
+        ("changed and put back", "; ".join(facts.restored) or "nothing"),
+        ("still there", "; ".join(facts.left) or "nothing"),
+    ]
+
+
 def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as dotted names; null is said."""
     if isinstance(value, dict) and value:
@@ -119,11 +146,18 @@ def _nodes(view: RunView) -> tables.Table:
         )
         cells = [
             tables.Cell(
-                "not known" if fact is None else str(fact), css="null" if fact is None else ""
+                "not known" if fact is None else str(fact),
+                css="null keep" if fact is None else "" if fact == node.cpu_model else "keep",
             )
             for fact in facts
         ]
-        rows.append(tables.row(tables.Cell(node.name, css="wrap"), view.labels[node.name], *cells))
+        rows.append(
+            tables.row(
+                tables.Cell(node.name, css="wrap"),
+                tables.Cell(view.labels[node.name], css="keep"),
+                *cells,
+            )
+        )
     return tables.Table(
         caption="Nodes", columns=tuple(tables.Column(t) for t in titles), rows=tuple(rows)
     )

@@ -4,7 +4,7 @@ import msgspec
 
 from podbench.analysis.compare_bundle import Card, Fact, Remark, SideBySide
 from podbench_report import compare_words, numbers, tables, wording
-from podbench_report.compare_words import listed
+from podbench_report.wording import listed
 
 SHOWN_DAMAGES = 5
 _IN_RUNS = {"started", "blocks", "status"}
@@ -33,13 +33,13 @@ def build(page: SideBySide) -> Basis:
     """What the figures below rest on."""
     refused = tuple(remark for remark in page.remarks if remark.refused)
     flagged = tuple(remark for remark in page.remarks if not remark.refused)
-    on_lab = any(card.summary.target == "lab" for card in page.cards)
+    in_lab = [i for i, card in enumerate(page.cards) if card.summary.target == "lab"]
     days = sorted({card.summary.started[:10] for card in page.cards})
     span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     return Basis(
         title=page.title,
         line=f"{numbers.plural(len(page.cards), 'run')} · {span}",
-        lab=wording.LAB_HEADING if on_lab else None,
+        lab=_lab(page, in_lab) if in_lab else None,
         runs=_runs(page),
         sentence=_sentence(page, refused, flagged),
         caveat=compare_words.CAVEAT,
@@ -50,6 +50,13 @@ def build(page: SideBySide) -> Basis:
         differing=_differing(page),
         same=_same(page),
     )
+
+
+def _lab(page: SideBySide, runs: list[int]) -> str:
+    """The heading of every lab page; where only some of the runs are a lab's, it names them."""
+    if len(runs) == len(page.cards):
+        return wording.LAB_HEADING
+    return f"{listed([compare_words.key(page, i) for i in runs])}: {wording.LAB_HEADING}"
 
 
 def _said(page: SideBySide, remark: Remark) -> str:

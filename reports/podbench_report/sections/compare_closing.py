@@ -16,6 +16,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
 
     method: tuple[Note, ...]
     limits: tuple[str, ...]
+    reading: tuple[Note, ...]
     matched: str
     settings: tuple[tables.Table, ...]
 
@@ -64,6 +65,40 @@ _LIMITS = (
     "by application figures.",
     "Verdicts are made one by one; among many some are wrong. Places are corrected for that.",
 )
+_READING: tuple[Note, ...] = (
+    (
+        "From the top",
+        "What may be compared comes first: a figure that is refused there has no verdict below. "
+        "Then what was found, what stays open, every figure, and the settings of every run.",
+    ),
+    (
+        "Change",
+        "Of a run against the first, in percent; loss in percentage points, its interval as a "
+        "factor. The interval of a change is not that of the run itself, which stands beneath its "
+        "figure.",
+    ),
+    (
+        "The verdict word",
+        "Different, equivalent and small are claims; inconclusive and descriptive are the absence "
+        "of one, and never mean that there is no difference.",
+    ),
+    (
+        "The strips",
+        "All runs of one figure on one axis: small ticks are single blocks, the dot is the figure, "
+        "the bar its 95 % interval. An arrow head: the bar goes on past the axis.",
+    ),
+    (
+        "Places",
+        "Places 2–3 for a run: one run is shown to be better, and which of two comes second is not "
+        "told. A run without an interval has no place.",
+    ),
+    (
+        "Tails",
+        "From left to right: from the ordinary probe to the worst, each further nine with the same "
+        "room. Lines that part only at the right differ in their worst moments alone. They carry "
+        "no intervals: verdicts are made on the figures above.",
+    ),
+)
 _MATCHED = {
     "name": "The runs have the same nodes: pairs are matched by name.",
     "zone": "The runs have the same zones: pairs are matched by the zones at their ends.",
@@ -78,6 +113,7 @@ def build(page: SideBySide) -> Closing:
     return Closing(
         method=_METHOD,
         limits=_LIMITS,
+        reading=_READING,
         matched=_MATCHED[page.matched_by],
         settings=tuple(_settings(card) for card in page.cards),
     )

@@ -5,12 +5,15 @@ from collections import Counter
 import msgspec
 
 from podbench.analysis.compare_bundle import REFUSED, Contrast, SideBySide
+from podbench.analysis.compare_rank import Ranking
 from podbench_report import compare_words, metrics, names, numbers, tables
 from podbench_report.compare_words import CLAIMS, verdict
-from podbench_report.wording import Sentence
+from podbench_report.wording import Sentence, listed
 
 SPOKEN = 40
 """Sentences beyond this many are in the tables only."""
+MOST_OPEN = 60
+"""Rows of the table of open questions."""
 _LEDE = ("rtt_app_ns.p50", "goodput_bps.tcp.p50")
 
 
@@ -32,7 +35,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """True where there are too many runs for sentences."""
     ranking: tables.Table
     no_ranking: str
-    open_questions: tuple[Sentence, ...]
+    open: tables.Table
+    """Contrasts with the first run that are not decided."""
+    still_more: int
+    """Open ones beyond those of the table."""
     counted: str
 
 
@@ -44,7 +50,6 @@ def build(page: SideBySide) -> Found:
     still_open = [c for c in chosen if c.verdict == "inconclusive" and c.design != REFUSED]
     silent = len(page.cards) > compare_words.FEW
     told = [] if silent else _sentences(page, claims)
-    asked = [] if silent else _sentences(page, still_open)
     themes = [
         Theme(title, tuple(s for s in told[:SPOKEN] if s.theme == title))
         for title in metrics.THEMES
@@ -53,10 +58,11 @@ def build(page: SideBySide) -> Found:
         lede=_lede(page),
         themes=tuple(theme for theme in themes if theme.sentences),
         silent=silent and bool(claims),
-        more=max(0, len(told) - SPOKEN) + max(0, len(asked) - SPOKEN),
+        more=max(0, len(told) - SPOKEN),
         ranking=_ranking(page),
         no_ranking=_no_ranking(page),
-        open_questions=tuple(asked[:SPOKEN]),
+        open=_open(page, still_open[:MOST_OPEN]),
+        still_more=max(0, len(still_open) - MOST_OPEN),
         counted=_counted(page),
     )
 
@@ -86,11 +92,34 @@ def _lede(page: SideBySide) -> tuple[str, ...]:
         found = [c for c in _contrasts(page) if c.metric == metric and c.path == "pod"]
         found = [c for c in found if c.ratio is not None]
         if found:
-            words = metrics.metric_words(metric)
-            parts = compare_words.listed([_part(c) for c in found])
-            base, other = compare_words.key(page, 0), compare_words.key(page, 1)
-            out.append(f"{other} beside {base}, {words.phrase}: {parts}.")
+            out.append(_between(page, metric, found))
     return tuple(out) or ("No figure was measured in both runs and may be compared.",)
+
+
+def _between(page: SideBySide, metric: str, found: list[Contrast]) -> str:
+    words = metrics.metric_words(metric)
+    base, other = compare_words.key(page, 0), compare_words.key(page, 1)
+    told = [c for c in found if c.verdict in CLAIMS]
+    said = [f"is {listed([_part(c) for c in told])}"] if told else []
+    said += [_untold_part(c) for c in found if c not in told]
+    return f"Compared with {base}, the {words.phrase} of {other} {'; it '.join(said)}."
+
+
+def _part(contrast: Contrast) -> str:
+    who = compare_words.row_label(contrast.row)
+    bounds = f"95{numbers.NBSP}% CI {compare_words.bounds(contrast)}"
+    if contrast.verdict == "equivalent":
+        return f"equivalent on {who} ({bounds})"
+    size = compare_words.change(contrast).lstrip("+" + numbers.MINUS)
+    return f"{size} {compare_words.side(contrast)} on {who} ({bounds})"
+
+
+def _untold_part(contrast: Contrast) -> str:
+    who = compare_words.row_label(contrast.row)
+    change = compare_words.change(contrast)
+    if contrast.ci95 is None:
+        return f"is {change} on {who} (descriptive: one campaign each)"
+    return f"cannot be told yet on {who} (95{numbers.NBSP}% CI {compare_words.bounds(contrast)})"
 
 
 def _order(page: SideBySide) -> tuple[str, ...]:
@@ -100,21 +129,64 @@ def _order(page: SideBySide) -> tuple[str, ...]:
     for metric in _LEDE:
         words = metrics.metric_words(metric)
         told = [r for r in page.rankings if r.metric == metric and names.path_of(r.row) == "pod"]
-        parts = [f"{names.arm_label(r.row)}, {compare_words.places(page, r)}" for r in told]
-        said = ". ".join(parts) if parts else "no two runs are told apart"
-        out.append(f"{words.phrase[0].upper()}{words.phrase[1:]}: {said}.")
+        what = f"{words.phrase[0].upper()}{words.phrase[1:]}"
+        if not told:
+            out.append(f"{what}: no two runs are told apart.")
+        out += [f"{what} on {names.arm_label(r.row)}: {_ends(page, r)}" for r in told]
     return tuple(out)
 
 
-def _part(contrast: Contrast) -> str:
-    who = compare_words.row_label(contrast.row)
-    if contrast.ci95 is None:
-        change = compare_words.change(contrast)
-        return f"{who} {change} (descriptive: one campaign each)"
-    bounds = f"95{numbers.NBSP}% CI {compare_words.bounds(contrast)}"
-    if contrast.verdict == "inconclusive":
-        return f"{who} not decided ({bounds})"
-    return f"{who} {contrast.verdict}, {compare_words.change(contrast)} ({bounds})"
+def _ends(page: SideBySide, ranking: Ranking) -> str:
+    """Who is best and who is worst, and how much of the order between them is settled."""
+    best = compare_words.place(page, ranking.places[0])
+    worst = compare_words.place(page, ranking.places[-1])
+    settled = (
+        "every two runs are told apart"
+        if ranking.told_apart == ranking.pairs
+        else f"{ranking.told_apart} of {ranking.pairs} pairs of runs are told apart"
+    )
+    return f"best is {best}, worst {worst}; {settled}."
+
+
+def _open(page: SideBySide, found: list[Contrast]) -> tables.Table:
+    rows, last = [], ""
+    for c in found:
+        words = metrics.metric_words(c.metric)
+        who = (
+            f"{compare_words.key(page, c.other_run)} against {compare_words.key(page, c.base_run)}"
+        )
+        seen = c.smallest_detectable_ratio
+        rows.append(
+            tables.row(
+                tables.Cell(who, css="wrap"),
+                compare_words.row_label(c.row),
+                tables.Cell(compare_words.change(c)),
+                tables.Cell(compare_words.bounds(c) or "no interval"),
+                tables.Cell(numbers.percent_change(seen).lstrip("+") if seen else numbers.EN_DASH),
+                tables.Cell(
+                    "not known" if c.blocks_needed is None else numbers.count(c.blocks_needed),
+                    css="null" if c.blocks_needed is None else "",
+                ),
+                tables.Cell(c.reason or "the interval leaves both sides open", css="wrap"),
+                group="" if words.phrase == last else f"Does the {words.phrase} differ?",
+            )
+        )
+        last = words.phrase
+    return tables.Table(
+        caption="Open questions of the pod path, each run against the first: what was seen, what "
+        "else fits, and what an answer would take.",
+        columns=(
+            tables.Column("Runs"),
+            tables.Column("Mode"),
+            tables.Column("Seen", "number"),
+            tables.Column("What fits (95 % CI)", "number"),
+            tables.Column("Would have seen", "number"),
+            tables.Column("Blocks of each for an answer", "number"),
+            tables.Column("Why it is open"),
+        ),
+        rows=tuple(rows),
+        sortable=False,
+    )
 
 
 def _ranking(page: SideBySide) -> tables.Table:
@@ -156,4 +228,4 @@ def _counted(page: SideBySide) -> str:
     counted = Counter(verdict(c) for line in page.lines for c in line.contrasts)
     order = (*CLAIMS, "inconclusive", "descriptive", "not compared", "not measured")
     said = [f"{numbers.count(counted[word])} {word}" for word in order if counted[word]]
-    return f"All figures, paths and pairs of runs: {compare_words.listed(said)}." if said else ""
+    return f"All figures, paths and pairs of runs: {listed(said)}." if said else ""

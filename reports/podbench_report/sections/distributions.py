@@ -3,7 +3,7 @@
 import msgspec
 
 from podbench.analysis.bundle import TailCurve
-from podbench_report import names, numbers, tables
+from podbench_report import names, numbers, palette, tables
 from podbench_report.plots import tails
 from podbench_report.view import RunView
 
@@ -44,17 +44,39 @@ def build(view: RunView) -> Distributions:
     for metric, title, caption in _PANELS:
         curves = _curves(view, metric)
         if curves:
-            svg = tails.tail_plot(metric.split("_")[1], curves, _spoken(title, curves))
-            figures.append(tables.Figure(title=title, svg=svg, caption=caption))
+            lines = [_line(curve) for curve in curves]
+            svg = tails.tail_plot(metric.split("_")[1], lines, _spoken(title, curves))
+            said = caption + _absent(view, curves)
+            figures.append(tables.Figure(title=title, svg=svg, caption=said))
     return Distributions(figures=tuple(figures), table=_table(view))
 
 
 def _curves(view: RunView, metric: str) -> tuple[TailCurve, ...]:
     """One curve for each mode and one host path; the A/A repeat would only hide its arm."""
-    found = {c.arm: c for c in view.bundle.tails if c.metric == metric and c.q}
+    found = {c.arm: c for c in view.bundle.tails if c.metric == metric and c.q[-1:] >= (0.5,)}
     pods = [f"{mode}/pod" for mode in view.modes if f"{mode}/pod" in found]
     hosts = [f"{mode}/host" for mode in reversed(view.modes) if f"{mode}/host" in found]
     return tuple(found[arm] for arm in (*pods, *hosts[:1]))
+
+
+def _line(curve: TailCurve) -> tails.Line:
+    mode, host = names.mode_of(curve.arm), names.path_of(curve.arm) != "pod"
+    return tails.Line(
+        label=names.plot_label(curve.arm),
+        q=curve.q,
+        value_ns=curve.value_ns,
+        ink="muted" if host else palette.ink_of_mode(mode),
+        dash=() if host else palette.dash_of_mode(mode),
+        marker="" if host else palette.marker_of_mode(mode),
+    )
+
+
+def _absent(view: RunView, curves: tuple[TailCurve, ...]) -> str:
+    """Modes that were measured and have no line here; a line that is missing must be said."""
+    drawn = {names.mode_of(c.arm) for c in curves if names.path_of(c.arm) == "pod"}
+    measured = [a.mode for a in view.arms_in_order(repeats=False) if a.status == "measured"]
+    gone = [names.mode_label(m) for m in names.mode_order(measured) if m not in drawn]
+    return f" Too few valid samples to draw: {', '.join(gone)}." if gone else ""
 
 
 def _spoken(title: str, curves: tuple[TailCurve, ...]) -> str:

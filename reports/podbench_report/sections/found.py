@@ -48,13 +48,16 @@ def build(view: RunView) -> Found:
     lost = [losses.arm_loss(view, a.arm) for a in view.summary.arms if a.path == "pod"]
     seen = [one for one in lost if one is not None and one.sent]
     themes.insert(1, Theme("Overlay tax", _tax_sentences(view)))
-    aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor)
+    repeats = [c for c in view.summary.comparisons if names.is_repeat(c.other)]
+    alone = sum(c.verdict == "different" for c in repeats)
+    aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor, alone)
     themes.append(Theme("Noise floor", (aa,)))
     return Found(
         lede=wording.lede(
             view.summary.comparisons,
             view.implementations,
             on_lab=view.on_lab,
+            check=view.summary.aa_check,
             all_lost=bool(seen) and all(losses.lost(one) >= one.sent for one in seen),
         ),
         themes=tuple(theme for theme in themes if theme.sentences),
@@ -101,7 +104,7 @@ def _comparison_table(view: RunView) -> tables.Table:
     rows, last = [], ""
     for c in shown:
         words = metrics.metric_words(c.metric)
-        group = "" if words.short == last else words.short
+        group = "" if words.short == last else f"{words.short}: {_limits(view, c)}"
         last = words.short
         rows.append(_comparison_row(c, axis, group))
     return tables.Table(
@@ -121,11 +124,27 @@ def _comparison_table(view: RunView) -> tables.Table:
     )
 
 
+def _limits(view: RunView, c: Comparison) -> str:
+    """Below what a difference of this metric does not matter, and below what it is noise."""
+    floor = view.summary.noise_floor.get(c.metric)
+    noise = "noise floor not known"
+    if floor is not None:
+        noise = f"A/A noise floor {wording.floor_percent(floor)}"
+    return f"margin {numbers.margin(c.margin)}, {noise}"
+
+
 def _place(view: RunView, c: Comparison) -> tuple[bool, int]:
     """Modes in the run's order; the A/A repeat last."""
     mode = names.mode_of(c.other)
     place = view.modes.index(mode) if mode in view.modes else len(view.modes)
     return names.is_repeat(c.other), place
+
+
+def _difference(c: Comparison) -> tables.Cell:
+    if c.difference is None or c.difference_ci95 is None:
+        return tables.quantity_cell(c.difference, c.unit, signed=True)
+    text, _ = numbers.estimate(c.difference, c.difference_ci95, c.unit)
+    return tables.Cell(f"{'+' if c.difference > 0 else ''}{text}", sort=c.difference)
 
 
 def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:
@@ -141,8 +160,8 @@ def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:
     seen = c.smallest_detectable_ratio
     return tables.row(
         tables.Cell(who),
-        tables.quantity_cell(c.difference, c.unit, signed=True),
-        tables.Cell(numbers.percent_change(c.ratio), sort=c.ratio),
+        _difference(c),
+        tables.Cell(numbers.percent_change(c.ratio, c.ci95), sort=c.ratio),
         tables.Cell(
             "no interval" if c.ci95 is None else numbers.percent_change_interval(c.ci95),
             css="" if c.ci95 is not None else "null",

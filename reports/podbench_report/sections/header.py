@@ -34,14 +34,19 @@ def build(view: RunView) -> Header:
 
 
 def _asked(view: RunView) -> str:
-    modes = ", ".join(names.mode_label(m) for m in view.modes) or "no mode"
+    modes = wording.listed([names.mode_label(m) for m in view.modes]) or "no mode"
     cni = view.summary.cni
     version = f" {cni.version}" if cni.version else ""
-    place = "in the lab" if view.on_lab else "on a Kubernetes cluster"
+    place = "in the lab" if view.on_lab else f"on {_cluster(view)}"
     return (
         f"What do {modes} of {cni.name.capitalize()}{version} cost between "
         f"{numbers.plural(len(view.nodes), 'node')} {place}?"
     )
+
+
+def _cluster(view: RunView) -> str:
+    facts = view.bundle.cluster
+    return f"the cluster {facts.context}" if facts is not None else "a Kubernetes cluster"
 
 
 def _line(view: RunView) -> str:

@@ -19,6 +19,9 @@ ROOMY_NODES = 10
 TITLED_NODES = 24
 """Beyond, a text on every cell would be most of the file: 100 nodes are 89,100 cells."""
 _WIDTH_PX = 290
+_SHORT_PX = 64
+"""Room for the row's short names beside the cells."""
+_CHARACTER_PX = 8
 _LOG_FROM = 8.0
 """Beyond this largest-to-smallest ratio the scale is logarithmic, lest one pair bleach the rest."""
 
@@ -59,6 +62,8 @@ class Matrices(msgspec.Struct, frozen=True, kw_only=True):
 
     compact: bool
     cell_px: int
+    tall: bool
+    """Whether names stand upright over the columns, being longer than a cell is wide."""
     need_px: int
     """The width one matrix needs, labels included."""
     groups: tuple[Group, ...]
@@ -135,12 +140,16 @@ class Shade(msgspec.Struct, frozen=True):
 
 def build(view: RunView) -> Matrices:
     """The matrices of one run."""
-    count = len(view.nodes)
+    count, longest = len(view.nodes), max((len(name) for name in view.labels.values()), default=0)
+    names_px = max(longest * _CHARACTER_PX, _SHORT_PX)
     groups = [_group(view, about) for about in _SUBJECTS]
     return Matrices(
         compact=count > ROOMY_NODES,
         cell_px=_cell_px(count),
-        need_px=min(350, max(240, _cell_px(count) * count + 64)),
+        tall=count <= ROOMY_NODES and longest * _CHARACTER_PX > _cell_px(count),
+        need_px=min(540, max(240, _cell_px(count) * count + names_px))
+        if count <= ROOMY_NODES
+        else min(350, _cell_px(count) * count + _SHORT_PX),
         groups=tuple(group for group in groups if group is not None),
         zones=_zones(view),
         key=tuple(
@@ -166,7 +175,7 @@ def _span(rows: list[int]) -> str:
 
 def _cell_px(count: int) -> int:
     """The width of a cell, so that three matrices stand side by side on a wide page."""
-    largest = 52 if count <= ROOMY_NODES else 16
+    largest = 64 if count <= ROOMY_NODES else 16
     return max(3, min(largest, _WIDTH_PX // max(count, 1)))
 
 
@@ -224,7 +233,7 @@ class _Sheet(msgspec.Struct, frozen=True):
     unit: str
 
 
-_NAMED = Markup('<th scope="{}" title="{}">{}')
+_NAMED = Markup('<th scope="{}" title="{}"><span>{}</span>')
 _NUMBERED = Markup('<th scope="{}"{}><span>{}</span>')
 
 
@@ -278,9 +287,9 @@ def _cell(sheet: _Sheet, ends: tuple[str, str], *, titled: bool) -> Markup:
 
 
 def _title(found: Value, unit: str) -> str:
-    text = numbers.quantity(found.value, unit)
-    if found.ci95 is not None:
-        text += f" (95{numbers.NBSP}% CI {numbers.interval(found.ci95, unit)})"
+    text, bounds = numbers.estimate(found.value or 0.0, found.ci95, unit)
+    if bounds:
+        text += f" (95{numbers.NBSP}% CI {bounds})"
     text += f", n = {numbers.count(found.n)}"
     if found.n_effective is not None:
         text += f", effective n = {numbers.count(round(found.n_effective))}"

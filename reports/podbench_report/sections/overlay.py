@@ -19,6 +19,8 @@ def build(view: RunView) -> Overlay:
     """The overlay tax and the variance statistics of one run."""
     by_metric: dict[str, list[OverlayTax]] = {}
     for tax in view.summary.overlay_tax:
+        if tax.pod is None and tax.host is None:
+            continue
         by_metric.setdefault(tax.metric, []).append(tax)
     variance = [_variance_table(view, stem) for stem in ("rtt_kernel_ns", "rtt_app_ns")]
     return Overlay(
@@ -64,9 +66,7 @@ def _tax_table(metric: str, taxes: list[OverlayTax]) -> tables.Table:
 def _variance_table(view: RunView, stem: str) -> tables.Table:
     quantiles = [f"{stem}.{q}" for q in ("p50", "p90", "p99", "p999")]
     arms = [
-        a
-        for a in view.arms_in_order()
-        if any(view.estimate(a.arm, m) is not None for m in quantiles)
+        a for a in view.arms_in_order() if any(view.value(a.arm, m) is not None for m in quantiles)
     ]
     heads = {arm.arm: _first(view, arm.arm, quantiles) for arm in arms}
     columns = [[view.value(a.arm, m) for a in arms] for m in quantiles]

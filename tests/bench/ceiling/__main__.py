@@ -19,7 +19,18 @@ FLAGGED = 3
 
 def measure(rate: str, blocks: int, out: Path, *extra: str) -> list[dict[str, float | str | None]]:
     """One run; its `encapsulation` entries."""
-    command = [sys.executable, "-m", "podbench.cli", "run", "--cni", "calico", "--nodes", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "podbench.cli",
+        "run",
+        "--target",
+        "lab",
+        "--cni",
+        "calico",
+        "--nodes",
+        "2",
+    ]
     command += ["--blocks", str(blocks), "--probes", "throughput", "--lab-rate", rate, "--quiet"]
     done = subprocess.run([*command, *extra, "--out", str(out)], check=False)
     if done.returncode not in {0, FLAGGED}:

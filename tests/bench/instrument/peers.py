@@ -39,16 +39,17 @@ def quantiles(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(np.quantile(values, q)) for q in (0.5, 0.99, 0.999))
 
 
-def _run(netns: str, command: list[str]) -> tuple[str, int]:
+def run(netns: str, command: list[str]) -> tuple[str, int]:
     """(standard output, CPU in ns) of a program run to its end in a namespace."""
     process = namespaces.spawn(netns, command, output=subprocess.PIPE)
     assert process.stdout is not None
     text = process.stdout.read().decode()
     process.stdout.close()
-    return text, _cpu_ns(process)
+    return text, cpu_ns(process)
 
 
-def _cpu_ns(process: "subprocess.Popen[bytes]") -> int:
+def cpu_ns(process: "subprocess.Popen[bytes]") -> int:
+    """User and system time of a program, waited for."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return round((usage.ru_utime + usage.ru_stime) * 1e9)
@@ -62,7 +63,7 @@ def _serve(command: list[str]) -> "subprocess.Popen[bytes]":
 
 def _stop(server: "subprocess.Popen[bytes]") -> int:
     server.terminate()
-    return _cpu_ns(server)
+    return cpu_ns(server)
 
 
 def irtt(rate: float, duration: float, burners: int, folder: Path) -> Result:
@@ -71,7 +72,7 @@ def irtt(rate: float, duration: float, burners: int, folder: Path) -> Result:
     out = folder / "irtt.json"
     out.unlink(missing_ok=True)
     interval = f"{1e6 / rate:.0f}us"
-    text, cpu = _run(
+    text, cpu = run(
         "pa",
         ["irtt", "client", "-i", interval, "-d", f"{duration}s", "-l", str(PAYLOAD_BYTES), "-Q",
          "-o", str(out), f"{vxlan_path.POD_B}:2112"],
@@ -95,7 +96,7 @@ def sockperf(rate: float, duration: float, burners: int, folder: Path) -> Result
     """Sockperf under-load, every message answered, blocking receive."""
     del folder
     server = _serve(["sockperf", "server", "-i", vxlan_path.POD_B, "-p", "11111"])
-    text, cpu = _run(
+    text, cpu = run(
         "pa",
         ["sockperf", "under-load", "-i", vxlan_path.POD_B, "-p", "11111", "--mps", f"{rate:.0f}",
          "--reply-every", "1", "--full-rtt", "-t", f"{duration:.0f}", "-m", str(PAYLOAD_BYTES)],
@@ -120,7 +121,7 @@ def ping(rate: float, duration: float, burners: int, folder: Path) -> Result:
     del folder
     count = round(rate * duration)
     command = ["ping", "-n", "-i", f"{1 / rate}", "-c", str(count), "-s", "56", vxlan_path.POD_B]
-    text, cpu = _run("pa", command)
+    text, cpu = run("pa", command)
     times = np.array([float(t) * 1e6 for t in re.findall(r"time=([0-9.]+) ms", text)])
     return Result(
         tool="ping", burners=burners, rtt_ns=quantiles(times), sender_cpu_us=cpu / count / 1000

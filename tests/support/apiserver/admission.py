@@ -7,6 +7,15 @@ import msgspec
 Object = dict[str, Any]
 
 
+PAGE_GONE = (
+    "The provided continue parameter is too old to display a consistent list result. You can start "
+    "a new list without the continue parameter, or use the continue token in this response to "
+    "retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
+)
+
+
 class Refused(Exception):
     """Carries the Status."""
 
@@ -61,6 +70,17 @@ def stale(plural: str, name: str, group: str) -> Refused:
         "been modified; please apply your changes to the latest version and try again"
     )
     return Refused(status(409, "Conflict", text, named(plural, name, group)))
+
+
+def version_gone(version: int, oldest: int) -> Object:
+    """410 in a watch."""
+    return status(410, "Expired", f"too old resource version: {version} ({oldest})")
+
+
+def page_gone() -> Refused:
+    """410 of a list's next page; the token in it would go on with what there is now."""
+    body = status(410, "Expired", PAGE_GONE)
+    return Refused({**body, "metadata": {"continue": "0"}})
 
 
 def forbidden(user: str, verb: str, plural: str, group: str, namespace: str) -> Refused:

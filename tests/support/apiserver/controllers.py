@@ -6,12 +6,23 @@ Level-triggered: whatever changed, everything is brought to what the objects say
 import asyncio
 import contextlib
 import copy
+import hashlib
+import json
 import secrets
 
 from support.apiserver import admission
 from support.apiserver.kubelet import Kubelet
 from support.apiserver.store import Change, Object, Place, Store, now
 
+REVISION = "controller-revision-hash"
+ENCAPSULATIONS = {
+    # The Installation's word -> the pool's ipipMode and vxlanMode.
+    "VXLAN": ("Never", "Always"),
+    "VXLANCrossSubnet": ("Never", "CrossSubnet"),
+    "IPIP": ("Always", "Never"),
+    "IPIPCrossSubnet": ("CrossSubnet", "Never"),
+    "None": ("Never", "Never"),
+}
 WORKLOADS = {"daemonsets": "DaemonSet", "deployments": "Deployment"}
 
 
@@ -27,6 +38,8 @@ class Controllers:
         self._pools: dict[str, Object] = {}
         self.paused = False
         """True: nothing follows from anything, as with a dead controller manager."""
+        self.operator_paused = False
+        """True: Calico's operator does nothing, as where it is too old to bring pools after."""
 
     def start(self) -> None:
         """Begins."""
@@ -50,6 +63,8 @@ class Controllers:
             await self._dirty.wait()
             self._dirty.clear()
             if not self.paused:
+                if not self.operator_paused:
+                    self._operator()
                 await self._pools_to_kubelet()
                 for plural in WORKLOADS:
                     for place, workload in list(self._store.all("apps/v1", plural)):
@@ -108,7 +123,24 @@ class Controllers:
             await self._kubelet.pool_made(there[name])
         for name in set(self._pools) - set(there):
             await self._kubelet.pool_gone(self._pools[name])
+        for name in set(self._pools) & set(there):
+            if self._pools[name]["spec"] != there[name]["spec"]:
+                await self._kubelet.pool_changed(there[name])
         self._pools = there
+
+    def _operator(self) -> None:
+        """Calico's operator: brings the pools it owns to what its Installation says."""
+        v3 = "projectcalico.org/v3"
+        for _, installation in self._store.all("operator.tigera.io/v1", "installations"):
+            listed = installation["spec"].get("calicoNetwork", {}).get("ipPools") or []
+            wanted = {each["cidr"]: ENCAPSULATIONS[each["encapsulation"]] for each in listed}
+            for place, pool in list(self._store.all(v3, "ippools")):
+                labels = pool["metadata"].get("labels") or {}
+                owned = labels.get("app.kubernetes.io/managed-by") == "tigera-operator"
+                if owned and pool["spec"]["cidr"] in wanted:
+                    ipip, vxlan = wanted[pool["spec"]["cidr"]]
+                    pool["spec"] |= {"ipipMode": ipip, "vxlanMode": vxlan}
+                    self._store.put(place, pool)
 
     async def _reconcile(self, place: Place, workload: Object) -> None:
         owner = workload["metadata"]["uid"]
@@ -122,7 +154,18 @@ class Controllers:
             if node not in mine:
                 await self._start_pod(place, workload, node)
         ready = sum(_ready(body) for _, body in mine.values())
-        self._set_status(place, len(wanted), ready)
+        old = [each for each in mine.values() if _revision(each[1]) != _of_template(workload)]
+        self._roll(workload, old, busy=ready < len(wanted))
+        self._set_status(place, len(wanted), ready, len(wanted) - len(old))
+
+    def _roll(self, workload: Object, old: list[tuple[Place, Object]], *, busy: bool) -> None:
+        """Replaces one pod of an older template, as RollingUpdate does, when all are ready."""
+        strategy = (workload["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate")
+        if not old or busy or strategy == "OnDelete" or workload["kind"] != "DaemonSet":
+            return
+        place, body = old[0]
+        body["metadata"]["deletionTimestamp"] = now()
+        self._store.put(place, body)
 
     def _nodes(self) -> list[str]:
         return [place.name for place, _ in self._store.all("v1", "nodes")]
@@ -142,6 +185,7 @@ class Controllers:
             "uid": workload["metadata"]["uid"],
             "controller": True,
         }
+        template["metadata"].setdefault("labels", {})[REVISION] = _of_template(workload)
         meta = {
             **template["metadata"],
             "name": name,
@@ -156,13 +200,14 @@ class Controllers:
         body["status"] = await self._kubelet.start(body)
         self._pods[place] = self._store.put(place, body)
 
-    def _set_status(self, place: Place, wanted: int, ready: int) -> None:
+    def _set_status(self, place: Place, wanted: int, ready: int, updated: int) -> None:
         live = self._store.get(place)
         if live is None:
             return
-        numbers = ("currentNumberScheduled", "desiredNumberScheduled", "updatedNumberScheduled")
         live["status"] = {
-            **dict.fromkeys(numbers, wanted),
+            "currentNumberScheduled": wanted,
+            "desiredNumberScheduled": wanted,
+            "updatedNumberScheduled": updated,
             "numberMisscheduled": 0,
             "numberReady": ready,
             "numberAvailable": ready,
@@ -208,6 +253,15 @@ def _admits(workload: Object, node: str) -> bool:
     if not terms:
         return True
     return any(node in field["values"] for term in terms for field in term["matchFields"])
+
+
+def _of_template(workload: Object) -> str:
+    text = json.dumps(workload["spec"]["template"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _revision(pod: Object) -> str:
+    return str(pod["metadata"]["labels"][REVISION])
 
 
 def _ready(pod: Object) -> bool:

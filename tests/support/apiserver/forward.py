@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PROTOCOL = "v4.channel.k8s.io"
 PIECE_BYTES = 16 * 1024
+NOT_ACCEPTABLE = "406: Not Acceptable\n\nAvailable representations: "
 
 
 async def forward(
@@ -20,6 +21,9 @@ async def forward(
     """Connects the websocket to a pod's port."""
     if pod is None:
         return web.Response(status=404, text="pod not found")
+    if request.headers.get("Accept", "*/*") != "*/*":
+        # As a real one: the route has no media type that could be asked for.
+        return web.Response(status=406, text=NOT_ACCEPTABLE)
     port = int(request.query["ports"])
     socket = web.WebSocketResponse(protocols=[PROTOCOL], max_msg_size=0)
     await socket.prepare(request)
@@ -30,7 +34,9 @@ async def forward(
         reader, writer = await server.kubelet.connect(pod, port)
     except OSError as error:
         await socket.send_bytes(b"\x01" + f"error forwarding port {port}: {error}".encode())
-        await socket.close()
+        # No closing handshake: the connection just ends.
+        if request.transport is not None:
+            request.transport.close()
         return socket
     down = asyncio.create_task(_down(reader, socket, server.faults))
     with contextlib.suppress(ConnectionError):

@@ -4,6 +4,7 @@ import msgspec
 from support.apiserver.admission import not_found
 from support.apiserver.store import Place
 
+ADMISSION = "admissionregistration.k8s.io/v1"
 KINDS: dict[tuple[str, str], str] = {
     ("v1", "namespaces"): "Namespace",
     ("v1", "nodes"): "Node",
@@ -24,9 +25,22 @@ KINDS: dict[tuple[str, str], str] = {
     ("projectcalico.org/v3", "bgppeers"): "BGPPeer",
     ("projectcalico.org/v3", "felixconfigurations"): "FelixConfiguration",
     ("projectcalico.org/v3", "clusterinformations"): "ClusterInformation",
+    ("crd.projectcalico.org/v1", "ippools"): "IPPool",
     ("crd.projectcalico.org/v1", "ipamblocks"): "IPAMBlock",
     ("operator.tigera.io/v1", "installations"): "Installation",
+    ("v1", "resourcequotas"): "ResourceQuota",
+    ("v1", "limitranges"): "LimitRange",
+    ("apiregistration.k8s.io/v1", "apiservices"): "APIService",
+    (ADMISSION, "validatingwebhookconfigurations"): "ValidatingWebhookConfiguration",
+    (ADMISSION, "mutatingwebhookconfigurations"): "MutatingWebhookConfiguration",
+    ("policy.networking.k8s.io/v1alpha1", "adminnetworkpolicies"): "AdminNetworkPolicy",
+    ("projectcalico.org/v3", "globalnetworkpolicies"): "GlobalNetworkPolicy",
+    ("projectcalico.org/v3", "hostendpoints"): "HostEndpoint",
 }
+
+
+STORED = {"crd.projectcalico.org/v1": "projectcalico.org/v3"}
+"""Calico's own API serves what the other group stores: one object, by two ways."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -75,4 +89,6 @@ def read(path: str, groups: set[str]) -> Asked:
     group = api.partition("/")[0] if "/" in api else ""
     if (api, plural) not in KINDS or not served(group, groups):
         raise not_found(plural, name, group)
+    if plural == "ippools":
+        api = STORED.get(api, api)
     return Asked(Place(api, plural, namespace, name), subresource)

@@ -27,6 +27,9 @@ class Kubelet:
     async def pool_made(self, pool: Object) -> None:
         """A Calico pool came to be."""
 
+    async def pool_changed(self, pool: Object) -> None:
+        """A Calico pool was changed in place, under its pods."""
+
     async def pool_gone(self, pool: Object) -> None:
         """A Calico pool went."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from support.apiserver.kubelet import Kubelet, status
 from support.apiserver.store import Object, Place, Store
+from support.lab_in_place import InPlace
 
 from podbench.cni import detect
 from podbench.cni.base import Origin, Pool
@@ -41,10 +42,16 @@ DEFAULT_POOL = Pool(
 
 
 class LabKubelet(Kubelet):
-    """`found` is the mode of pods that name no pool: it is laid from the start."""
+    """`found` is the mode of pods that name no pool: it is laid from the start.
 
-    def __init__(self, world: LabWorld, found: Mode | None = None) -> None:
+    With `in_place` those pods are there for every mode, and the cluster's pool carries them all.
+    """
+
+    def __init__(
+        self, world: LabWorld, found: Mode | None = None, in_place: InPlace | None = None
+    ) -> None:
         super().__init__()
+        self._in_place = in_place
         self._world = world
         self._found = found
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -55,18 +62,21 @@ class LabKubelet(Kubelet):
 
     async def pool_made(self, pool: Object) -> None:
         """Lays the pool's mode, with its CIDR."""
-        spec = pool["spec"]
-        mode = Mode.BGP
-        if spec["vxlanMode"] != "Never":
-            mode = Mode.VXLAN
-        elif spec["ipipMode"] != "Never":
-            mode = Mode.IPIP
+        spec, mode = pool["spec"], _mode_of(pool)
+        if self._in_place is not None:
+            await self._in_place.carry(mode)
+            return
         driver = detect.driver("calico")
         asked = driver.pool(mode, underlay_mtu=1500, equal_mtu=True)
         asked = msgspec.structs.replace(asked, cidr=spec["cidr"])
         laid = await self._world.apply(asked)
         assert laid.implementation is not None, laid.reason
         self._pools[pool["metadata"]["name"]] = asked
+
+    async def pool_changed(self, pool: Object) -> None:
+        """Carries the pods that are there in another mode, as Felix and BIRD do."""
+        if self._in_place is not None:
+            await self._in_place.carry(_mode_of(pool))
 
     async def pool_gone(self, pool: Object) -> None:
         """Removes the pool; pods in it would have lost their network."""
@@ -107,6 +117,8 @@ class LabKubelet(Kubelet):
         if pod["metadata"]["labels"].get("podbench.io/component") == "canary":
             return DEFAULT_POOL.mode
         text = pod["metadata"].get("annotations", {}).get("cni.projectcalico.org/ipv4pools")
+        if text is None and self._in_place is not None:
+            return Mode(pod["metadata"]["labels"]["podbench.io/component"])
         if text is None:
             assert self._found is not None, "a pod without a pool, and no pool of the cluster's own"
             return self._found
@@ -188,6 +200,13 @@ class LabKubelet(Kubelet):
         connection = inside(pod["spec"]["nodeName"], lambda: _connected(port))
         connection.setblocking(False)
         return await asyncio.open_connection(sock=connection)
+
+
+def _mode_of(pool: Object) -> Mode:
+    spec = pool["spec"]
+    if spec["vxlanMode"] != "Never":
+        return Mode.VXLAN
+    return Mode.IPIP if spec.get("ipipMode", "Never") != "Never" else Mode.BGP
 
 
 def _connected(port: int) -> socket.socket:

@@ -8,6 +8,7 @@ controllers'. Faults are set in `faults`.
 
 import asyncio
 import json
+import ssl
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -22,6 +23,8 @@ from support.apiserver.kubelet import Kubelet
 from support.apiserver.store import Object, Place, Store, now
 from support.apiserver.watching import matches, serve_watch
 
+SPACES = ("default", "kube-system")
+"""What every cluster has."""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -32,12 +35,16 @@ class Faults(msgspec.Struct):
     """Connections are reset without an answer."""
     delay_s: float = 0.0
     expired_tokens: set[str] = set()
+    calico_api_away: bool = False
+    """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
     cuts: list[int] = []
     """Port-forwards are cut after so many octets came down, one after the other."""
     forwarded_bytes: int = 0
     """What came down through all of them."""
+    pages_gone: int = 0
+    """So many times the version that a list's next page belongs to is compacted."""
 
 
 class ApiServer:
@@ -50,8 +57,14 @@ class ApiServer:
         tokens: dict[str, str] | None = None,
         groups: set[str] | None = None,
         bookmark_s: float = 0.2,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self.store = Store()
+        for name in SPACES:
+            space: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            space |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            self.store.put(Place("v1", "namespaces", "", name), space)
         self.faults = Faults()
         self.kubelet = kubelet or Kubelet()
         self.tokens = tokens if tokens is not None else {"admin": "admin"}
@@ -72,10 +85,10 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
         address: Any = self._runner.addresses[0]
-        self.url = f"http://127.0.0.1:{address[1]}"
+        self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{address[1]}"
         self.controllers.start()
         return self
 
@@ -120,6 +133,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
         path = request.path.removesuffix("/")
+        if self.faults.calico_api_away and path.startswith("/apis/projectcalico.org/"):
+            raise Refused(admission.status(503, "ServiceUnavailable", "service unavailable"))
         if path in ("/apis", "/version"):
             return web.json_response(self._about(path))
         if path.endswith("selfsubjectaccessreviews"):
@@ -147,7 +162,8 @@ class ApiServer:
         return {"kind": "APIGroupList", "groups": [{"name": name} for name in served]}
 
     def _user(self, request: web.Request) -> str:
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else ""
         if token not in self.tokens or token in self.faults.expired_tokens:
             raise Refused(admission.status(401, "Unauthorized", "Unauthorized"))
         return self.tokens[token]
@@ -182,6 +198,9 @@ class ApiServer:
             if matches(body, query)
         ]
         start, limit = int(query.get("continue") or 0), int(query.get("limit") or 0)
+        if start and self.faults.pages_gone:
+            self.faults.pages_gone -= 1
+            raise admission.page_gone()
         meta: Object = {"resourceVersion": str(self.store.version)}
         if limit and len(bodies) > start + limit:
             meta |= {

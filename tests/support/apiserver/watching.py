@@ -79,7 +79,7 @@ async def _feed(
             if change is not None and matches(change.body, query):
                 await send(change.type, _typed(place, change.body))
     except Expired:
-        await send("ERROR", admission.status(410, "Expired", "too old resource version"))
+        await send("ERROR", admission.version_gone(version, server.store.compacted))
     finally:
         marking.cancel()
         await asyncio.gather(marking, return_exceptions=True)

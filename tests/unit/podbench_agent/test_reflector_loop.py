@@ -138,21 +138,63 @@ def test_follow_up_telemetry_is_told_oldest_first(bench: Bench) -> None:
     ]
 
 
-def test_short_cut_and_long_way_answer_alike(bench: Bench) -> None:
-    """A probe answered by the short cut gets, octet for octet, what the long way gives (but T3)."""
-    bench.ask(_request(0))
-    bench.reflector.sessions[PEER, 7].stamped(0, T2_NS + 10)
-    quick = bench.ask(_request(1))
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("told", [True, False])
+def test_short_cut_and_long_way_answer_alike(key: bytes | None, told: bool) -> None:
+    """A probe answered by the short cut gets, octet for octet, what the long way gives."""
+    bench = Bench(Rules(provisioned_only=False, key=key))
+    tail = stamp_tlv.request_tail(20 if key is None else 40, sequence=1, key=key)
+    packet = stamp.SenderPacket(sequence=1, timestamp=99, session_id=7, tail=tail)
+    request = stamp.encode_sender(packet, key)
+    bench.ask(request)
     session = bench.reflector.sessions[PEER, 7]
-    session.answered = 1
-    session.stamped(0, T2_NS + 10)
-    bench.reflector._open = False
 
-    slow = bench.ask(_request(1))
+    def again() -> bytes:
+        session.answered = 1
+        session.follow_ups.clear()
+        if told:
+            session.stamped(0, T2_NS + 10)
+        return bench.ask(request) or b""
 
-    assert quick is not None
-    assert slow is not None
-    assert (quick[:4], quick[12:]) == (slow[:4], slow[12:])
+    quick = again()
+    bench.reflector._quick_bytes = 0
+    slow = again()
+    bench.wire.close()
+
+    for reply in (quick, slow):
+        assert stamp.decode_reflector(reply, key).sender_sequence == 1
+        follow_up = stamp_tlv.follow_up_of(reply[44 if key is None else 112 :])
+        assert follow_up == (stamp_tlv.FollowUp(0, ntp.ns_to_ntp(T2_NS + 10)) if told else None)
+    assert _without_t3(quick, key) == _without_t3(slow, key)
+    assert quick[-20:] == slow[-20:]
+
+
+def _without_t3(reply: bytes, key: bytes | None) -> bytes:
+    """All but when it left and, authenticated, the HMAC that covers that."""
+    if key is None:
+        return reply[:4] + reply[12:]
+    return reply[:16] + reply[24:96] + reply[112:]
+
+
+@pytest.mark.parametrize("place", [3, 20, 100, 118, 130, 140])
+def test_short_cut_refuses_what_the_long_way_refuses(place: int) -> None:
+    """One octet changed in the base packet is unauthenticated, one in the TLVs comes back as I."""
+    bench = Bench(Rules(provisioned_only=False, key=KEY))
+    tail = stamp_tlv.request_tail(40, sequence=1, key=KEY)
+    packet = stamp.SenderPacket(sequence=1, timestamp=99, session_id=7, tail=tail)
+    request = bytearray(stamp.encode_sender(packet, KEY))
+    bench.ask(bytes(request))
+    request[place] ^= 1
+
+    reply = bench.ask(bytes(request))
+    bench.wire.close()
+
+    if place < 112:
+        assert reply is None
+        assert bench.reflector.counters.unauthenticated == 1
+    else:
+        assert reply is not None
+        assert reply[112] & stamp_tlv.I_FLAG
 
 
 def test_padding_comes_back_unchanged(bench: Bench) -> None:
@@ -256,6 +298,26 @@ def test_admitted_sessions_are_logged(strict: Bench) -> None:
     assert log["t3_ns"].tolist() == [None, T2_NS + 20, None]
     assert log["t2_ns"].tolist() == [T2_NS] * 3
     assert log["src_port"].tolist() == [40_000] * 3
+
+
+def test_requests_that_fail_their_hmac_are_remembered() -> None:
+    """Of an admitted session: as what they claim to be, at the end of the log, without numbers."""
+    bench = Bench(Rules(key=KEY))
+    bench.reflector.admitted.add(7)
+    for ssid, key in ((7, KEY), (7, b"some other key.."), (8, b"some other key..")):
+        packet = stamp.SenderPacket(sequence=3, timestamp=9, session_id=ssid)
+        bench.ask(stamp.encode_sender(packet, key))
+    bench.wire.close()
+
+    session = bench.reflector.sessions[PEER, 7]
+    log = log_table([session], 0, clock_step=False, refused=bench.reflector.refused)
+
+    assert log["refused"].tolist() == [False, True]
+    assert log["seq"].tolist() == [3, 3]
+    assert log["session_id"].tolist() == [7, 7]
+    assert log["src_port"].tolist() == [40_000, 40_000]
+    assert log["reflector_seq"].tolist() == [0, None]
+    assert log["t2_ns"].tolist() == [T2_NS, None]
 
 
 def test_failed_send_keeps_the_count(strict: Bench) -> None:

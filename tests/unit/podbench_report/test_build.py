@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,10 +13,10 @@ import pytest
 from support import synthetic
 from support.bundle_cases import Case
 from support.bundles import make_bundle
+from support.poison import EVIL, poisoned
 
-from podbench.analysis.bundle import Bundle, Damage
+from podbench.analysis.bundle import Damage
 from podbench.model.errors import ReportError
-from podbench.model.summary import Doubt
 from podbench_report import build
 
 LONG = tuple(f"gke-prod-europe-west4-default-pool-7c0d4f6e-{c}x9z" for c in "abcd")
@@ -31,7 +32,6 @@ CASES = {
     "flannel's modes": Case(modes=("vxlan", "bgp")),
     "faults": Case(faults=("loss n1>n2 1 %",)),
 }
-EVIL = '<script>alert(1)</script><img src=x onerror="x">'
 
 
 class Outline(HTMLParser):
@@ -114,42 +114,37 @@ def test_the_lab_is_named_on_top_in_these_words_and_a_cluster_is_not() -> None:
     assert heading not in cluster
 
 
-def _evil(bundle: Bundle) -> Bundle:
-    s = bundle.summary
-    return msgspec.structs.replace(
-        bundle,
-        faults_injected=(EVIL,),
-        damages=(Damage(file=EVIL, reason=EVIL),),
-        episodes=tuple(msgspec.structs.replace(e, direction=EVIL) for e in bundle.episodes),
-        proofs=tuple(msgspec.structs.replace(p, evidence={EVIL: EVIL}) for p in bundle.proofs),
-        summary=msgspec.structs.replace(
-            s,
-            name=EVIL,
-            run_id=EVIL,
-            labels={EVIL: EVIL},
-            versions={EVIL: EVIL},
-            spec={EVIL: {EVIL: [EVIL]}},
-            method=EVIL,
-            warnings=(Doubt(code=EVIL, message=EVIL, advice=EVIL, evidence=EVIL),),
-            arms=tuple(
-                msgspec.structs.replace(a, implementation=EVIL, reason=EVIL) for a in s.arms
-            ),
-            comparisons=tuple(msgspec.structs.replace(c, reason=EVIL) for c in s.comparisons),
-        ),
-    )
+RANKED = frozenset({"arm", "base", "other", "metric", "mode", "path", "unit", "code"})
+"""What sections choose and order by: the first round leaves it, so that all of them are full."""
 
 
-@pytest.mark.parametrize("nodes", [3, 12])
-def test_everything_from_outside_is_escaped(nodes: int) -> None:
-    """Names, labels, settings, reasons, evidence: markup in them stays text, in SVG too."""
-    names = tuple(f"{EVIL}{i}" for i in range(nodes))
-    page = build.render(_evil(make_bundle(Case(nodes=nodes, names=names, faults=("x",)))))
+def _no_markup(page: str) -> None:
     found = outline(page)
 
     assert page.count("<script") == 1
     assert not found.all("img")
     assert not [a for _, a in found.tags if "onerror" in a]
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize("spared", [RANKED, frozenset()], ids=["names and words", "all"])
+@pytest.mark.parametrize("nodes", [4, 12])
+def test_everything_from_outside_is_escaped(nodes: int, spared: frozenset[str]) -> None:
+    """Markup in any text of a bundle stays text, in drawings and titles too."""
+    case = Case(nodes=nodes, zones=2, target="kubernetes", faults=("x",), missing="ipip")
+    bundle = make_bundle(case)
+    bundle = msgspec.structs.replace(bundle, damages=(Damage(file="f", reason="r"),))
+    page = build.render(poisoned(bundle, spared))
+
+    _no_markup(page)
+    shown = page.replace("&#34;", "&quot;")
+    words = ("Capacity review", "calico", "prod-europe-west4", "slow in both directions")
+    assert [w for w in (*case.node_names, *words) if f"{html.escape(EVIL)}{w}" not in shown] == []
+
+
+def test_everything_foreign_in_what_was_made_up_by_analysis_is_escaped() -> None:
+    """The same with every list that analysis fills."""
+    _no_markup(build.render(poisoned(synthetic.bundle(nodes=4, blocks=3), RANKED)))
 
 
 def test_null_reads_not_measured() -> None:

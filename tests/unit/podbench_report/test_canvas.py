@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from podbench.analysis.bundle import TailCurve
-from podbench_report.plots import canvas, tails
+from podbench.analysis.bundle import TimePoint
+from podbench_report.plots import canvas, tails, timeline
 
 
 def paint(figure: Figure) -> None:
@@ -60,9 +60,43 @@ def test_labels_are_moved_apart_in_order(places: list[float], gap: float) -> Non
     assert all(moved[b] - moved[a] >= gap - 1e-3 for a, b in pairwise(order))
 
 
+def line(q: tuple[float, ...], value_ns: tuple[float, ...], label: str = "BGP") -> tails.Line:
+    """A tail in the colour of routed modes."""
+    return tails.Line(label=label, q=q, value_ns=value_ns, ink="routed", marker="D")
+
+
 def test_a_narrow_range_still_has_ticks() -> None:
     """A tail from 21 to 23 µs has at least two labels on its axis."""
-    curve = TailCurve(arm="bgp/pod", metric="m", q=(0.5, 0.9), value_ns=(21e3, 23e3))
-    svg = tails.tail_plot("kernel", [curve], "x")
+    svg = tails.tail_plot("kernel", [line((0.5, 0.9), (21e3, 23e3))], "x")
 
     assert len(re.findall(r">[\d.]+\u00a0µs<", svg)) >= 2
+
+
+def test_the_percentile_axis_ends_where_the_samples_do() -> None:
+    """Its last label is the last percentile; what lies below the median is not drawn."""
+    svg = tails.tail_plot("kernel", [line((0.01, 0.5, 0.9, 0.97), (1.0, 2e4, 3e4, 5e4))], "x")
+
+    assert re.findall(r">([\d.]+)</text>", svg) == ["50", "90", "97"]
+    assert not re.search(r">1\u00a0ns<", svg)
+
+
+def test_a_line_that_ends_below_the_median_is_left_out() -> None:
+    """It has no tail; the others are drawn."""
+    short = line((0.1, 0.4), (1e4, 2e4), "short")
+    svg = tails.tail_plot("kernel", [short, line((0.5, 0.9), (2e4, 3e4))], "x")
+
+    assert ">BGP<" in svg
+    assert ">short<" not in svg
+
+
+def test_the_time_line_names_every_quantity() -> None:
+    """Each line's name stands beside the drawing, inside of it."""
+    points = [
+        TimePoint(time_s=float(t), node="n", cpu_busy_ratio=0.5, rtt_kernel_p99_ns=5e4 + t)
+        for t in range(3)
+    ]
+    svg = timeline.timeline_plot([("n", points)], (), "x")
+    places = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(kernel RTT p99|CPU busy)<', svg)
+
+    assert [name for _, _, name in places] == ["kernel RTT p99", "CPU busy"]
+    assert all(0 < float(x) < 1080 and 0 < float(y) < 380 for x, y, _ in places)

@@ -36,7 +36,7 @@ def test_a_quantity_has_three_digits_and_a_fitting_unit(
         ((3_610.0, 4_620.0), "ns", "3.61–4.62 µs"),
         ((785.0, 1_827.0), "ns", "0.79–1.83 µs"),
         ((-200.0, 410.0), "ns", "−200 to 410 ns"),
-        ((0.0, 0.0001), "ratio", "0–0.0100 %"),
+        ((0.0, 0.0001), "ratio", "0–0.010 %"),
         ((0.9999, 1.0), "ratio", "99.99–100.00 %"),
         (None, "ns", "not measured"),
     ],
@@ -48,6 +48,32 @@ def test_an_interval_shares_one_unit(
     assert numbers.interval(bounds, unit).replace(numbers.NBSP, " ") == shown
 
 
+@pytest.mark.parametrize(
+    ("value", "bounds", "unit", "shown"),
+    [
+        (9_870.0, (3_830.0, 16_560.0), "ns", ("9.9 µs", "3.8–16.6 µs")),
+        (4_100.0, (3_610.0, 4_620.0), "ns", ("4.10 µs", "3.61–4.62 µs")),
+        (2.22e9, (-138e9, 17e9), "bit/s", ("2.2 Gbit/s", "−138 to 17 Gbit/s")),
+        (4_100.0, None, "ns", ("4.10 µs", "")),
+    ],
+)
+def test_a_figure_is_as_exact_as_its_interval(
+    value: float, bounds: tuple[float, float] | None, unit: str, shown: tuple[str, str]
+) -> None:
+    """One unit for both; no digit that the interval makes meaningless."""
+    found = numbers.estimate(value, bounds, unit)
+    assert tuple(text.replace(numbers.NBSP, " ") for text in found) == shown
+
+
+def test_absurdly_wide_intervals_stay_readable() -> None:
+    """Thousands have no decimals and a gap; what is not nothing does not read as nothing."""
+    scale = numbers.scale_for([6.28e9, 17.0e9], "bit/s")
+    assert numbers.interval_numbers((4e6, 5_264.32e9), scale) == "<0.01–5264"
+    assert numbers.interval_numbers((1e9, 279_053.26e9), scale) == "1.00–279\u202f053"
+    change = numbers.percent_change_interval((0.01, 128.39)).replace(numbers.NBSP, " ")
+    assert change == "−99 to +12\u202f739 %"
+
+
 def test_changes_are_signed_percents() -> None:
     """A ratio of 1.213 is +21.3 %; intervals name the unit once; sizes drop the sign."""
     assert numbers.percent_change(1.213).replace(numbers.NBSP, " ") == "+21.3 %"
@@ -56,6 +82,8 @@ def test_changes_are_signed_percents() -> None:
     interval = numbers.percent_change_interval((0.981, 1.052)).replace(numbers.NBSP, " ")
     assert interval == "−1.9 to +5.2 %"
     assert numbers.percent_size_interval((0.79, 0.83)).replace(numbers.NBSP, " ") == "17.0–21.0 %"
+    beside = numbers.percent_change(1.0063, (0.98, 1.13)).replace(numbers.NBSP, " ")
+    assert beside == "+0.6 %"
     assert numbers.margin(0.05).replace(numbers.NBSP, " ") == "±5 %"
 
 

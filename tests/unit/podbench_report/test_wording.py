@@ -166,7 +166,7 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
 
     assert lines == [
         "Compared with BGP in this lab, the median kernel round trip is 20.6 % longer under VXLAN "
-        "(95 % CI 17.7–23.5 %) and not measured under IPIP."
+        "(95 % CI 17.7–23.5 %); it was not measured under IPIP."
     ]
 
 
@@ -176,8 +176,8 @@ def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     (line,) = wording.lede([ipip], KERNEL, on_lab=False)
 
     assert plain(line) == (
-        "Compared with BGP, the median kernel round trip is undecided under IPIP (stand-in: eBPF "
-        "at tc; 95 % CI −10.0 to +10.0 %)."
+        "Compared with BGP, the median kernel round trip cannot be told yet for IPIP (stand-in: "
+        "eBPF at tc; 95 % CI −10.0 to +10.0 %)."
     )
 
 
@@ -206,7 +206,7 @@ def test_not_measured_groups_metrics_of_one_reason() -> None:
 @pytest.mark.parametrize(
     ("lost", "verdict", "piece"),
     [
-        ((0, 0, 0), "no loss seen", "VXLAN lost none of 1000 probes (95 % CI 0–0.300 %)"),
+        ((0, 0, 0), "no loss seen", "VXLAN lost none of 1000 probes (95 % CI 0–0.30 %)"),
         ((7, 2, 1), "loss", "10 of 1000 probes, 1.00 %"),
         ((1000, 0, 0), "all lost", "1000 on the way there"),
     ],
@@ -247,6 +247,8 @@ def test_the_aa_check_passed_failed_and_absent() -> None:
 
     assert "differences below 1.8 % in kernel RTT p50 are noise here" in plain(passed)
     assert "different in 2 of 8 comparisons; do not trust the verdicts" in plain(failed)
+    lucky = wording.aa_check(AaCheck(passed=True, comparisons=8, false_alarms=0), {}, 1)
+    assert "1 of the 8 looks different by itself, as chance allows" in plain(lucky)
     assert wording.aa_check(None, floor).verdict == "not measured"
 
 
@@ -257,8 +259,11 @@ def test_blame_names_who_how_much_and_why() -> None:
     )
 
     assert plain(wording.blame(found, {"n2": "two"})) == (
-        "Node two stands out in the median kernel round trip: +40.0 %, z = 9.30: node. E"
+        "Node two: the median kernel round trip is 40.0 % above that of the others (robust z = "
+        "9.30): stands out. Evidence: E."
     )
+    pair = msgspec.structs.replace(found, kind="pair", subject="n2 > n3", effect_ratio=0.5)
+    assert plain(wording.blame(pair, {"n2": "two"})).startswith("Pair two to n3: the median")
 
 
 def test_messages_become_sentences() -> None:

@@ -86,8 +86,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[Account, ...]
 
 
-def ring(perches: Sequence[Perch]) -> tuple[Way, ...]:
-    """Each node's two paths to the next one: every node is an end of both kinds twice."""
+def ring(perches: Sequence[Perch], *, pods: bool) -> tuple[Way, ...]:
+    """Each node's paths to the next one: every node is an end of each kind twice."""
     following = [*perches[1:], perches[0]]
     host = [
         Way(
@@ -111,20 +111,29 @@ def ring(perches: Sequence[Perch]) -> tuple[Way, ...]:
         )
         for near, far in zip(perches, following, strict=True)
     ]
-    return (*host, *pod)
+    return (*host, *(pod if pods else ()))
 
 
 class Watchman:
     """One run's canary.
 
+    Args:
+        say: Tells whoever looks on.
+        saturate: The run may fill queues: what is lost in them is no trouble.
+        pods: Whether the pods' own network is watched; not where the run changes that itself.
+        folder: The run directory.
+
     Attributes:
         trouble: Fails with the reason once the network suffers.
     """
 
-    def __init__(self, say: Callable[[str], None], *, saturate: bool, folder: Path | None) -> None:
+    def __init__(
+        self, say: Callable[[str], None], *, saturate: bool, pods: bool, folder: Path | None
+    ) -> None:
         self._say = say
         self._folder = folder
         self._saturate = saturate
+        self._pods = pods
         self._fleet: Fleet | None = None
         self._gone: Gone = lambda _: False
         self._ways: tuple[Way, ...] = ()
@@ -146,7 +155,7 @@ class Watchman:
             StoreError: What was seen cannot be written.
         """
         started = time.time_ns()
-        self._fleet, self._gone, self._ways = fleet, gone, ring(perches)
+        self._fleet, self._gone, self._ways = fleet, gone, ring(perches, pods=self._pods)
         keeping = [asyncio.create_task(self._keep(fleet, way)) for way in self._ways]
         looking = None
         try:

@@ -1,27 +1,25 @@
-"""The API server over HTTP; the only module that imports the `kubernetes` package.
+"""The API server over HTTP; beside `identity` the only importer of the `kubernetes` package.
 
 Of the official client its authentication and transport are used (kubeconfig contexts, exec plugins,
 service accounts, TLS); objects stay plain JSON, so that what we apply is what we read in the chart.
+Credentials that ran out are read anew, and what was refused for it is sent once more.
 Reads and repeatable writes are tried again while the server is away, up to `patience_s`.
 """
 
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.client import ApiClient
 
 from podbench.model.errors import ClusterError, ConfigError
+from podbench.target.kubernetes.identity import Identity
 
 Object = dict[str, Any]
 
@@ -33,8 +31,10 @@ STREAM_IDLE_S = 90.0
 PAUSE_MIN_S, PAUSE_MAX_S = 0.2, 5.0
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """Statuses that pass: throttled, or a server that is not all there (etcd's leader, a proxy)."""
+GONE = 410
+"""The version that a watch or a list's next page starts from is compacted."""
 APPLY = "application/apply-patch+yaml"
-IN_CLUSTER = "in-cluster"
+UNAUTHORIZED = 401
 
 
 class ApiError(ClusterError):
@@ -57,10 +57,10 @@ class Api:
     """One API server; an async context manager. `context` null: the kubeconfig's current one."""
 
     def __init__(self, context: str | None = None, *, patience_s: float = PATIENCE_S) -> None:
-        self._asked = context
         self._patience_s = patience_s
-        self._configuration = Configuration()
-        self._client: ApiClient | None = None
+        self._identity = Identity(context)
+        self._clients: list[ApiClient] = []
+        """The last is in use; earlier ones, whose certificates ran out, end what they began."""
         self.context = Context(context or "", "")
 
     async def __aenter__(self) -> Self:
@@ -69,11 +69,9 @@ class Api:
         Raises:
             ConfigError: There is no usable kubeconfig, or it has no such context.
         """
-        name = await self._authenticate()
-        # Ours are the retries: the client's know nothing of what may be repeated.
-        self._configuration.retries = 0
-        self._client = ApiClient(configuration=self._configuration)
-        self.context = Context(name, self._configuration.host)
+        name = await self._identity.read()
+        self._clients.append(ApiClient(configuration=self._identity.configuration))
+        self.context = Context(name, self._identity.configuration.host)
         return self
 
     async def __aexit__(
@@ -83,27 +81,16 @@ class Api:
         trace: TracebackType | None,
     ) -> None:
         """Closes the connections."""
-        if self._client is not None:
-            await self._client.close()
+        for each in self._clients:
+            await each.close()
 
-    async def _authenticate(self) -> str:
-        if self._asked in (None, IN_CLUSTER) and _inside_a_pod():
-            config.load_incluster_config(client_configuration=self._configuration)
-            return IN_CLUSTER
-        files = _kubeconfigs()
-        try:
-            loader = await config.load_kube_config(
-                config_file=files,
-                context=self._asked,
-                client_configuration=self._configuration,
-                persist_config=False,
-            )
-        except (ConfigException, OSError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"--context: no usable kubeconfig: {error}",
-                advice="`kubectl config get-contexts` lists the names; KUBECONFIG says where",
-            ) from error
-        return str(loader.current_context["name"])
+    async def _renew(self, before: int) -> None:
+        """After a refusal: the plugin, the file or the kubeconfig may have newer credentials."""
+        with contextlib.suppress(ConfigError):
+            await self._identity.renew(before)
+            if self._identity.configuration.cert_file:
+                # A certificate belongs to the connection, and is not looked at again.
+                self._clients.append(ApiClient(configuration=self._identity.configuration))
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """Reads an object or a list.
@@ -132,28 +119,46 @@ class Api:
         Raises:
             ApiError: The server refuses, or stays away.
         """
-        found: list[Object] = []
+        while True:
+            try:
+                return [each async for page in self.pages(path, query) for each in page]
+            except ApiError as error:
+                # What the next page belonged to is compacted: only a new list is whole.
+                if error.status != GONE:
+                    raise
+
+    async def pages(
+        self, path: str, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[list[Object]]:
+        """The same, a page at a time, for lists that are better not held whole.
+
+        Raises:
+            ApiError: The server refuses, or stays away; `status` 410: it took too long, begin anew.
+        """
         page: dict[str, str] = {"limit": "500", **(query or {})}
         while True:
             try:
                 answer = await self.get(path, page)
             except ApiError as error:
                 if error.status == 404:
-                    return []
+                    return
                 raise
-            found += answer.get("items") or []
+            yield answer.get("items") or []
             more = answer.get("metadata", {}).get("continue")
             if not more:
-                return found
+                return
             page["continue"] = more
 
-    async def apply(self, path: str, body: Object, query: Mapping[str, str]) -> Object:
+    async def apply(
+        self, path: str, body: Object, query: Mapping[str, str], *, patient: bool = True
+    ) -> Object:
         """Server-side apply; may be repeated, so a lost answer does no harm.
 
         Raises:
             ApiError: Refused; `status` 409: another manager owns a field.
         """
-        return await self._patiently("PATCH", path, query, body, APPLY)
+        send = self._patiently if patient else self._once
+        return await send("PATCH", path, query, body, APPLY)
 
     async def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
         """Creates once: never sent twice, since a second 409 would say nothing.
@@ -213,16 +218,34 @@ class Api:
         Raises:
             ApiError: Refused, or out of reach.
         """
-        session = self._session()
-        url = f"{self._configuration.host}{path}?{urlencode(query)}"
+        before = self._identity.readings
         try:
-            async with session.ws_connect(
-                url, protocols=[protocol], headers=await self._headers(), max_msg_size=0
-            ) as socket:
-                yield socket
+            socket = await self._connect(path, query, protocol)
+        except ApiError as error:
+            if error.status != UNAUTHORIZED:
+                raise
+            await self._renew(before)
+            socket = await self._connect(path, query, protocol)
+        try:
+            yield socket
+        except (aiohttp.ClientError, OSError) as error:
+            raise ApiError(f"{path}: {_why(error)}", status=0) from error
+        finally:
+            await socket.close()
+
+    async def _connect(
+        self, path: str, query: Mapping[str, str], protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        url = f"{self.context.server}{path}?{urlencode(query)}"
+        # A stream has no media type: asked for JSON, a server answers 406.
+        headers = {**await self._identity.headers(), "Accept": "*/*"}
+        try:
+            return await self._session().ws_connect(
+                url, protocols=[protocol], headers=headers, max_msg_size=0
+            )
         except aiohttp.WSServerHandshakeError as error:
             raise ApiError(f"{path}: {error.message}", status=error.status) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(f"{path}: {_why(error)}", status=0) from error
 
     async def _patiently(
@@ -253,24 +276,6 @@ class Api:
         body: Object | None,
         content: str = "application/json",
     ) -> Object:
-        try:
-            return await self._exchange(method, path, query, body, content)
-        except ApiError as error:
-            if error.status != 401:
-                raise
-        # A token that ran out in mid-run: the exec plugin or the file has a newer one.
-        with contextlib.suppress(ConfigError):
-            await self._authenticate()
-        return await self._exchange(method, path, query, body, content)
-
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: Object | None,
-        content: str,
-    ) -> Object:
         answer = await self._send(method, path, query, body, content)
         try:
             return _decoded(await answer.read(), path)
@@ -287,7 +292,27 @@ class Api:
         *,
         stream: bool = False,
     ) -> aiohttp.ClientResponse:
-        url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        before = self._identity.readings
+        try:
+            return await self._request(method, path, query, body, content, stream=stream)
+        except ApiError as error:
+            if error.status != UNAUTHORIZED:
+                raise
+        # It ran out in mid-run; whoever is not known has changed nothing, so it is sent again.
+        await self._renew(before)
+        return await self._request(method, path, query, body, content, stream=stream)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content: str,
+        *,
+        stream: bool,
+    ) -> aiohttp.ClientResponse:
+        url = f"{self.context.server}{path}" + (f"?{urlencode(query)}" if query else "")
         total_s = None if stream else REQUEST_S
         limit = aiohttp.ClientTimeout(total=total_s, connect=10.0, sock_read=STREAM_IDLE_S)
         try:
@@ -295,7 +320,7 @@ class Api:
                 method,
                 url,
                 data=None if body is None else json.dumps(body),
-                headers={**await self._headers(), "Content-Type": content},
+                headers={**await self._identity.headers(), "Content-Type": content},
                 timeout=limit,
             )
             if answer.status >= 400:
@@ -308,40 +333,13 @@ class Api:
         return answer
 
     def _session(self) -> aiohttp.ClientSession:
-        assert self._client is not None, "used outside its context"
-        rest = self._client.rest_client
+        assert self._clients, "used outside its context"
+        rest = self._clients[-1].rest_client
         if rest.pool_manager is None:
             rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001 - the client's own factory: its TLS, proxy and buffer settings
         session = rest.pool_manager
         assert isinstance(session, aiohttp.ClientSession)
         return session
-
-    async def _headers(self) -> dict[str, str]:
-        settings = await self._configuration.auth_settings()
-        token = settings.get("BearerToken")
-        known = {"Accept": "application/json", "User-Agent": "podbench"}
-        secret = None if token is None else token["value"]
-        return known if secret is None else {**known, "Authorization": secret}
-
-
-def _inside_a_pod() -> bool:
-    kubeconfig = os.environ.get("KUBECONFIG")
-    return not kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ
-
-
-def _kubeconfigs() -> str:
-    """The files kubectl would use, as KUBECONFIG lists them.
-
-    Raises:
-        ConfigError: None of them exists.
-    """
-    files = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    if any(Path(each).expanduser().is_file() for each in files.split(":") if each):
-        return files
-    raise ConfigError(
-        f"there is no kubeconfig at {files}",
-        advice="set KUBECONFIG to the file that kubectl uses",
-    )
 
 
 def _decoded(data: bytes, path: str) -> Object:

@@ -5,7 +5,7 @@ needs to be in, the namespace, created once and never adopted; then the lease; t
 the cluster; then everything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -53,9 +53,11 @@ class Deployment:
         self.complete = False
         """True once everything is made: from then on nobody else is to change it."""
         self._made: list[_Made] = []
+        self.watched: list[Callable[[], Awaitable[list[str]]]] = []
+        """What else says when somebody interferes."""
 
-    async def make(self, objects: Sequence[Object]) -> None:
-        """Makes all objects; may be called once.
+    async def make(self, objects: Sequence[Object], changes: Sequence[Entry] = ()) -> None:
+        """Makes all objects; may be called once. `changes` go into the ledger with them.
 
         Raises:
             ClusterError: One exists already, another run has the cluster, or the server refuses.
@@ -63,7 +65,8 @@ class Deployment:
         """
         space = next(each for each in objects if ref(each) == SPACE)
         await self._free(objects)
-        self.entries = tuple(Entry(ref=ref(each), earlier=None) for each in objects)
+        made = (Entry(ref=ref(each), earlier=None) for each in objects)
+        self.entries = (*changes, *made)
         self._ledger.plan([*self.entries, Entry(ref=ledger.REF, earlier=None)])
         await self._create_space(space)
         self.begun = True
@@ -154,7 +157,17 @@ class Deployment:
                 continue
             fields = differences(each.asked, live)
             found += [f"{name}: {field}" for field in fields if field not in each.rewritten]
+        for look in self.watched:
+            found += await look()
         return found
+
+    def note(self, event: str, name: Ref) -> None:
+        """Writes a line into the ledger on disk.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        self._ledger.note(event, ref=name)
 
 
 def pods_wanted(objects: Sequence[Object], namespace: str) -> int:

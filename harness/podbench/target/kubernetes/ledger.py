@@ -29,18 +29,28 @@ LARGEST_BYTES = 900_000
 OURS = {"app.kubernetes.io/name": "podbench", "app.kubernetes.io/managed-by": "podbench"}
 
 
+class Field(msgspec.Struct, frozen=True):
+    """A field of somebody else's object that the run sets, and every value it may give it."""
+
+    path: tuple[str, ...]
+    """As `fields` reads it."""
+    values: tuple[Any, ...]
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One object that the run is going to make or change."""
 
     ref: Ref
     earlier: dict[str, Any] | None
     """All of it, as the server had it; null: it did not exist."""
-    change: dict[str, Any] | None = None
-    """The fields that we set in it; null for objects that are ours as a whole."""
+    fields: tuple[Field, ...] = ()
+    """What we set in it; empty for objects that are ours as a whole."""
+    follows: bool = False
+    """A controller makes these changes of another object's, and takes them back with it."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line on disk. `event`: `planned` (before), `made`, `undoing`, `undone`."""
+    """One line on disk. `event`: `planned` (before), `made`; `changing` (before), `changed`."""
 
     event: str
     wall_ns: int

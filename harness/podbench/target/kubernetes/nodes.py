@@ -27,6 +27,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     zone: str | None = None
     region: str | None = None
     provider: str | None = None
+    light: bool = False
+    """A control-plane node: it carries no transfers, for the cluster hangs on it."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -43,8 +45,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...]
 
 
-def choose(nodes: Sequence[Object], most: int | None = None) -> Choice:
-    """Chooses the nodes that measure; with `most`, the first so many by name.
+def choose(nodes: Sequence[Object], most: int | None = None, only: Sequence[str] = ()) -> Choice:
+    """Chooses the nodes that measure.
+
+    With `most`, the first so many by name; with `only`, none but these.
 
     Nodes of the rarer architecture are left out: a pair of two kinds of machine would compare
     those, not the encapsulations.
@@ -58,6 +62,8 @@ def choose(nodes: Sequence[Object], most: int | None = None) -> Choice:
         reason = _hindrance(node)
         if reason is None and _architecture(node) != wanted:
             reason = f"its architecture is {_architecture(node)}, most others' {wanted}"
+        if reason is None and only and name not in only:
+            reason = "the run was planned without it"
         if reason is None and most is not None and len(places) >= most:
             reason = f"not needed: --nodes {most}"
         if reason is None:
@@ -92,9 +98,8 @@ def _info(node: Object, field: str, label: str) -> str | None:
     return str(told) if told else None
 
 
-def _control_plane(node: Object) -> str | None:
-    mine = [each for each in CONTROL_PLANE if each in _labels(node)]
-    return "control-plane nodes carry no tests" if mine else None
+def _control_plane(node: Object) -> bool:
+    return any(each in _labels(node) for each in CONTROL_PLANE)
 
 
 def _virtual(node: Object) -> str | None:
@@ -118,6 +123,8 @@ def _not_ready(node: Object) -> str | None:
 def _tainted(node: Object) -> str | None:
     taints = node.get("spec", {}).get("taints") or []
     mine = [each["key"] for each in taints if each["effect"] in KEEPS_OUT]
+    if mine and _control_plane(node):
+        return f"a control-plane node that keeps pods out ({mine[0]})"
     return f"tainted: {mine[0]}" if mine else None
 
 
@@ -129,7 +136,6 @@ HINDRANCES: tuple[Callable[[Object], str | None], ...] = (
     # The one that says most comes first.
     _virtual,
     _system,
-    _control_plane,
     _cordoned,
     _not_ready,
     _tainted,
@@ -153,4 +159,5 @@ def _place(node: Object) -> Place:
         zone=_labels(node).get(ZONE),
         region=_labels(node).get(REGION),
         provider=provider or None,
+        light=_control_plane(node),
     )

@@ -32,11 +32,23 @@ FindPod = Callable[[], Awaitable[Ref]]
 async def forwarded(
     api: Api, find: FindPod, port: int, *, rate_bytes_per_s: float = RATE_BYTES_PER_S
 ) -> AsyncIterator[int]:
-    """Forwards a local port to a pod's while the context lasts; gives the local port's number."""
+    """Forwards a local port to a pod's while the context lasts; gives the local port's number.
+
+    Raises:
+        TransportError: From inside, with what the port-forward says where it had just failed: all
+            that whoever connected saw was the connection's end.
+    """
     forward = _Forward(api, find, port, rate_bytes_per_s)
     server = await asyncio.start_server(forward.connected, "127.0.0.1", 0)
     try:
         yield int(server.sockets[0].getsockname()[1])
+    except TransportError as error:
+        if forward.failed is None:
+            raise
+        raise TransportError(
+            f"{error}; the port-forward through the API server failed: {forward.failed}",
+            advice="`kubectl port-forward` shows whether others get through; or use --broker",
+        ) from error
     finally:
         server.close()
         await forward.close()
@@ -49,6 +61,8 @@ class _Forward:
         self._port = port
         self._rate = rate_bytes_per_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self.failed: str | None = None
+        """Why the newest connection could not be forwarded; null where it could."""
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one local connection; its end is the websocket's, and the other way round."""
@@ -59,6 +73,7 @@ class _Forward:
             await self._carry(reader, writer)
         except (ClusterError, TransportError, OSError) as error:
             # Whoever connected sees the connection end and tries again, as with any broker.
+            self.failed = str(error)
             logger.warning("port-forward ended", extra={"why": str(error)})
         except asyncio.CancelledError:
             pass
@@ -91,6 +106,7 @@ class _Forward:
             if channel == ERROR and data:
                 raise TransportError(f"port-forward: {data.decode('utf-8', 'replace')}")
             if channel == DATA and data:
+                self.failed = None
                 writer.write(data)
                 await writer.drain()
                 await asyncio.sleep(len(data) / self._rate)

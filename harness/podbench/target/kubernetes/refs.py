@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from podbench.cni.edits import CRD_POOL
 from podbench.model.errors import ClusterError
 
 
@@ -33,12 +34,36 @@ KINDS: dict[str, Kind] = {
     "Lease": Kind("coordination.k8s.io/v1", "leases"),
     "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
     "IPPool": Kind("projectcalico.org/v3", "ippools", namespaced=False),
+    CRD_POOL: Kind("crd.projectcalico.org/v1", "ippools", namespaced=False),
     "IPAMBlock": Kind("crd.projectcalico.org/v1", "ipamblocks", namespaced=False),
     "BGPConfiguration": Kind("projectcalico.org/v3", "bgpconfigurations", namespaced=False),
     "BGPPeer": Kind("projectcalico.org/v3", "bgppeers", namespaced=False),
     "ClusterInformation": Kind("projectcalico.org/v3", "clusterinformations", namespaced=False),
     "Installation": Kind("operator.tigera.io/v1", "installations", namespaced=False),
     "ServiceCIDR": Kind("networking.k8s.io/v1", "servicecidrs", namespaced=False),
+    "ResourceQuota": Kind("v1", "resourcequotas"),
+    "LimitRange": Kind("v1", "limitranges"),
+    "APIService": Kind("apiregistration.k8s.io/v1", "apiservices", namespaced=False),
+    "ValidatingWebhookConfiguration": Kind(
+        "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False
+    ),
+    "MutatingWebhookConfiguration": Kind(
+        "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
+    ),
+    "AdminNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha1", "adminnetworkpolicies", namespaced=False
+    ),
+    "BaselineAdminNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha1", "baselineadminnetworkpolicies", namespaced=False
+    ),
+    "ClusterNetworkPolicy": Kind(
+        "policy.networking.k8s.io/v1alpha2", "clusternetworkpolicies", namespaced=False
+    ),
+    "GlobalNetworkPolicy": Kind("projectcalico.org/v3", "globalnetworkpolicies", namespaced=False),
+    "HostEndpoint": Kind("projectcalico.org/v3", "hostendpoints", namespaced=False),
+    "CiliumClusterwideNetworkPolicy": Kind(
+        "cilium.io/v2", "ciliumclusterwidenetworkpolicies", namespaced=False
+    ),
 }
 
 

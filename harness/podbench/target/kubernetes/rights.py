@@ -48,7 +48,12 @@ def roles_for(method: str) -> tuple[str, ...]:
 
 
 def needed(
-    method: str, modes: Collection[Mode], *, broker: bool = True, groups: Collection[str] = ()
+    method: str,
+    modes: Collection[Mode],
+    *,
+    broker: bool = True,
+    groups: Collection[str] = (),
+    cni: str | None = None,
 ) -> tuple[Right, ...]:
     """Every right that a run takes, each once.
 
@@ -57,6 +62,7 @@ def needed(
         modes: The run's; rights to objects of others are left out.
         broker: Whether the run brings its own, which is reached by port-forward.
         groups: API groups that are served; rules about others are left out. Empty: not known.
+        cni: Whose; rights to change another's settings are left out. Null: not known.
     """
     wanted = roles_for(method)
     others = {mode.value for mode in Mode} - {mode.value for mode in modes}
@@ -74,6 +80,7 @@ def needed(
             if not _of_mode(right.name, others)
             and (broker or not _of_broker(right))
             and (not groups or not right.group or right.group in groups)
+            and (cni in (None, "flannel") or not _of_flannel(right))
         )
     )
 
@@ -98,6 +105,11 @@ def _of_rule(role: str, rule: Object) -> Iterator[Right]:
 
 def _of_mode(name: str | None, modes: Collection[str]) -> bool:
     return any(name == f"{begin}{mode}" for begin in PER_MODE for mode in modes)
+
+
+def _of_flannel(right: Right) -> bool:
+    """Its objects lie in groups that every cluster has."""
+    return right.role in BY_METHOD["switch"] and (right.name or "").startswith("kube-flannel")
 
 
 def _of_broker(right: Right) -> bool:

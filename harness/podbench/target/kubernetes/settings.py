@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from podbench.cni.calico_pools import Planned
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId
 
@@ -45,6 +46,14 @@ class ModeSet(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     pool: str | None = None
     create: NewPool | None = None
+
+
+def mode_set(mode: Mode, planned: Planned | None) -> ModeSet:
+    """An arm's pods; in a temporary pool where one is planned, else wherever pods come to be."""
+    if planned is None:
+        return ModeSet(mode=mode)
+    pool = NewPool(cidr=planned.cidr, ipip_mode=planned.ipip_mode, vxlan_mode=planned.vxlan_mode)
+    return ModeSet(mode=mode, pool=planned.name, create=pool)
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):

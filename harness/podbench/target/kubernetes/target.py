@@ -17,10 +17,13 @@ import msgspec
 
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
 from podbench.cni.detect_nodes import link_speed
+from podbench.cni.switch import recipe
+from podbench.model.arms import OVERHEAD_BYTES
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
-from podbench.target.kubernetes import credentials, portforward
+from podbench.target.base import Aftermath
+from podbench.target.kubernetes import credentials, lease, portforward
 from podbench.target.kubernetes.canary import Perch, Watchman
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
@@ -32,6 +35,7 @@ from podbench.target.kubernetes.fleet import (
     cap_bps,
 )
 from podbench.target.kubernetes.guard import guarded
+from podbench.target.kubernetes.ledger import Entry
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.refs import Ref, collection
@@ -46,12 +50,13 @@ from podbench.target.kubernetes.settings import (
     RUN_LABEL,
     Broker,
     Credentials,
-    ModeSet,
-    NewPool,
     Settings,
     agent_id,
     agents,
+    mode_set,
 )
+from podbench.target.kubernetes.switch import Switch, interference
+from podbench.target.kubernetes.turning import Turning
 from podbench.target.kubernetes.undo import Listing, Undo
 from podbench.target.kubernetes.watch import changes
 from podbench.target.kubernetes.world import KubernetesWorld, Method
@@ -62,6 +67,8 @@ from podbench.transport.mqtt import MqttFleet
 logger = logging.getLogger(__name__)
 
 AGENTS_S = 60.0
+AWAY_S = 3.0
+"""An agent whose connection broke is back within a second, if it lives."""
 LEASE_S = 60
 
 
@@ -72,7 +79,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     method: Method = Method(name="observe")
     context: str | None = None
-    nodes: int | None = None
+    nodes: tuple[str, ...] = ()
+    """Those that take part, by name; empty: all that can."""
     folder: Path | None = None
     """The run directory: where changes are written down before they are made."""
     lease_s: int = LEASE_S
@@ -97,6 +105,8 @@ class KubernetesTarget:
         self._say = say
         self.listing: Listing | None = None
         """What was looked for afterwards; null before, and where nothing was made."""
+        self.aftermath: Aftermath | None = None
+        """The same for the record; with what could not be undone, and why."""
 
     def up(self) -> AbstractAsyncContextManager["LaidCluster"]:
         """Reads what the cluster is; leaving undoes whatever was made in it.
@@ -112,12 +122,13 @@ class KubernetesTarget:
     async def _up(self) -> AsyncIterator["LaidCluster"]:
         async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
             nodes = await api.items(collection("Node"))
-            choice = choose(nodes, self._asked.nodes)
-            _require_pairs(choice)
-            for each in choice.left_out:
-                self._say(f"{each.name} takes no part: {each.reason}")
-            found = detect_cluster(await collect(api))
-            laid = LaidCluster(api, self._asked, choice, found, self._say)
+            choice = choose(nodes, only=self._asked.nodes)
+            _require_pairs(choice, self._asked.nodes)
+            facts = await collect(api)
+            found = detect_cluster(facts)
+            switching = self._asked.method.name == "switch"
+            switch = Switch(api, recipe(facts, found)) if switching else None
+            laid = LaidCluster(api, self._asked, choice, found, switch, self._say)
             if self._asked.method.name == "pools":
                 laid.world.keep_off(await taken_networks(api, nodes))
             try:
@@ -128,21 +139,48 @@ class KubernetesTarget:
                 await self._undo(api, laid.deployment)
 
     async def _undo(self, api: Api, deployment: Deployment) -> None:
+        """Undoes what was made; what cannot be undone is told in `aftermath`, not raised.
+
+        The run's own end, good or bad, is what its caller has to learn of.
+        """
         if not deployment.begun:
             return
+        made = tuple(str(each.ref) for each in deployment.entries if each.earlier is None)
         if deployment.lease.taken:
-            self._say("another run has the cluster now: nothing is taken away here")
+            why = "another run has the cluster now: nothing is taken away here"
+            self._say(why)
+            self.aftermath = Aftermath(made=made, left=(why,))
             return
+        self.aftermath = Aftermath(made=made, left=("this was not waited for to the end",))
         undo = Undo(api, self._say, own=holder(), run_id=self._asked.run_id)
-        self.listing = await undo.run(deployment.entries)
+        try:
+            self.listing = await undo.run(deployment.entries)
+        except PodbenchError as error:
+            self.aftermath = Aftermath(made=made, left=(str(error),))
+            await lease.release(api, holder())
+            return
+        self.aftermath = Aftermath(
+            made=made,
+            gone=tuple(map(str, self.listing.gone)),
+            restored=tuple(map(str, self.listing.restored)),
+            left=tuple(f"{each.ref}: {each.why}" for each in self.listing.left),
+        )
 
 
-def _require_pairs(choice: Choice) -> None:
+def _require_pairs(choice: Choice, planned: Sequence[str]) -> None:
+    why = {each.name: each.reason for each in choice.left_out}
+    missing = [name for name in planned if name not in {each.name for each in choice.places}]
+    if missing:
+        reasons = "; ".join(f"{name}: {why.get(name, 'it is gone')}" for name in missing)
+        raise PrerequisiteError(
+            f"nodes that were to take part cannot now: {reasons}",
+            advice="see to them and go on, or begin another run without them",
+        )
     if len(choice.places) >= 2:
         return
-    reasons = "; ".join(f"{each.name}: {each.reason}" for each in choice.left_out)
+    told = "; ".join(f"{name}: {reason}" for name, reason in why.items())
     raise PrerequisiteError(
-        f"a pair takes two nodes, and {len(choice.places)} can take part; {reasons or 'no others'}",
+        f"a pair takes two nodes, and {len(choice.places)} can take part; {told or 'no others'}",
         advice="see to what keeps the others out, or use --target lab",
     )
 
@@ -156,15 +194,22 @@ class LaidCluster:
         asked: Cluster,
         choice: Choice,
         found: ClusterDetected,
+        switch: Switch | None,
         say: Callable[[str], None],
     ) -> None:
         self._api = api
         self._asked = asked
         self.choice = choice
         self.detected = found
-        self._world = KubernetesWorld(api, asked.run_id, choice.places, asked.method, found.calico)
+        self.switch = switch
+        self._turning = None if switch is None else Turning(switch, say)
+        self._world = KubernetesWorld(
+            api, asked.run_id, choice.places, asked.method, found.calico, self._turning
+        )
         self.deployment = Deployment(api, asked.run_id, holder(), asked.lease_s, asked.folder)
-        self.watchman = Watchman(say, saturate=asked.saturate, folder=asked.folder)
+        self.watchman = Watchman(
+            say, saturate=asked.saturate, pods=switch is None, folder=asked.folder
+        )
         self.most_bps: int | None = UNKNOWN_LINK_CAP_BPS
         """The most one transfer sends; null: as much as it can. Known once deployed."""
         self._world.hush = self.watchman.held
@@ -186,13 +231,15 @@ class LaidCluster:
     @contextlib.asynccontextmanager
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
-        await self.deployment.make(objects(settings))
+        await self.deployment.make(objects(settings), await self.changes())
         wanted = len(agents(settings)) + 1
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
             async with (
                 portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
-                MqttFleet(_endpoint(port, settings.credentials), run_id=settings.run_id) as mqtt,
+                MqttFleet(
+                    _endpoint(port, settings.credentials), run_id=settings.run_id, away_s=AWAY_S
+                ) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
                 addresses = Addresses()
@@ -203,8 +250,11 @@ class LaidCluster:
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
-                    async with self.watchman.watching(fleet, mqtt.gone, _perches(nodes, pods)):
+                    watching = self.watchman.watching(fleet, mqtt.gone, _perches(nodes, pods))
+                    async with watching:
                         yield nodes, fleet
+                    if self._turning is not None:
+                        await self._turning.back()
                 finally:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
@@ -213,6 +263,23 @@ class LaidCluster:
     def _cap_bps(self, nodes: Sequence[Node]) -> int | None:
         links = [each.nic_bps for each in nodes]
         return cap_bps(self._asked.most_bps, links, saturate=self._asked.saturate)
+
+    async def changes(self) -> tuple[Entry, ...]:
+        """What is going to be changed of the cluster's own, for the ledger; then watched over.
+
+        Raises:
+            ClusterError: It cannot be read.
+            InterferenceError: It changed since the cluster was looked at.
+        """
+        if self.switch is None:
+            return ()
+        self.switch.note = self.deployment.note
+        entries = await self.switch.read()
+        facts = await collect(self._api)
+        if recipe(facts, detect_cluster(facts)) != self.switch.recipe:
+            raise interference("it is no longer what was planned with")
+        self.deployment.watched.append(self.switch.disturbances)
+        return entries
 
     async def _follow(self, addresses: Addresses) -> None:
         """Keeps note of where the pods are, for as long as the run lasts."""
@@ -227,23 +294,11 @@ class LaidCluster:
     async def _settings(self) -> Settings:
         places = self.choice.places
         names = tuple(each.name for each in places)
-        modes = tuple(
-            ModeSet(mode=mode)
-            if planned is None
-            else ModeSet(
-                mode=mode,
-                pool=planned.name,
-                create=NewPool(
-                    cidr=planned.cidr,
-                    ipip_mode=planned.ipip_mode,
-                    vxlan_mode=planned.vxlan_mode,
-                ),
-            )
-            for mode, planned in self._world.taken.items()
-        )
+        modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
         components = (HOST_COMPONENT, CANARY_COMPONENT, *(each.mode.value for each in modes))
         who = [agent_id(name, component) for name in names for component in components]
-        broker = Broker(node=places[0].name, address=places[0].address)
+        host = min(places, key=lambda each: each.light)
+        broker = Broker(node=host.name, address=host.address)
         return Settings(
             run_id=self._asked.run_id,
             image=self._asked.image,
@@ -271,8 +326,9 @@ class LaidCluster:
         made = []
         for node in self._world.nodes:
             facts = await self._world.facts(node.name)
+            mtu = _mtu_of(facts, node.address)
             mine = [
-                await self._pod(pod)
+                await self._pod(pod, mtu)
                 for pod in pods.values()
                 if pod["spec"]["nodeName"] == node.name
                 and pod["metadata"]["labels"][COMPONENT_LABEL]
@@ -283,20 +339,27 @@ class LaidCluster:
             made.append(
                 msgspec.structs.replace(
                     node,
-                    mtu_underlay=_mtu_of(facts, node.address),
+                    mtu_underlay=mtu,
                     nic_bps=link_speed(facts, node.address).value,
                     pods=tuple(mine),
+                    kernel=facts.kernel,
+                    cpu_model=facts.cpu_model,
+                    kube_proxy_mode=facts.proxy_mode,
                 )
             )
         return tuple(made)
 
-    async def _pod(self, pod: Object) -> Pod:
+    async def _pod(self, pod: Object, underlay_mtu: int) -> Pod:
         node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
         component = pod["metadata"]["labels"][COMPONENT_LABEL]
         mode = next(each for each in self._world.taken if each.value == component)
         agent = agent_id(node, component)
         facts = await self._world.read(agent, node)
-        return Pod(pod["metadata"]["name"], node, mode, address, agent, _mtu_of(facts, address))
+        mtu = _mtu_of(facts, address)
+        if self.switch is not None:
+            # Made in the mode as found, whose MTU may leave no room for this one's headers.
+            mtu = min(mtu, underlay_mtu - OVERHEAD_BYTES[mode])
+        return Pod(pod["metadata"]["name"], node, mode, address, agent, mtu)
 
 
 def _perches(nodes: Sequence[Node], pods: dict[str, Object]) -> tuple[Perch, ...]:

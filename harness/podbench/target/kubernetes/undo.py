@@ -1,6 +1,6 @@
 """Takes away everything a run made and puts back what it changed; idempotent, from any machine.
 
-In order: workloads and their pods; the addresses that the pods held; what was changed, in reverse;
+In order: what was changed, in reverse; workloads and their pods; the addresses that the pods held;
 temporary pools, through Calico's own API; the namespaces, and with the last of them the ledger.
 Nothing is touched that does not bear our labels or that the ledger does not name. It uses the API
 only, over whatever way leads there: never the network under test.
@@ -14,9 +14,9 @@ import msgspec
 
 from podbench.model.errors import ClusterError
 from podbench.target.kubernetes import lease
-from podbench.target.kubernetes.apply import differences
 from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, published, run_of
+from podbench.target.kubernetes.putback import put_back
 from podbench.target.kubernetes.refs import Ref, collection, ref
 from podbench.target.kubernetes.settings import HOST_NAMESPACE, NAMESPACE, RUN_LABEL
 
@@ -28,9 +28,6 @@ PODS_S = 120.0
 BLOCKS_S = 60.0
 NAMESPACES_S = 180.0
 LOOK_S = 0.5
-SERVER_SET = (
-    "resourceVersion", "uid", "creationTimestamp", "managedFields", "generation", "selfLink",
-)  # fmt: skip
 
 Say = Callable[[str], None]
 
@@ -82,13 +79,11 @@ class Undo:
                 raise lease.in_use(holder)
             await lease.seize(self._api, self._own)
         entries = {each.ref: each for each in (*known, *await self._published(spaces))}
+        await self._put_back(list(reversed(entries.values())))
         await self._workloads(spaces)
         pools = await self._pools(entries)
         for pool in pools:
             await self._released(pool)
-        for entry in reversed(list(entries.values())):
-            if entry.earlier is not None:
-                await self._put_back(entry)
         for pool in pools:
             self._say(f"removing {ref(pool)}")
             # By name, which only we use: preconditions are not relied on with an aggregated API.
@@ -178,26 +173,16 @@ class Undo:
                         held.append(f"{owner['namespace']}/{owner.get('pod', '?')}")
         return held
 
-    async def _put_back(self, entry: Entry) -> None:
-        """Makes an object be what it was, unless somebody else has changed it since."""
-        assert entry.earlier is not None
-        live = await self._api.find(entry.ref.path)
-        if live is None:
-            self._left.append(Left(entry.ref, "somebody deleted it; it was not made anew"))
-            return
-        wanted = {key: value for key, value in entry.earlier.items() if key != "status"}
-        if same(wanted, live):
-            self._restored.append(entry.ref)
-            return
-        if entry.change is not None and (fields := differences(entry.change, live)):
-            why = f"somebody else changed it since ({', '.join(fields)}); it was not written over"
-            self._left.append(Left(entry.ref, why))
-            return
-        kept = {key: each for key, each in wanted["metadata"].items() if key not in SERVER_SET}
-        wanted["metadata"] = {**kept, "resourceVersion": live["metadata"]["resourceVersion"]}
-        self._say(f"putting back {entry.ref}")
-        await self._api.replace(entry.ref.path, wanted)
-        self._restored.append(entry.ref)
+    async def _put_back(self, entries: Sequence[Entry]) -> None:
+        """Before anything else: how pods reach each other here is not ours."""
+        for entry in entries:
+            if entry.earlier is None:
+                continue
+            why = await put_back(self._api, entry, self._say)
+            if why is None:
+                self._restored.append(entry.ref)
+            else:
+                self._left.append(Left(entry.ref, why))
 
     async def _remove_namespace(self, space: Object | None) -> None:
         if space is None:
@@ -238,20 +223,6 @@ class Undo:
             restored=tuple(self._restored),
             left=tuple(dict.fromkeys(self._left)),
         )
-
-
-def same(one: Object, other: Object) -> bool:
-    """Whether two states of an object are alike in all that people decide."""
-    first, second = _content(one), _content(other)
-    return not differences(first, second) and not differences(second, first)
-
-
-def _content(body: Object) -> Object:
-    """What of an object people decide: neither status nor what the server keeps."""
-    meta = body.get("metadata") or {}
-    kept = {key: meta[key] for key in ("labels", "annotations") if key in meta}
-    rest = {key: value for key, value in body.items() if key not in ("metadata", "status")}
-    return {**rest, "metadata": kept}
 
 
 def _hindered(space: Object) -> str:

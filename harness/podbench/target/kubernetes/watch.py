@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes.client import Api, ApiError, Object
+from podbench.target.kubernetes.client import GONE, Api, ApiError, Object
 
 WATCH_S = 240
 """The server ends a watch after this; a random end would come from it anyway."""
 PAUSE_S = 0.5
-GONE = 410
 
 Held = dict[str, Object]
 """Objects by `namespace/name`."""

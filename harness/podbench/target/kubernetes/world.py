@@ -5,7 +5,7 @@ all at once. Facts are read by each node's host-network agent, so there are none
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -13,9 +13,10 @@ import msgspec
 from podbench.cni import calico_pools
 from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
 from podbench.cni.detect_calico import CalicoDetected
+from podbench.cni.edits import Recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError, ProbeError
-from podbench.model.facts import NodeFacts, Route, TunnelCount
+from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.target.kubernetes import ledger
 from podbench.target.kubernetes.client import Api, Object
@@ -23,6 +24,7 @@ from podbench.target.kubernetes.nodes import Place
 from podbench.target.kubernetes.objects import carried
 from podbench.target.kubernetes.refs import collection
 from podbench.target.kubernetes.settings import HOST_COMPONENT, agent_id
+from podbench.target.kubernetes.turning import Turning
 from podbench.transport.base import Fleet
 from podbench.wire import messages
 
@@ -35,7 +37,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     """How modes come to exist here."""
 
     name: str
-    """`pools` or `observe`."""
+    """`pools`, `observe` or `switch`."""
     pool_cidr: str = calico_pools.DEFAULT_CIDR
     allow_bgp_export: bool = False
 
@@ -56,11 +58,13 @@ class KubernetesWorld:
         places: Sequence[Place],
         method: Method,
         calico: CalicoDetected | None,
+        turning: Turning | None = None,
     ) -> None:
         self._api = api
         self._run_id = run_id
         self._method = method
         self._calico = calico
+        self._turning = turning
         self.places = tuple(places)
         self.taken: dict[Mode, calico_pools.Planned | None] = {}
         """Modes taken on; with the temporary pool, where one is to be made."""
@@ -88,8 +92,13 @@ class KubernetesWorld:
 
     @property
     def equal_mtu(self) -> bool:
-        """Temporary pools beside each other give every pod the smallest MTU."""
-        return self._method.name == "pools"
+        """Pools beside each other have the smallest MTU; pods beneath a switch keep theirs."""
+        return self._method.name in ("pools", "switch")
+
+    @property
+    def turns(self) -> bool:
+        """With `switch` all pods are there from the start, and the modes take turns."""
+        return self._turning is not None
 
     @property
     def proof_probes(self) -> int:
@@ -117,6 +126,8 @@ class KubernetesWorld:
         if self._method.name == "observe":
             self.taken[pool.mode] = None
             return Laid(pool=pool, implementation="as found")
+        if self._turning is not None:
+            return self._offered(self._turning.recipe, pool)
         if self._calico is None:
             return Laid(pool=pool, implementation=None, reason="temporary pools need Calico")
         (planned,) = calico_pools.plan(self._method.pool_cidr, [pool.mode])
@@ -127,6 +138,22 @@ class KubernetesWorld:
         mtu = self._calico.pod_mtu.value or pool.pod_mtu
         asked = msgspec.structs.replace(pool, cidr=planned.cidr, pod_mtu=mtu)
         return Laid(pool=asked, implementation=f"temporary IPPool {planned.name}")
+
+    def _offered(self, recipe: Recipe, pool: Pool) -> Laid:
+        if pool.mode not in recipe.edits:
+            reason = recipe.refused.get(pool.mode, f"{recipe.by} has no such mode")
+            return Laid(pool=pool, implementation=None, reason=reason)
+        self.taken[pool.mode] = None
+        return Laid(pool=pool, implementation=f"in turn, by {recipe.by}")
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> str | None:
+        """Changes the cluster's own mode and waits for its nodes (`turning`).
+
+        Raises:
+            InterferenceError: Somebody else changes it.
+            ClusterError: Neither the mode nor rolling it back converged.
+        """
+        return None if self._turning is None else await self._turning.turn(mode, prove)
 
     def _refusal(self, mode: Mode, calico: CalicoDetected) -> str | None:
         if self._overlaps:
@@ -187,26 +214,13 @@ class KubernetesWorld:
         mode = next((pod.mode for pod in pods if pod.address == address), None)
         return next((p.address for p in pods if (p.node, p.mode) == (node, mode)), None)
 
-    async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
-        """Counters of the pool's tunnel device on a node; empty where it has none.
-
-        Raises:
-            ProbeError: Its host agent could not; TransportError: it is gone.
-        """
-        if pool.device is None:
-            return ()
-        facts = await self.facts(node)
-        return tuple(
-            TunnelCount(
-                node=node,
-                device=link.name,
-                peer=None,
-                tx_packets=link.tx_packets,
-                rx_packets=link.rx_packets,
-            )
-            for link in facts.links
-            if link.name == pool.device
-        )
+    async def tunnel_counts(
+        self,
+        node: str,  # noqa: ARG002 - the Protocol's
+        pool: Pool,  # noqa: ARG002
+    ) -> tuple[TunnelCount, ...]:
+        """Nothing: tunnels are devices here, and a node's facts hold their counters."""
+        return ()
 
     async def capture(self, nodes: Sequence[str]) -> Capture:
         """Refuses: host agents here have no right to capture.

@@ -37,6 +37,8 @@ class LabTarget:
 
     name = "lab"
     exclusive = True
+    aftermath = None
+    """A lab is all its own."""
 
     def __init__(self, options: LabOptions, run_id: str) -> None:
         self._options = options

@@ -7,8 +7,9 @@ come from the drivers in `podbench.cni`.
 
 import asyncio
 import contextlib
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ import msgspec
 from podbench.cni.base import PROOF_PROBES, Laid, Origin, Pool
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
-from podbench.model.facts import NodeFacts, Route, TunnelCount
+from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, LabOptions, Node, Pod
 from podbench.target.lab import (
     bird,
@@ -35,6 +36,7 @@ from podbench.target.lab.capture import LabCapture
 from podbench.target.lab.ipip import IpipDataplane
 from podbench.target.lab.layout import NodePlan, PodPlan
 from podbench.target.lab.mesh import Mesh
+from podbench.wire import rtnetlink
 
 HOLDER = ("sleep", "infinity")
 """Keeps a namespace's process id: something that people and tools can enter (`nsenter -t`)."""
@@ -183,6 +185,14 @@ class LabWorld:
             if self._options.layout == "flannel":
                 build.remove_device(plan.node.name, layout.FLANNEL_BRIDGE)
 
+    @property
+    def turns(self) -> bool:
+        """A mode's pods exist with the mode."""
+        return False
+
+    async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> None:
+        """Nothing to do: what was applied is what packets take."""
+
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node.
 
@@ -234,6 +244,8 @@ class LabWorld:
             mtu_underlay=self._options.underlay_mtu,
             pods=tuple(pods),
             pid=self._pid(plan.name),
+            kernel=os.uname().release,
+            cpu_model=rtnetlink.cpu_model(),
         )
 
     def _pid(self, name: str) -> int | None:

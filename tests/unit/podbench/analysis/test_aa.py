@@ -1,9 +1,7 @@
-"""The A/A floor, Holm's correction, and the false alarms of the whole rule."""
+"""The A/A floor, and the false alarms of the whole rule."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from podbench.analysis import aa, verdicts
 
@@ -26,19 +24,6 @@ def test_floor_covers_the_next_campaign() -> None:
     floors = np.array([aa.floor_log(row) for row in d], dtype=float)
     fresh = np.abs(rng.normal(0.0, 0.05, (300, 10)).mean(axis=1))
     assert np.mean(fresh <= np.median(floors)) == pytest.approx(0.95, abs=0.05)
-
-
-def test_holm_by_hand() -> None:
-    """The textbook example, order kept."""
-    assert aa.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_holm_never_lowers_a_p(p: list[float]) -> None:
-    """Adjusted values are at least the raw ones and at most 1."""
-    adjusted = aa.holm(p)
-    assert np.all(adjusted >= np.array(p) - 1e-12)
-    assert adjusted.max() <= 1.0
 
 
 def _decision(mean: float, n: int = 10) -> verdicts.Decision:

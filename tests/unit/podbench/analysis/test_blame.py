@@ -5,7 +5,7 @@ import pytest
 from support import synthetic
 
 from podbench.analysis import polish
-from podbench.analysis.blame import blame
+from podbench.analysis.blame import blame, effects
 from podbench.analysis.streams import read
 from podbench.analysis.summarise import analyse
 from podbench.model.summary import Pair, Quantiles
@@ -50,6 +50,24 @@ def test_polish_takes_effects_apart() -> None:
     np.testing.assert_allclose(found.into, into, atol=1e-6)
     assert found.mu == pytest.approx(5.0)
     assert np.nanmax(np.abs(found.residual)) < 1e-6
+
+
+def test_every_node_has_its_part_in_both_directions() -> None:
+    """A node that is 30 % slower to send shows so, as a sender and with the largest z."""
+    table = _mesh(np.random.default_rng(5), 6, 0.01)
+    table[2, :] += np.log(1.3)
+    found = effects(_pairs(table), {})
+
+    assert [one.node for one in found] == [f"n{i:03}" for i in range(6)]
+    worst = max(found, key=lambda one: one.z)
+    assert worst.node == "n002"
+    assert worst.sender_ratio == pytest.approx(1.3, rel=0.05)
+    assert worst.receiver_ratio == pytest.approx(1.0, abs=0.05)
+
+
+def test_few_nodes_have_no_parts() -> None:
+    """Of three nodes a bad one cannot be told from a bad pair."""
+    assert effects(_pairs(_mesh(np.random.default_rng(5), 3)), {}) == ()
 
 
 def test_polish_adds_up_with_holes() -> None:

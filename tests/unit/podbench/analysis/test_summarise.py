@@ -269,6 +269,36 @@ def test_one_block_has_no_intervals() -> None:
     assert {"few_blocks", "aa_missing"} <= {d.code for d in summary.warnings}
 
 
+def test_modes_that_took_turns_are_confounded_with_the_cluster_s_state() -> None:
+    """On a cluster, not on the lab, where each visit begins anew; Flannel's authors are quoted."""
+    made = synthetic.run(1, synthetic.Shape(nodes=2, blocks=2, throughput=False, host=False))
+    there = msgspec.structs.replace(made, target="kubernetes", method="switch")
+    (doubt,) = (d for d in analyse(there).summary.warnings if d.code == "cluster_state_confounded")
+    assert "reprogramming every node" in doubt.message
+    flannel = msgspec.structs.replace(made.cni, name="flannel")
+    (told,) = (
+        d.message
+        for d in analyse(msgspec.structs.replace(there, cni=flannel)).summary.warnings
+        if d.code == "cluster_state_confounded"
+    )
+    assert "do not support" in told
+    here = msgspec.structs.replace(made, method="switch")
+    assert "cluster_state_confounded" not in {d.code for d in analyse(here).summary.warnings}
+
+
+def test_a_mode_lost_on_the_way_is_told_with_its_reason() -> None:
+    """It keeps what was measured before; nothing else is said to be lost."""
+    made = synthetic.run(1, synthetic.Shape(nodes=2, blocks=2, throughput=False, host=False))
+    arms = tuple(
+        msgspec.structs.replace(each, reason="did not converge") if each.arm == "bgp/pod" else each
+        for each in made.arms
+    )
+    summary = analyse(msgspec.structs.replace(made, arms=arms)).summary
+    lost = [d for d in summary.warnings if d.code == "mode_lost"]
+    assert [(d.evidence, "bgp/pod" in d.message) for d in lost] == [("did not converge", True)]
+    assert next(a.status for a in summary.arms if a.arm == "bgp/pod") == "measured"
+
+
 def test_invalid_rows_are_left_out_and_counted() -> None:
     """A tenth invalid: out of every figure, flagged; one row: left out, not flagged."""
     made = synthetic.run(1, synthetic.Shape(nodes=2, blocks=2, throughput=False, host=False))

@@ -1,6 +1,7 @@
-"""What `bench doctor` prints for what was found, and what it refuses."""
+"""What `bench doctor` prints for what was found, where it looks, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -8,9 +9,10 @@ from typer.testing import CliRunner
 
 from podbench.cli import doctor
 from podbench.model.errors import ConfigError
-from podbench.run import doctor as checks
-from podbench.run.doctor import Check, Need
+from podbench.run import checks
+from podbench.run.checks import Check, Need
 
+FOUND = Path("kubeconfig")
 GOOD = Check(name="good", ok=True, found="here", needed_for="runs", need=Need.RUN)
 PART = Check(
     name="IPIP",
@@ -32,7 +34,8 @@ GONE = Check(
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, found: list[Check], *arguments: str) -> tuple[int, str]:
-    monkeypatch.setattr(doctor, "_examine", lambda *, instrument: found)
+    monkeypatch.setattr(doctor, "_examine_lab", lambda: found)
+    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: None)
     app = typer.Typer()
     app.command()(doctor.doctor)
     result = CliRunner().invoke(app, list(arguments))
@@ -43,7 +46,7 @@ def test_everything_good_is_exit_0_and_nothing_to_do(monkeypatch: pytest.MonkeyP
     """No remedy is printed where none is needed."""
     code, text = _run(monkeypatch, [GOOD])
     assert code == 0
-    assert "all three modes" in text
+    assert "with all modes" in text
     assert "Install" not in text
 
 
@@ -85,17 +88,49 @@ def test_marks_are_words_so_that_colour_is_not_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"target": "kubernetes"}, {"context": "kind"}, {"target": "labb"}]
+    "arguments",
+    [
+        {"target": "labb"},
+        {"image": "registry.example/podbench:1"},
+        {"target": "lab", "context": "kind"},
+        {"target": "lab", "image": "registry.example/podbench:1"},
+    ],
 )
-def test_a_cluster_is_refused_plainly(arguments: dict[str, str]) -> None:
-    """This version looks at the lab only; a typing error is named with the nearest word."""
+def test_what_does_not_go_together_is_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str]
+) -> None:
+    """A lab has neither context nor image; a typing error is named with the nearest word."""
+    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: None)
     with pytest.raises(ConfigError) as refused:
         doctor.doctor(**arguments)  # type: ignore[arg-type] # one of several options
     assert refused.value.exit_code == 2
     assert "lab" in f"{refused.value} {refused.value.advice}"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "there", "place"),
+    [
+        (("auto", None, None), False, "lab"),
+        (("auto", None, None), True, "kubernetes"),
+        (("auto", "prod", None), False, "kubernetes"),
+        (("auto", None, "registry.example/podbench:1"), True, "kubernetes"),
+        (("lab", None, None), True, "lab"),
+        (("kubernetes", None, None), False, "kubernetes"),
+    ],
+)
+def test_doctor_looks_where_a_run_would_go(
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, str | None, str | None],
+    there: bool,
+    place: str,
+) -> None:
+    """With `auto` a kubeconfig decides, and so does a context."""
+    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: FOUND if there else None)
+    assert doctor._place(*arguments) == place
+
+
 def test_verdicts_exist_for_every_exit_code() -> None:
     """Each code that checks can lead to has a sentence."""
     for found in ([GOOD], [PART], [GONE]):
-        assert doctor.verdict(checks.exit_code(found)).startswith("bench run ")
+        for place in ("lab", "kubernetes"):
+            assert doctor.verdict(checks.exit_code(found), place).startswith("bench run ")

@@ -64,8 +64,8 @@ def test_an_old_release() -> None:
     ("settings", "encapsulation", "mode", "port"),
     [
         ({}, "vxlan", Mode.VXLAN, 8472),
-        ({"tunnel": "geneve"}, "geneve", None, 6081),
-        ({"tunnel_protocol": "geneve", "tunnel_port": "7000"}, "geneve", None, 7000),
+        ({"tunnel": "geneve"}, "geneve", Mode.GENEVE, 6081),
+        ({"tunnel_protocol": "geneve", "tunnel_port": "7000"}, "geneve", Mode.GENEVE, 7000),
         ({"routing_mode": "native", "tunnel_protocol": "vxlan"}, "native", Mode.NATIVE, None),
         ({"tunnel_port": "0"}, "vxlan", Mode.VXLAN, 8472),
     ],
@@ -73,7 +73,7 @@ def test_an_old_release() -> None:
 def test_names_and_defaults_of_the_tunnel(
     settings: dict[str, str], encapsulation: str, mode: Mode | None, port: int | None
 ) -> None:
-    """Geneve is named although podbench has no mode of that name."""
+    """Old names and new ones; a port that is zero is none."""
     found = _set(**settings)
     assert found.encapsulation.value == encapsulation
     assert found.mode == mode

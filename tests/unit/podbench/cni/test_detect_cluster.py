@@ -7,9 +7,10 @@ import pytest
 from support.clusters import cluster
 from support.recorded import node_facts
 
-from podbench.cni.detect_cluster import detect_cluster
+from podbench.cni.detect_cluster import detect_cluster, mode_found
 from podbench.cni.detect_facts import WANTED, ClusterFacts
 from podbench.cni.detect_nodes import NodeDetected, Tunnel
+from podbench.model.arms import Mode
 from podbench.model.facts import Link, Nic, NodeFacts
 
 # The fixture of n1 leaves its one pod's interface out; this is it, as recorded.
@@ -116,6 +117,7 @@ def test_old_labels_do_where_new_ones_are_missing() -> None:
         ("registry.example:5000/mirror/calico/node:v3.31.2-1", "calico", "3.31.2-1"),
         ("rancher/mirrored-calico-node:v3.30.1", "calico", "3.30.1"),
         ("ghcr.io/flannel-io/flannel:v0.27.3", "flannel", "0.27.3"),
+        ("registry.example/mirror/flannel:v0.27.3", "flannel", "0.27.3"),
         ("kindest/kindnetd:v20250512-df8de77b", "kindnet", None),
         ("antrea/antrea-agent-ubuntu:v2.4.0", "antrea", "2.4.0"),
         ("docker.io/cloudnativelabs/kube-router:v2.5.0", "kube-router", "2.5.0"),
@@ -223,3 +225,54 @@ def test_every_read_names_its_group() -> None:
     for read in WANTED:
         plural, _, group = read.resource.partition(".")
         assert (plural != "", group) == (True, read.group)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "why"),
+    [
+        ("flannel-vxlan", Mode.VXLAN, "backend-type"),
+        ("canal-rke2", Mode.AS_FOUND, "DirectRouting is on"),
+        ("cilium-tunnel", Mode.VXLAN, "cilium-config"),
+        ("cilium-native-1.13", Mode.NATIVE, "cilium-config"),
+        ("calico-operator", Mode.AS_FOUND, "CrossSubnet"),
+        ("calico-manifest", Mode.IPIP, "IPPool default-ipv4-ippool"),
+        ("eks", Mode.AS_FOUND, "does not know the modes of aws-vpc-cni"),
+    ],
+)
+def test_the_mode_to_observe_is_what_the_cluster_says(name: str, mode: Mode, why: str) -> None:
+    """One for all pairs where something tells it; else as found, and why."""
+    found = mode_found(detect_cluster(cluster(name)))
+    assert found.value == mode, found
+    assert why in str(found.source), found
+
+
+def test_a_network_that_nobody_knows_is_observed_as_found() -> None:
+    """Neither its name nor its mode is guessed."""
+    found = mode_found(detect_cluster(ClusterFacts()))
+    assert (found.value, found.source) == (
+        Mode.AS_FOUND,
+        "podbench does not know the modes of it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("backend", "mode", "why"),
+    [
+        ({"Type": "vxlan"}, Mode.VXLAN, "net-conf.json"),
+        ({"Type": "vxlan", "DirectRouting": True}, Mode.AS_FOUND, "DirectRouting is on"),
+        ({"Type": "host-gw"}, Mode.HOST_GW, "net-conf.json"),
+        ({"Type": "wireguard"}, Mode.AS_FOUND, "the backend is wireguard"),
+        ({"Type": "ipip"}, Mode.AS_FOUND, "the backend is ipip"),
+    ],
+)
+def test_flannel_s_backends_that_podbench_cannot_name_are_as_found(
+    backend: dict[str, Any], mode: Mode, why: str
+) -> None:
+    """Also VXLAN that is not for every pair."""
+    text = msgspec.json.encode({"Network": "10.244.0.0/16", "Backend": backend}).decode()
+    settings = {"metadata": {"name": "kube-flannel-cfg"}, "data": {"net-conf.json": text}}
+    agents = (_daemonset("docker.io/flannel/flannel-io/flannel:v0.27.0"),)
+    facts = ClusterFacts(objects={"configmaps": (settings,), "daemonsets.apps": agents})
+    found = mode_found(detect_cluster(facts))
+    assert found.value == mode
+    assert why in str(found.source)

@@ -94,3 +94,17 @@ def test_removes_what_it_laid() -> None:
     asyncio.run(driver.remove(world, Mode.HOST_GW))
     asyncio.run(driver.remove(world, Mode.HOST_GW))
     assert not world.pools
+
+
+def test_flannel_takes_turns_where_pods_stay() -> None:
+    """Where the world changes the mode under its pods, both are laid; a turn is proven by route."""
+    world = FakeWorld(equal_mtu=True)
+    world.turns = True
+    driver = detect.driver("flannel")
+    laid = asyncio.run(driver.lay(world, (Mode.VXLAN, Mode.HOST_GW)))
+    assert {mode: each.reason for mode, each in laid.items()} == {
+        Mode.VXLAN: None,
+        Mode.HOST_GW: None,
+    }
+    assert asyncio.run(driver.turn(world, Mode.VXLAN)) is None
+    assert world.turned == [Mode.VXLAN]

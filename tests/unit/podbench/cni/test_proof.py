@@ -11,7 +11,8 @@ from podbench.cni.base import Pool
 from podbench.cni.calico import Calico
 from podbench.cni.flannel import Flannel
 from podbench.model.arms import Mode
-from podbench.model.facts import ArmProof, BgpSession, Method, PairProof, Verdict
+from podbench.model.errors import ProbeError, TransportError
+from podbench.model.facts import ArmProof, BgpSession, Method, NodeFacts, PairProof, Verdict
 from podbench.model.nodes import Pod
 
 MODES = (Mode.VXLAN, Mode.IPIP, Mode.BGP)
@@ -314,3 +315,47 @@ def test_a_configured_protocol_number_is_felix() -> None:
     """DeviceRouteProtocol may be any number: the pool says which."""
     pool: Pool = Calico().pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
     assert proof.origin(msgspec.structs.replace(pool, route_protocol=99), 99) == "Felix"
+
+
+def test_a_node_that_does_not_answer_costs_its_own_pairs_only() -> None:
+    """They are unproven with the reason; the others are proven as ever."""
+    world = _world()
+    read = world.facts
+
+    async def facts(node: str) -> NodeFacts:
+        if node == "n3":
+            raise TransportError("n3-host is gone")
+        return await read(node)
+
+    world.facts = facts  # type: ignore[method-assign] # the fault is the test
+    for packets in (True, False):
+        found = _verify(world, Mode.VXLAN, packets=packets)
+        matched = {(p.src, p.dst) for p in found.pairs if p.verdict == Verdict.MATCH}
+        assert matched == {("n1", "n2"), ("n2", "n1")}
+        assert found.verdict == Verdict.UNPROVEN
+        assert _pair(found, "n1", "n3").evidence == {"unread": "n3 could not be read"}
+
+
+def test_a_window_that_fails_leaves_the_routes() -> None:
+    """An agent that cannot probe costs its pairs the counters, not the proof."""
+    world = _world()
+
+    async def probe(src: Pod, dst: Pod, probes: int) -> int:
+        if "n3" in (src.node, dst.node):
+            raise ProbeError("no prober")
+        return await world.probe(src, dst, probes)
+
+    found = asyncio.run(Calico().verify(world, Mode.VXLAN, probe))
+    assert _pair(found, "n1", "n2").method == Method.COUNTED
+    fallen = _pair(found, "n1", "n3")
+    assert (fallen.verdict, fallen.method) == (Verdict.MATCH, Method.ROUTED)
+    assert "proof_window_failed: no prober" in fallen.warnings
+
+
+def test_only_the_pairs_asked_for_are_proven() -> None:
+    """A sampled mesh proves what it measures."""
+    world = _world()
+    groups = [[("n1", "n3")]]
+    found = asyncio.run(Calico().verify(world, Mode.VXLAN, world.probe, groups=groups))
+    assert {(p.src, p.dst) for p in found.pairs} == {("n1", "n3"), ("n3", "n1")}
+    assert found.verdict == Verdict.MATCH

@@ -5,47 +5,11 @@ from pathlib import Path
 import pytest
 
 from podbench.run import doctor
-from podbench.run.doctor import Check, Need
-
-
-def _check(
-    *, ok: bool | None, need: Need = Need.RUN, package: str | None = None, name: str = "thing"
-) -> Check:
-    return Check(name=name, ok=ok, found="", needed_for="", need=need, package=package)
+from podbench.run.checks import Check
 
 
 def _pretend(monkeypatch: pytest.MonkeyPatch, words: str | None) -> None:
     monkeypatch.setattr(doctor, "_version_text", lambda _name, _option: words)
-
-
-@pytest.mark.parametrize(
-    ("checks", "code"),
-    [
-        ([_check(ok=True), _check(ok=True, need=Need.PART)], 0),
-        ([_check(ok=True), _check(ok=False, need=Need.ADVICE)], 0),
-        ([_check(ok=True), _check(ok=False, need=Need.PART)], 3),
-        ([_check(ok=None)], 3),
-        ([_check(ok=False), _check(ok=False, need=Need.PART)], 2),
-    ],
-)
-def test_exit_code_tells_all_modes_from_some_from_none(checks: list[Check], code: int) -> None:
-    """All needed is 0, something missing or not told is 3, no run is 2; advice is not counted."""
-    assert doctor.exit_code(checks) == code
-
-
-def test_one_apt_line_installs_everything_missing_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packages of failed checks stand once each, in order; packages of good checks do not."""
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    found = [
-        _check(ok=False, package="iperf3"),
-        _check(ok=False, package="bird2"),
-        _check(ok=False, package="iperf3", name="iperf3 JSON"),
-        _check(ok=True, package="mosquitto"),
-        _check(ok=False),
-    ]
-    line = "sudo apt-get install --no-install-recommends -y bird2 iperf3"
-    assert doctor.apt_line(found) == line
-    assert doctor.apt_line(found[3:]) is None
 
 
 @pytest.mark.parametrize(

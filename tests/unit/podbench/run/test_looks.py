@@ -1,6 +1,7 @@
 """A run with a budget stops when every headline comparison is decided, and says what is open."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,14 @@ NOISY = synthetic.Truth(rtt_ns={"vxlan": 8_100.0, "bgp": 8_000.0}, run_sd=0.10)
 
 
 class Said(Silent):
-    """Keeps what was said."""
+    """Keeps what looks left open."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.open: list[tuple[int, list[str]]] = []
 
-    def say(self, text: str) -> None:
-        """Keeps a line."""
-        self.lines.append(text)
+    def looked(self, block: int, still_open: Sequence[str]) -> None:
+        """Keeps a look."""
+        self.open.append((block, list(still_open)))
 
 
 def _begun(budget_s: float | None) -> record.RunRecord:
@@ -85,7 +86,8 @@ def test_it_stops_when_everything_is_decided(
 ) -> None:
     """The look is journalled as the one that decided, and planned blocks end there."""
     stopped, said, rundir = _look(tmp_path, monkeypatch, STEADY)
-    assert stopped, said.lines
+    assert stopped
+    assert said.open == [(5, [])]
     entries = Journal(rundir.journal).entries()
     assert [(e.event, e.block) for e in entries] == [(looks.DECIDED, 5)]
 
@@ -94,10 +96,12 @@ def test_it_goes_on_and_names_what_is_open(tmp_path: Path, monkeypatch: pytest.M
     """An open comparison keeps the run going and is told to the user and to the journal."""
     stopped, said, rundir = _look(tmp_path, monkeypatch, NOISY)
     assert not stopped
-    assert "comparisons open" in said.lines[0]
+    ((block, names),) = said.open
+    assert block == 5
     (entry,) = Journal(rundir.journal).entries()
     assert entry.event == looks.LOOK
-    assert "rtt_kernel_ns.p50 of vxlan/pod against bgp/pod" in (entry.note or "")
+    assert "rtt_kernel_ns.p50 of vxlan/pod against bgp/pod" in names
+    assert entry.note == "; ".join(names)
 
 
 @pytest.mark.parametrize(("block", "budget_s"), [(4, 900.0), (5, None)])
@@ -107,7 +111,7 @@ def test_no_look_is_due(
     """Between looks, and where a number of blocks was asked for, nothing is looked at."""
     stopped, said, rundir = _look(tmp_path, monkeypatch, STEADY, block=block, budget_s=budget_s)
     assert not stopped
-    assert not said.lines
+    assert not said.open
     assert not Journal(rundir.journal).entries()
 
 

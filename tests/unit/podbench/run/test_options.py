@@ -1,9 +1,14 @@
 """A configuration file is read with the place of its mistake, and flags win over it."""
 
+import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from podbench.cli import main
 from podbench.model.errors import ConfigError
 from podbench.run import options
 
@@ -26,6 +31,30 @@ def test_what_is_shown_reads_back(tmp_path: Path) -> None:
     """`--print-config` prints what `--config` takes."""
     asked = options.Options(cni="calico", modes=["ipip"], label={"env": "lab"}, seed=3)
     assert options.read(_file(tmp_path, options.show(asked))) == asked
+
+
+def test_a_command_line_asks_for_the_same() -> None:
+    """What `bench run` makes of it are the same options; where the run goes is left out."""
+    asked = options.Options(
+        cni="calico",
+        target="lab",
+        modes=["vxlan", "bgp"],
+        probes=["latency", "throughput"],
+        method="pools",
+        nodes=3,
+        blocks=3,
+        seed=7,
+        name="it's $HOME; `x`",
+        label={"team": "a b"},
+        lab_loss=["n1>n2=1%", "n2>n1=2%"],
+        equal_mtu=True,
+    )
+    given = {**msgspec.to_builtins(asked), "out": "somewhere", "yes": True}
+    words = shlex.split(options.command_line(given))
+    shown = CliRunner().invoke(main.app, [*words[1:], "--print-config"])
+
+    assert words[:2] == ["bench", "run"]
+    assert msgspec.convert(yaml.safe_load(shown.stdout), options.Options) == asked
 
 
 @pytest.mark.parametrize(

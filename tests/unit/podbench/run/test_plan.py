@@ -1,11 +1,13 @@
 """A plan holds every arm once per block, follows from its seed, and fits its budget."""
 
+import msgspec
 import pytest
-from support.specs import make_spec
+from support.specs import MODES, make_spec
 
-from podbench.model.arms import Path
+from podbench.model.arms import Mode, Path
 from podbench.model.errors import ConfigError
-from podbench.run import plan
+from podbench.run import cost, plan
+from podbench.run.spec import DEFAULT_BLOCKS, RunSpec
 
 NODES = ("n1", "n2", "n3")
 
@@ -25,6 +27,16 @@ def test_order_is_random_but_follows_the_seed() -> None:
     assert drawn != plan.draw(make_spec(seed=8), NODES, exclusive=True)
     orders = {tuple(v.arm.name for v in drawn.visits if v.block == b) for b in range(1, 6)}
     assert len(orders) > 1
+
+
+def test_modes_that_are_switched_are_mirrored_from_block_to_block() -> None:
+    """ABBA: drift is shared, and the repeat of the A/A check lies beyond a change of mode."""
+    spec = msgspec.structs.replace(make_spec(blocks=6), method="switch")
+    drawn = plan.draw(spec, NODES, exclusive=False)
+    orders = [[v.arm.name for v in drawn.visits if v.block == block] for block in range(1, 7)]
+    assert [one[::-1] for one in orders[::2]] == orders[1::2]
+    assert all({one[0], one[-1]} == {"vxlan/pod", "vxlan/pod#2"} for one in orders)
+    assert len({tuple(one) for one in orders[::2]}) > 1
 
 
 def test_one_pair_at_a_time_where_nodes_share_a_machine() -> None:
@@ -96,3 +108,75 @@ def test_more_blocks_tell_smaller_differences() -> None:
     assert five is not None
     assert ten is not None
     assert 1 < ten < five
+
+
+def on_a_cluster(**changes: object) -> RunSpec:
+    """The same specification for a cluster."""
+    return msgspec.structs.replace(make_spec(), target="kubernetes", **changes)
+
+
+def test_transfers_of_disjoint_pairs_run_together() -> None:
+    """In a batch no node is twice; together the batches are the round's transfers."""
+    nodes = tuple(f"n{i}" for i in range(1, 9))
+    drawn = plan.draw(on_a_cluster(), nodes, exclusive=False)
+    sizes = set()
+    for planned in drawn.visits[0].rounds:
+        for batch in planned.batches:
+            names = [name for each in batch for name in (each.src, each.dst)]
+            assert len(names) == len(set(names))
+            assert len({(each.probe, each.path) for each in batch}) == 1
+            sizes.add(len(batch))
+        assert [each for batch in planned.batches for each in batch] == list(planned.transfers)
+    assert sizes == {4}
+
+
+def test_where_nodes_share_a_machine_a_transfer_is_alone() -> None:
+    """One after the other, as the latency."""
+    drawn = plan.draw(make_spec(), ("n1", "n2", "n3", "n4"), exclusive=True)
+    rounds = [r for visit in drawn.visits for r in visit.rounds]
+    assert all(len(batch) == 1 for planned in rounds for batch in planned.batches)
+
+
+def test_a_cluster_s_transfers_are_long_where_the_budget_allows() -> None:
+    """12 s; a budget too short for enough blocks of these makes them shorter, not fewer."""
+    full = plan.draw(on_a_cluster(), NODES, exclusive=False)
+    assert full.pace.transfer_s == 12
+    assert full.blocks == DEFAULT_BLOCKS
+    tight = on_a_cluster(blocks=None, budget_s=0.6 * full.total_s)
+    short = plan.draw(tight, NODES, exclusive=False)
+    assert short.pace.transfer_s < 12
+    assert short.blocks >= DEFAULT_BLOCKS
+    assert short.total_s <= 0.6 * full.total_s
+
+
+def test_a_refused_mode_takes_no_time() -> None:
+    """It is in no block, and another is the one that is measured twice."""
+    drawn = plan.draw(on_a_cluster(refused={Mode.VXLAN: "why not"}), NODES, exclusive=False)
+    assert drawn.modes == (Mode.IPIP, Mode.BGP)
+    assert drawn.aa_mode == Mode.IPIP
+    with pytest.raises(ConfigError, match="none of them can be had here"):
+        plan.draw(on_a_cluster(refused=dict.fromkeys(MODES, "no")), NODES, exclusive=False)
+
+
+def test_a_large_mesh_is_sampled_and_every_arm_sees_the_same_pairs() -> None:
+    """Pairs are compared between arms: so all visits have the same."""
+    nodes = tuple(f"n{i}" for i in range(60))
+    drawn = plan.draw(on_a_cluster(blocks=2), nodes, exclusive=False)
+    meshes = {
+        frozenset(frozenset(p) for r in visit.rounds for p in r.pairs) for visit in drawn.visits
+    }
+    assert meshes == {frozenset(frozenset(p) for group in drawn.groups for p in group)}
+    assert len(drawn.groups) == 12
+
+
+def test_bytes_are_counted_and_those_across_zones() -> None:
+    """A capped transfer is its rate by its time; without a cap nobody knows."""
+    drawn = plan.draw(on_a_cluster(blocks=1), ("n1", "n2"), exclusive=False)
+    same = cost.expect(drawn, cost.on_cluster(80_000_000, {"n1": "a", "n2": "a"}))
+    apart = cost.expect(drawn, cost.on_cluster(80_000_000, {"n1": "a", "n2": "b"}))
+    assert same.sent_bytes is not None
+    assert same.sent_bytes > same.transfers * 12 * 10_000_000
+    assert (same.cross_zone_bytes, apart.cross_zone_bytes) == (0, same.sent_bytes)
+    unknown = cost.expect(drawn, cost.on_cluster(80_000_000, {"n1": "a", "n2": None}))
+    assert unknown.cross_zone_bytes is None
+    assert cost.expect(drawn, cost.on_cluster(None, {"n1": "a", "n2": "a"})).sent_bytes is None

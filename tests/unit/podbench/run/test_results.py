@@ -1,13 +1,20 @@
 """A finished run deserves exit 3 when an arm is missing, unproven or in doubt."""
 
+from pathlib import Path
+
 import msgspec
 from support import synthetic
+from support.specs import make_spec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle
 from podbench.analysis.inputs import ArmLaid, Unmeasured
+from podbench.model.arms import Mode
 from podbench.model.summary import AaCheck, ArmSummary
-from podbench.run import results
+from podbench.run import plan, record, results
+from podbench.run.spec import RunSpec
+from podbench.store import rundir as store
+from podbench.target.base import Aftermath
 
 
 def _with(bundle: Bundle, **changes: object) -> Bundle:
@@ -69,3 +76,51 @@ def test_what_was_not_taken_is_told_once_per_reason() -> None:
     assert len(told) == 1
     assert told[0].message == "bgp/pod: warm was not measured 2 times: n1-bgp is gone"
     assert told[0].evidence == "block 1 n1 > n2; block 2 n1 > n2"
+
+
+def test_a_mode_refused_before_the_plan_is_an_arm_not_measured() -> None:
+    """It has no place in the plan, but it was asked for: it is told with its reason."""
+    spec = msgspec.structs.replace(
+        make_spec(blocks=1), target="kubernetes", refused={Mode.BGP: "BGP is off here"}
+    )
+    begun = begun_with(spec)
+    drawn = plan.draw(spec, ("n1", "n2"), exclusive=False)
+    arms = {each.arm: each for each in results._arms(begun, drawn)}
+    assert arms["bgp/pod"].reason == "BGP is off here"
+    assert arms["bgp/pod"].implementation is None
+    assert {"vxlan/pod", "vxlan/pod#2", "ipip/pod", "bgp/host"} <= set(arms)
+    assert "bgp/pod#2" not in arms
+
+
+def test_what_is_left_in_a_cluster_is_a_flag(tmp_path: Path) -> None:
+    """With the command that takes it away; a lab, and a run that tidied up, leave nothing."""
+    rundir = store.create(tmp_path / "r")
+    begun = begun_with(make_spec())
+    for aftermath, flagged in (
+        (None, False),
+        (Aftermath(made=("IPPool p",), gone=("IPPool p",)), False),
+        (Aftermath(made=("IPPool p",), left=("IPPool p: it is still there",)), True),
+    ):
+        changed = msgspec.structs.replace(begun, aftermath=aftermath)
+        rundir.write_json(rundir.run_json, changed)
+        found = results.left_behind(rundir)
+        assert bool(found) == flagged
+    assert "IPPool p: it is still there" in found[0]
+    assert f"bench restore {rundir.path}" in found[0]
+
+
+def begun_with(spec: RunSpec) -> record.RunRecord:
+    """A run that has just begun."""
+    return record.RunRecord(
+        run_id="r",
+        name=None,
+        labels={},
+        status="running",
+        started=record.now(),
+        ended=None,
+        target=spec.target,
+        spec=spec,
+        options={},
+        seed=spec.seed,
+        versions={},
+    )

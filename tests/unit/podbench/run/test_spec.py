@@ -1,5 +1,7 @@
 """Options are resolved, and what cannot be is refused with the way out."""
 
+from pathlib import Path
+
 import pytest
 
 from podbench.model.arms import Mode
@@ -38,7 +40,6 @@ def test_modes_keep_the_cni_order() -> None:
         (Options(blocks=0), "--blocks: 0 is fewer than 1"),
         (Options(budget="0s"), "--budget"),
         (Options(budget="soon"), "--budget"),
-        (Options(target="kubernetes"), "--target kubernetes"),
         (Options(method="observe"), "--method observe"),
         (Options(cni="flannel", method="pools"), "--method pools"),
         (Options(proof="trust"), "--proof: unknown 'trust'"),
@@ -69,3 +70,45 @@ def test_filled_in_repeats_the_run() -> None:
     again = spec.resolve(spec.filled_in(Options(cni="flannel"), first))
     assert (again.modes, again.seed, again.method) == (first.modes, first.seed, first.method)
     assert again.blocks == spec.DEFAULT_BLOCKS
+
+
+@pytest.fixture
+def no_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine where kubectl would find nothing."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
+def test_without_a_kubeconfig_auto_is_the_lab(no_kubeconfig: None) -> None:
+    """A context that was named means a cluster all the same, and its absence is then told."""
+    assert spec.chosen_target(Options()) == "lab"
+    assert spec.chosen_target(Options(context="prod")) == "kubernetes"
+
+
+def test_with_a_kubeconfig_auto_is_its_cluster(
+    no_kubeconfig: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first of the list that is there, as kubectl reads it; an empty word is none."""
+    (tmp_path / "config").write_text("{}")
+    monkeypatch.setenv("KUBECONFIG", f":{tmp_path / 'absent'}:{tmp_path / 'config'}")
+    assert spec.kubeconfig() == tmp_path / "config"
+    assert spec.chosen_target(Options()) == "kubernetes"
+    assert spec.chosen_target(Options(target="lab")) == "lab"
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (Options(target="lab", context="prod"), "--context has no meaning on target lab"),
+        (Options(image="i"), "--image has no meaning on target lab .no kubeconfig was found"),
+        (Options(target="kubernetes", lab_rate="1Gbit/s"), "--lab-rate has no meaning"),
+        (Options(target="kubernetes", equal_mtu=True), "--equal-mtu has no meaning"),
+        (Options(target="kubernets"), "did you mean 'kubernetes'"),
+    ],
+)
+def test_an_option_of_the_other_target_is_refused(
+    no_kubeconfig: None, options: Options, match: str
+) -> None:
+    """It would have no effect; the way out names both ways."""
+    with pytest.raises(ConfigError, match=match):
+        spec.chosen_target(options)

@@ -1,6 +1,7 @@
 """The control channel over a real broker on a Unix socket."""
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -164,6 +165,85 @@ def test_agent_going_away_fails_what_was_asked(short_dir: Path) -> None:
                     await fleet.ask(N1, messages.CollectCounters(), 50)
 
     asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+class Wire:
+    """Between an agent and its broker; can be cut."""
+
+    def __init__(self, broker: Path, place: Path) -> None:
+        self._broker, self.place = broker, place
+        self.again = asyncio.Event()
+        """Set once somebody came back after a cut."""
+        self._cuts = 0
+        self._open: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carries one connection."""
+        there, back = await asyncio.open_unix_connection(self._broker)
+        self._open += [writer, back]
+        if self._cuts:
+            self.again.set()
+        for one, other in ((reader, back), (there, writer)):
+            self._tasks.add(asyncio.create_task(self._carry(one, other)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def cut(self) -> None:
+        """Ends what is open, without a word."""
+        self._cuts += 1
+        for writer in self._open:
+            writer.transport.abort()
+        self._open.clear()
+        await asyncio.gather(*self._tasks)
+        self._tasks.clear()
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_agent_whose_connection_breaks_answers_all_the_same(short_dir: Path, anew: bool) -> None:
+    """Cut in mid-command: its answer comes once it is back; one started anew knows of nothing."""
+
+    async def scene() -> Reply:
+        release, begun = asyncio.Event(), asyncio.Event()
+
+        async def handler(command: messages.Command) -> Reply:
+            begun.set()
+            await release.wait()
+            return await done(command)
+
+        async with private_broker(short_dir) as socket:
+            wire = Wire(socket, short_dir / "w")
+            server = await asyncio.start_unix_server(wire.accept, wire.place)
+            agent = Agent(wire.place, handler, capabilities={"started": "1"})
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN, away_s=20) as fleet:
+                asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 20))
+                await begun.wait()
+                if anew:
+                    agent.task.cancel()
+                    await asyncio.gather(agent.task, return_exceptions=True)
+                    agent = Agent(wire.place, handler, capabilities={"started": "2"})
+                else:
+                    await wire.cut()
+                    async with asyncio.timeout(20):
+                        await wire.again.wait()
+                    release.set()
+                try:
+                    return await asked
+                finally:
+                    server.close()
+                    await agent.end()
+                    await wire.cut()
+
+    if anew:
+        with pytest.raises(TransportError, match="started anew"):
+            asyncio.run(asyncio.wait_for(scene(), 30))
+    else:
+        reply = asyncio.run(asyncio.wait_for(scene(), 30))
+        assert reply.answer == messages.Done(facts={"command": "CollectCounters"})
 
 
 def test_silent_agent_times_out_by_name(short_dir: Path) -> None:

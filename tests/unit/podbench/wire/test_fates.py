@@ -30,6 +30,14 @@ def _resolved(faults: list[Fate], *, log: bool = True, ports: int = 2) -> Rows:
     return _of(replies.gather(walk.sent, walk.arrivals), walk.log if log else None)
 
 
+def _repeated(log: Table, rows: int) -> Rows:
+    """The log with its first rows once more at its end."""
+    n = len(log["seq"])
+    return {
+        name: np.ma.masked_array(column[np.arange(n + rows) % n]) for name, column in log.items()
+    }
+
+
 def _plain(n: int) -> list[Fate]:
     return [Fate() for _ in range(n)]
 
@@ -284,6 +292,71 @@ def test_session_off_its_schedule_is_invalid(late: int, valid: bool) -> None:
 
     assert rows["valid"].all() == valid
     assert rows["rtt_kernel_ns"].count() == 1000
+
+
+def test_starved_sender_voids_the_stretches_it_hit() -> None:
+    """Rows sent while the sender waited or was throttled are invalid, their path's time is kept."""
+    k = np.arange(10)
+    rows = _of(_sender(waited=k < 4, throttled=k < 2), None)
+
+    assert rows["invalid_reason"].tolist() == (
+        [fates.SENDER_THROTTLED] * 2 + [fates.SENDER_WAITED] * 2 + [None] * 6
+    )
+    assert rows["rtt_kernel_ns"].count() == 10
+
+
+@pytest.mark.parametrize(
+    ("counters", "reason"),
+    [
+        ({"watched_ns": 1000, "waited_ns": 201}, fates.REFLECTOR_WAITED),
+        ({"watched_ns": 1000, "waited_ns": 200}, None),
+        ({"watched_ns": 1000, "throttled_ns": 1}, fates.REFLECTOR_THROTTLED),
+        ({}, None),
+    ],
+)
+def test_starved_reflector_voids_the_session(counters: dict[str, int], reason: str | None) -> None:
+    """The reflector's waits are known for the session as a whole."""
+    rows = _of(_sender(), None, counters)
+
+    assert rows["invalid_reason"].tolist() == [reason] * 10
+
+
+def test_what_concerns_the_path_comes_first() -> None:
+    """A reason that voids the path's latency is never hidden behind one that does not."""
+    rows = _of(_sender(waited=np.ones(10, bool), clock_step=np.arange(10) < 3), None)
+
+    assert rows["invalid_reason"][:3].tolist() == ["sender's clock stepped"] * 3
+    assert set(rows["invalid_reason"][3:].tolist()) <= set(fates.HOST_REASONS)
+
+
+def test_refused_request_is_corrupted_not_lost() -> None:
+    """A request that came with a wrong HMAC is in the log as refused: damaged, not lost."""
+    faults = _plain(10)
+    faults[4].lost_forward = faults[6].lost_forward = True
+    walk = stamp_path.walk(faults)
+    log = _repeated(walk.log, rows=1)
+    log["refused"] = np.arange(len(log["seq"])) == len(log["seq"]) - 1
+    log["session_id"][-1], log["seq"][-1] = 100 + 4 % 2, 4 // 2
+    log["reflector_seq"][-1] = np.ma.masked
+
+    rows = _of(replies.gather(walk.sent, walk.arrivals), log)
+
+    assert rows["status"][4] == "corrupted"
+    assert rows["status"][6] == "lost_forward"
+    assert (np.delete(rows["status"], [4, 6]) == "ok").all()
+
+
+def test_forged_refusals_change_no_answered_probe() -> None:
+    """What a stranger makes the reflector refuse is believed of lost probes only."""
+    faults = _plain(10)
+    faults[4].lost_backward = True
+    walk = stamp_path.walk(faults)
+    log = _repeated(walk.log, rows=len(walk.log["seq"]))
+    log["refused"] = np.arange(len(log["seq"])) >= len(walk.log["seq"])
+
+    rows = _of(replies.gather(walk.sent, walk.arrivals), log)
+
+    assert rows["status"].tolist() == ["ok"] * 4 + ["lost_backward"] + ["ok"] * 5
 
 
 def test_probe_that_never_left_is_told() -> None:

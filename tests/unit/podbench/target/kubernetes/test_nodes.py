@@ -41,8 +41,6 @@ def reasons(choice: Choice) -> dict[str, str]:
         ({"arch": "arm64"}, "arm64"),
         ({"labels": {"type": "virtual-kubelet"}}, "virtual"),
         ({"labels": {"eks.amazonaws.com/compute-type": "fargate"}}, "virtual"),
-        ({"labels": {"node-role.kubernetes.io/control-plane": ""}}, "control-plane"),
-        ({"labels": {"node-role.kubernetes.io/master": ""}}, "control-plane"),
         ({"spec": {"taints": [{"key": "gpu", "effect": "NoSchedule"}]}}, "tainted: gpu"),
         ({"address": None}, "InternalIP"),
     ],
@@ -52,6 +50,21 @@ def test_a_node_that_cannot_take_part_says_why(changes: Object, words: str) -> N
     choice = choose([node("a"), node("b"), node("odd", **changes)])
     assert [each.name for each in choice.places] == ["a", "b"]
     assert words in reasons(choice)["odd"]
+
+
+@pytest.mark.parametrize("role", ["control-plane", "master"])
+def test_a_control_plane_node_is_spared(role: str) -> None:
+    """It takes no part where it keeps pods out, and where it lets them in it carries no load."""
+    label = f"node-role.kubernetes.io/{role}"
+    closed = {"taints": [{"key": label, "effect": "NoSchedule"}]}
+    nodes = [
+        node("a"),
+        node("b", labels={label: ""}),
+        node("c", labels={label: ""}, spec=closed),
+    ]
+    choice = choose(nodes)
+    assert {each.name: each.light for each in choice.places} == {"a": False, "b": True}
+    assert "control-plane" in reasons(choice)["c"]
 
 
 def test_a_preference_keeps_nobody_out() -> None:

@@ -100,3 +100,11 @@ def test_the_question_is_put_as_the_server_takes_it() -> None:
         "subresource": "portforward",
         "name": "x",
     }
+
+
+def test_another_cni_s_settings_are_not_asked_about() -> None:
+    """Switching Calico takes no right to Flannel's ConfigMap."""
+    asked = "update configmaps kube-flannel-cfg"
+    assert asked not in _names(needed("switch", POOLS, cni="calico"))
+    assert asked in _names(needed("switch", (Mode.VXLAN, Mode.HOST_GW), cni="flannel"))
+    assert asked in _names(needed("switch", POOLS))

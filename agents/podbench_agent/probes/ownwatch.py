@@ -1,0 +1,134 @@
+"""What the measuring process suffers: waits for a CPU, throttling, datagrams thrown away unread.
+
+Used by latency_intake.py and reflector.py, beside clockwatch.py. All of it comes from the kernel's
+counters, so what is known is how much in a stretch of time, not which packet.
+
+Sources: proc(5) schedstat, Documentation/admin-guide/cgroup-v2.rst cpu.stat, net/ipv4/udp.c.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from podbench.wire.fates import WAIT_SHARE_LIMIT
+from podbench.wire.replies import Bools, Ints
+from podbench_agent import host, procfs
+
+
+class _Reading:
+    """One number out of one of the kernel's text files, kept open: reading anew takes 3 us."""
+
+    def __init__(self, path: str | None, meaning: Callable[[str], int | None]) -> None:
+        self._meaning = meaning
+        self._last = 0
+        try:
+            self._fd = None if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = None
+
+    def value(self) -> int:
+        """The number now; the last one known where it can be had no more (a thread that ended)."""
+        if self._fd is not None:
+            try:
+                text = os.pread(self._fd, 4096, 0).decode("ascii", "replace")
+            except OSError:
+                text = ""
+            found = self._meaning(text)
+            self._last = self._last if found is None else found
+        return self._last
+
+    def close(self) -> None:
+        """Closes it."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+class OwnWatch:
+    """Waits for a CPU of some of this process's threads, and its control group's throttling."""
+
+    def __init__(self) -> None:
+        self._waits: list[_Reading] = []
+        self._group = _Reading(host.cpu_stat_path(), procfs.throttled_ns)
+        self._mono_ns: list[int] = []
+        self._waited_ns: list[int] = []
+        self._throttled_ns: list[int] = []
+
+    def watch_this_thread(self) -> None:
+        """The calling thread's waits count from now on."""
+        # Opened from within: the numbers of threads that /proc shows may be another namespace's.
+        self._waits.append(_Reading("/proc/thread-self/schedstat", procfs.run_queue_wait_ns))
+        self.note()
+
+    def note(self) -> None:
+        """Takes one reading of each."""
+        self._mono_ns.append(time.monotonic_ns())
+        self._waited_ns.append(sum(reading.value() for reading in self._waits))
+        self._throttled_ns.append(self._group.value())
+
+    def forget(self) -> None:
+        """Drops all readings but the last: a new measurement begins."""
+        del self._mono_ns[:-1], self._waited_ns[:-1], self._throttled_ns[:-1]
+
+    def totals(self) -> tuple[int, int, int]:
+        """(time, waited, throttled) in ns from the first reading to the last."""
+        series = (self._mono_ns, self._waited_ns, self._throttled_ns)
+        whole, waited, throttled = (x[-1] - x[0] if x else 0 for x in series)
+        return whole, waited, throttled
+
+    def starved(self, mono_ns: Ints) -> tuple[Bools, Bools]:
+        """(n,) (waited too much, throttled) in the stretch between readings each time lies in."""
+        if len(self._mono_ns) < 2:
+            return np.zeros(len(mono_ns), dtype=bool), np.zeros(len(mono_ns), dtype=bool)
+        at = np.array(self._mono_ns, dtype=np.int64)
+        share = np.diff(self._waited_ns) / np.maximum(1, np.diff(at))
+        throttled = np.diff(self._throttled_ns) > 0
+        stretch = np.clip(np.searchsorted(at, mono_ns, side="right") - 1, 0, len(share) - 1)
+        return (share > WAIT_SHARE_LIMIT)[stretch], throttled[stretch]
+
+    def close(self) -> None:
+        """Closes the files."""
+        for reading in (self._group, *self._waits):
+            reading.close()
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """Datagrams the kernel threw away before a program could see them, since some moment."""
+
+    checksum: int
+    """Wrong UDP checksum (InCsumErrors), of the whole network namespace."""
+    buffer: int
+    """No room in a receive buffer (RcvbufErrors), of the whole network namespace."""
+
+    def since(self, before: "Unread") -> "Unread":
+        """What came on top of an earlier reading."""
+        return Unread(self.checksum - before.checksum, self.buffer - before.buffer)
+
+
+def unread() -> Unread:
+    """Both counters now, IPv4 and IPv6 together."""
+    four = procfs.snmp(_file("snmp"))
+    six = procfs.snmp6(_file("snmp6"))
+    names = ("InCsumErrors", "RcvbufErrors")
+    checksum, buffer = (four.get(f"Udp.{n}", 0) + six.get(f"Udp6{n}", 0) for n in names)
+    return Unread(checksum, buffer)
+
+
+def _file(name: str) -> str:
+    try:
+        return Path(f"/proc/thread-self/net/{name}").read_text("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def buffer_drops(socket_drops: int, counted: Unread) -> int:
+    """Of the datagrams a socket refused (SO_MEMINFO), those its full buffer refused.
+
+    The kernel counts a wrong checksum among a socket's drops too. The namespace's counters are of
+    all its sockets, so they bound the socket's own from both sides.
+    """
+    return max(socket_drops - counted.checksum, min(socket_drops, counted.buffer))

@@ -1,0 +1,48 @@
+"""`bench run` and `bench plan` on a cluster: look, show what it would be, ask, begin."""
+
+import sys
+
+import msgspec
+from rich.console import Console
+
+from podbench.cli import campaign, cluster_page
+from podbench.cli.asking import asker
+from podbench.run import cluster
+from podbench.run import options as run_options
+from podbench.run import plan as planning
+from podbench.run import spec as specs
+from podbench.run.options import Options
+
+
+def run(options: Options, print_config: bool) -> int:
+    """Surveys, shows the plan, asks for consent, and sees the run through; returns the code."""
+    found = cluster.survey(options)
+    asked = cluster.resolve(options, found)
+    if print_config:
+        print(run_options.show(specs.filled_in(options, asked)), end="")
+        return 0
+    assert asked.cluster is not None
+    cluster.named_image(asked.cluster)
+    drawn = planning.draw(asked, found.nodes, exclusive=False)
+    if not options.quiet:
+        console = Console(stderr=True)
+        for line in cluster_page.lines(asked, found, drawn):
+            campaign.tell(console, line)
+    if not cluster.consented(options, asked, asker()):
+        options = msgspec.structs.replace(options, method="observe")
+        asked = cluster.resolve(options, found)
+    return campaign.begin(options, asked, cluster.note(found))
+
+
+def plan(options: Options, print_config: bool) -> None:
+    """Surveys and prints what a run would be; nothing but reads is asked of the cluster."""
+    found = cluster.survey(options)
+    asked = cluster.resolve(options, found)
+    if print_config:
+        print(run_options.show(specs.filled_in(options, asked)), end="")
+        return
+    drawn = planning.draw(asked, found.nodes, exclusive=False)
+    if options.json:
+        sys.stdout.write(cluster_page.document(asked, found, drawn))
+    else:
+        print("\n".join(cluster_page.lines(asked, found, drawn)))

@@ -1,0 +1,114 @@
+"""Flannel's backend changed in place, for clusters that may break. Pure.
+
+flanneld reads its ConfigMap once, so its DaemonSet is rolled out after each change: a mark in the
+pods' template makes its controller do that. The new backend's routes replace the old one's; the old
+one's device stays behind. Upstream does not support it.
+Source: flannel-io/flannel, Documentation/backends.md ("Once set, the backend should not be changed
+at runtime"), pkg/backend/route_network.go.
+"""
+
+import json
+from typing import Any
+
+from podbench.cni.detect_facts import ClusterFacts, Object, dig, name_of
+from podbench.cni.detect_flannel import FlannelDetected
+from podbench.cni.edits import Edit, Recipe, kept, refusing
+from podbench.model.arms import Mode
+
+CONFIG_MAP, KEY = "kube-flannel-cfg", "net-conf.json"
+BACKENDS = {Mode.VXLAN: "vxlan", Mode.HOST_GW: "host-gw"}
+MODES = tuple(BACKENDS)
+MARK = "podbench.io/backend"
+"""In the pods' template: the DaemonSet's controller replaces pods made without it."""
+NOTE = (
+    "Flannel's documentation says that a backend should not be changed at runtime: upstream does "
+    "not support this; connections break while flanneld restarts on each node, its old device "
+    "stays behind, and pods keep the MTU that they were made with"
+)
+
+
+def recipe(facts: ClusterFacts, flannel: FlannelDetected) -> Recipe:
+    """How this Flannel is brought to each of its modes, or why it cannot be."""
+    by = f"ConfigMap {CONFIG_MAP}"
+    settings = facts.named("configmaps", CONFIG_MAP)
+    if settings is None:
+        why = facts.why_unread("configmaps") or (
+            "there is none: flanneld runs inside another program, or was installed in another way"
+        )
+        return refusing(by, MODES, f"{CONFIG_MAP} cannot be changed: {why}")
+    daemons = _daemons(facts)
+    if daemons is None:
+        return refusing(by, MODES, f"no DaemonSet reads {CONFIG_MAP}, so nothing would follow it")
+    reason = _unfollowed(daemons) or kept(settings, ("data",)) or kept(daemons, ("spec",))
+    conf = _parsed(dig(settings, "data", KEY))
+    if reason is None and conf is None:
+        reason = f"{CONFIG_MAP}: {KEY} is no JSON object with a Backend"
+    if reason is None and flannel.backend.value is None:
+        reason = f"which backend is in use is not known: {flannel.backend.reason}"
+    if reason is not None or conf is None:
+        return refusing(by, MODES, str(reason))
+    text = str(dig(settings, "data", KEY))
+    return Recipe(
+        by=f"{by}, Backend.Type",
+        edits={mode: _edits(settings, daemons, conf, text, mode) for mode in MODES},
+        notes=(NOTE,),
+    )
+
+
+def _daemons(facts: ClusterFacts) -> Object | None:
+    """The DaemonSet whose pods read the ConfigMap."""
+    for each in facts.of("daemonsets.apps"):
+        volumes = dig(each, "spec", "template", "spec", "volumes") or ()
+        if any(dig(volume, "configMap", "name") == CONFIG_MAP for volume in volumes):
+            return each
+    return None
+
+
+def _unfollowed(daemons: Object) -> str | None:
+    if dig(daemons, "spec", "updateStrategy", "type") == "OnDelete":
+        return f"DaemonSet {name_of(daemons)} replaces its pods on deletion only (OnDelete)"
+    return None
+
+
+def _parsed(text: object) -> dict[str, Any] | None:
+    try:
+        conf = json.loads(str(text))
+    except ValueError:
+        return None
+    return conf if isinstance(conf, dict) and isinstance(conf.get("Backend"), dict) else None
+
+
+def _edits(
+    settings: Object, daemons: Object, conf: dict[str, Any], text: str, mode: Mode
+) -> tuple[Edit, ...]:
+    """The settings first: pods that start anew have to find them."""
+    return (
+        Edit(
+            kind="ConfigMap",
+            name=CONFIG_MAP,
+            namespace=dig(settings, "metadata", "namespace"),
+            path=("data", KEY),
+            value=_text(conf, text, mode),
+        ),
+        Edit(
+            kind="DaemonSet",
+            name=name_of(daemons),
+            namespace=dig(daemons, "metadata", "namespace"),
+            path=("spec", "template", "metadata", "annotations", MARK),
+            value=BACKENDS[mode],
+            restarts=True,
+        ),
+    )
+
+
+def _text(conf: dict[str, Any], text: str, mode: Mode) -> str:
+    """The settings with another backend; every other field stays, and the text where it fits."""
+    backend = dict(conf["Backend"])
+    # VXLAN between subnets only would leave pairs of one subnet unwrapped.
+    direct = bool(backend.get("DirectRouting"))
+    if str(backend.get("Type")).lower() == BACKENDS[mode] and not (mode == Mode.VXLAN and direct):
+        return text
+    backend["Type"] = BACKENDS[mode]
+    if mode == Mode.VXLAN:
+        backend.pop("DirectRouting", None)
+    return json.dumps({**conf, "Backend": backend}, indent=2) + "\n"

@@ -1,0 +1,190 @@
+"""Looks at a cluster for `bench doctor`: reads, access reviews, dry runs. Nothing is changed.
+
+What may not be read is unknown, with the server's word. `run.doctor_cluster` judges what is found.
+"""
+
+import asyncio
+
+import msgspec
+
+from podbench.cni import calico_pools
+from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_facts import ClusterFacts, Fact, told, unknown
+from podbench.model.arms import Mode
+from podbench.target.kubernetes import rights, trial
+from podbench.target.kubernetes.client import Api, ApiError, Context, Object
+from podbench.target.kubernetes.collect import REFUSED, collect, taken_networks
+from podbench.target.kubernetes.lease import living_holder
+from podbench.target.kubernetes.ledger import run_of
+from podbench.target.kubernetes.nodes import Choice, choose
+from podbench.target.kubernetes.pods import SeenPod, seen
+from podbench.target.kubernetes.refs import Ref, collection
+from podbench.target.kubernetes.rights import Right
+from podbench.target.kubernetes.trial import Tried
+from podbench.target.kubernetes.undo import NAMESPACES, POOLS
+
+LISTED = (
+    "Service",
+    "ResourceQuota",
+    "LimitRange",
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "ClusterNetworkPolicy",
+    "CiliumClusterwideNetworkPolicy",
+    "GlobalNetworkPolicy",
+    "HostEndpoint",
+)
+"""Kinds whose objects could stand in a run's way; one that a cluster does not know has none."""
+V3 = Ref("APIService", "v3.projectcalico.org")
+AT_ONCE = 8
+"""Access reviews under way at a time: some 150 are asked, and the server is others' too."""
+
+Listed = Fact[tuple[Object, ...]]
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the server says to one right. `allowed` null: it did not answer the question."""
+
+    right: Right
+    allowed: bool | None
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was found out."""
+
+    context: Context
+    facts: ClusterFacts
+    detected: ClusterDetected
+    nodes: tuple[Object, ...]
+    choice: Choice
+    rights: tuple[Answered, ...]
+    """Of all methods, each once."""
+    tried: tuple[Tried, ...]
+    objects: tuple[Object, ...]
+    """What a run would make, with a pod of each workload."""
+    pods: Fact[tuple[SeenPod, ...]]
+    listed: dict[str, Listed]
+    v3: Fact[Object]
+    """The APIService of projectcalico.org/v3; unknown too where there is none."""
+    overlaps: tuple[str, ...]
+    """What of the cluster's own lies where temporary pools would."""
+    holder: Fact[str]
+    """Who measures here now; unknown, with the reason, where nobody does."""
+    leftovers: tuple[tuple[Ref, str | None], ...]
+    """What has the name of something a run makes, and the run; null: none of podbench's."""
+
+
+async def examine(api: Api, image: str | None, most_nodes: int | None = None) -> Examined:
+    """Looks at a cluster; takes a second or two, and a lease's length where a run left one.
+
+    Args:
+        api: The cluster.
+        image: The agents' image; null where none was named.
+        most_nodes: As `--nodes`.
+
+    Raises:
+        ApiError: The server stays away, takes no credentials of ours, or shows no nodes.
+    """
+    nodes = await api.items(collection("Node"))
+    facts = await collect(api)
+    detected = detect_cluster(facts)
+    choice = choose(nodes, most_nodes)
+    objects = trial.objects_of(choice, detected, image)
+    return Examined(
+        context=api.context,
+        facts=facts,
+        detected=detected,
+        nodes=tuple(nodes),
+        choice=choice,
+        rights=await _rights(api, facts),
+        tried=await trial.try_out(api, objects),
+        objects=tuple(trial.with_pods(objects)),
+        pods=await _pods(api),
+        listed={kind: await _listed(api, kind) for kind in LISTED},
+        v3=await _v3(api),
+        overlaps=tuple(
+            calico_pools.overlaps(calico_pools.DEFAULT_CIDR, await taken_networks(api, nodes))
+        ),
+        holder=await _holder(api),
+        leftovers=await _leftovers(api),
+    )
+
+
+async def _rights(api: Api, facts: ClusterFacts) -> tuple[Answered, ...]:
+    wanted = dict.fromkeys(
+        right
+        for method in rights.BY_METHOD
+        for right in rights.needed(method, tuple(Mode), groups=facts.groups)
+    )
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(right: Right) -> Answered:
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        async with turns:
+            try:
+                answer = await api.create(path, rights.review(right))
+            except ApiError:
+                return Answered(right, None)
+        return Answered(right, bool(answer["status"].get("allowed")))
+
+    return tuple(await asyncio.gather(*map(ask, wanted)))
+
+
+async def _pods(api: Api) -> Fact[tuple[SeenPod, ...]]:
+    found: list[SeenPod] = []
+    try:
+        async for page in api.pages(collection("Pod")):
+            found += [each for each in map(seen, page) if each is not None]
+    except ApiError as error:
+        return unknown(_refused(error))
+    return told(tuple(found), "Pods")
+
+
+async def _listed(api: Api, kind: str) -> Listed:
+    try:
+        return told(tuple(await api.items(collection(kind))), kind)
+    except ApiError as error:
+        return unknown(_refused(error))
+
+
+async def _v3(api: Api) -> Fact[Object]:
+    try:
+        found = await api.find(V3.path)
+    except ApiError as error:
+        return unknown(_refused(error))
+    return unknown(f"there is no {V3}") if found is None else told(found, str(V3))
+
+
+async def _holder(api: Api) -> Fact[str]:
+    try:
+        found = await living_holder(api)
+    except ApiError as error:
+        return unknown(_refused(error))
+    return unknown("nobody holds or renews a lease") if found is None else told(found, "its Lease")
+
+
+async def _leftovers(api: Api) -> tuple[tuple[Ref, str | None], ...]:
+    names = [Ref("Namespace", name) for name in NAMESPACES]
+    found = []
+    for each in (*names, *(Ref("IPPool", name) for name in POOLS)):
+        try:
+            body = await api.find(each.path)
+        except ApiError as error:
+            _refused(error)
+            continue
+        if body is not None:
+            found.append((each, run_of(body)))
+    return tuple(found)
+
+
+def _refused(error: ApiError) -> str:
+    """Why something is not known.
+
+    Raises:
+        ApiError: The server is out of reach: then nothing is.
+    """
+    if error.status not in REFUSED:
+        raise error
+    return str(error)

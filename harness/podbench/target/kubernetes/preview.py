@@ -1,0 +1,57 @@
+"""What a run would make in a cluster, before anything is made: for plans and dry runs. Pure.
+
+The settings are a run's own, but for secrets that are none: nobody may use what comes of them.
+"""
+
+from collections.abc import Sequence
+
+from podbench.target.kubernetes.client import Object
+from podbench.target.kubernetes.ledger import REF as LEDGER
+from podbench.target.kubernetes.nodes import Place
+from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.refs import Ref, ref
+from podbench.target.kubernetes.settings import (
+    HOST_COMPONENT,
+    ORCHESTRATOR,
+    Broker,
+    Credentials,
+    ModeSet,
+    Settings,
+    agent_id,
+)
+
+NO_IMAGE = "podbench.invalid/image:none"
+"""Stands for the image where none was named; nothing is pulled."""
+NO_SECRET = "0" * 16
+"""Of a password's form, and nobody's."""
+
+
+def preview(places: Sequence[Place], modes: Sequence[ModeSet]) -> list[Ref]:
+    """Every object of a run on these nodes, in the order in which they are made."""
+    return [*(ref(each) for each in preview_objects(places, modes, None)), LEDGER]
+
+
+def preview_objects(
+    places: Sequence[Place], modes: Sequence[ModeSet], image: str | None
+) -> list[Object]:
+    """The objects themselves, in that order."""
+    names = [each.name for each in places]
+    components = (HOST_COMPONENT, *(each.mode.value for each in modes))
+    who = [*(agent_id(name, each) for name in names for each in components), ORCHESTRATOR]
+    settings = Settings(
+        run_id="preview",
+        image=image or NO_IMAGE,
+        nodes=tuple(names),
+        modes=tuple(modes),
+        broker=Broker(node=names[0], address=places[0].address),
+        credentials=Credentials(
+            passwords=dict.fromkeys(who, NO_SECRET),
+            hmac_key=NO_SECRET,
+            salt=bytes(12),
+            ca=NO_SECRET,
+            certificate=NO_SECRET,
+            key=NO_SECRET,
+        ),
+        lease_holder="preview",
+    )
+    return objects(settings)

@@ -1,0 +1,107 @@
+"""What the server makes of a run's objects before any is made: server-side dry runs.
+
+A dry run goes through admission and validation and ends there. A namespace that does not exist can
+be tried; what belongs in one cannot, so that is tried in `default`, which may have other rules.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from podbench.cni.calico_pools import DEFAULT_CIDR, MODES, plan
+from podbench.cni.detect_cluster import ClusterDetected, mode_found
+from podbench.model.arms import Mode
+from podbench.target.kubernetes.apply import FIELD_MANAGER
+from podbench.target.kubernetes.client import Api, ApiError, Object
+from podbench.target.kubernetes.deployment import CREATED, SPACE
+from podbench.target.kubernetes.nodes import Choice
+from podbench.target.kubernetes.preview import preview_objects
+from podbench.target.kubernetes.refs import Ref, collection, ref
+from podbench.target.kubernetes.settings import mode_set
+
+ELSEWHERE = "default"
+"""A namespace that every cluster has."""
+WORKLOADS = ("DaemonSet", "Deployment")
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One dry run. `status` null: admitted, and `answer` is the object as it would be."""
+
+    ref: Ref
+    elsewhere: bool
+    """Tried in another namespace than the one it is meant for."""
+    status: int | None = None
+    message: str | None = None
+    answer: Object | None = None
+
+
+def objects_of(choice: Choice, detected: ClusterDetected, image: str | None) -> list[Object]:
+    """What a run here would make; empty without nodes."""
+    if not choice.places:
+        return []
+    if detected.cni.value == "calico":
+        modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, MODES)]
+    else:
+        modes = [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
+    return preview_objects(choice.places, modes, image)
+
+
+def with_pods(made: Iterable[Object]) -> Iterator[Object]:
+    """The objects, and after each workload a pod as its controller will make it."""
+    for each in made:
+        yield each
+        if each["kind"] in WORKLOADS:
+            template, meta = each["spec"]["template"], each["metadata"]
+            where = {"name": f"{meta['name']}-doctor", "namespace": meta["namespace"]}
+            yield {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {**template["metadata"], **where},
+                "spec": template["spec"],
+            }
+
+
+async def try_out(api: Api, made: Sequence[Object]) -> tuple[Tried, ...]:
+    """Dry runs of everything; nothing is kept by the server.
+
+    Raises:
+        ApiError: The server stays away.
+    """
+    spaces: dict[str, bool] = {}
+    for each in made:
+        space = each["metadata"].get("namespace")
+        if space is not None and space not in spaces:
+            spaces[space] = await _exists(api, space)
+    return tuple([await _try(api, each, spaces) for each in made])
+
+
+async def _exists(api: Api, space: str) -> bool:
+    try:
+        return await api.find(Ref("Namespace", space).path) is not None
+    except ApiError as error:
+        if error.status == 0:
+            raise
+        return False
+
+
+async def _try(api: Api, body: Object, spaces: dict[str, bool]) -> Tried:
+    name = ref(body)
+    elsewhere = name.namespace is not None and not spaces[name.namespace]
+    if elsewhere:
+        body = {**body, "metadata": {**body["metadata"], "namespace": ELSEWHERE}}
+    try:
+        answer = await _dry_run(api, body)
+    except ApiError as error:
+        if error.status == 0:
+            raise
+        return Tried(ref=name, elsewhere=elsewhere, status=error.status, message=str(error))
+    return Tried(ref=name, elsewhere=elsewhere, answer=answer)
+
+
+async def _dry_run(api: Api, body: Object) -> Object:
+    """As `deployment` would make it."""
+    if body["kind"] in CREATED or ref(body) == SPACE:
+        return await api.create(collection(body["kind"]), body, dry_run=True)
+    query = {"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All"}
+    # A webhook that is out of reach answers 500: what waits for a server gains nothing there.
+    return await api.apply(ref(body).path, body, query, patient=False)

@@ -1,0 +1,64 @@
+"""Jitter: how much round trips differ from the quickest (PDV) and from one to the next (IPDV)."""
+
+from podbench_report import names, numbers, palette, strips, tables
+from podbench_report.view import RunView
+
+_METRICS = (
+    ("pdv_p99_ns", "PDV p99"),
+    ("ipdv_p50_ns", "IPDV p50"),
+    ("rfc3550_jitter_ns", "RFC 3550"),
+)
+
+
+def build(view: RunView) -> tables.Table:
+    """One row for each arm; a column for each measure that the run has."""
+    known = [
+        (m, title) for m, title in _METRICS if any(view.value(a, m) for a in view.arms_with(m))
+    ]
+    arms = [a.arm for a in view.arms_in_order() if any(view.value(a.arm, m) for m, _ in known)]
+    columns = [[view.value(arm, m) for arm in arms] for m, _ in known]
+    scale = numbers.scale_for([value for column in columns for value in column], "ns")
+    scales = [numbers.column_scale(column, scale) for column in columns]
+    axis = strips.nice_axis(_ends(view, arms, known), unit_factor=scale.factor)
+    drawn = known[0][1] if known else ""
+    return tables.Table(
+        caption="Variation of the kernel round trip, warm path, 95 % intervals over blocks. PDV: "
+        "above the smallest of its session (RFC 5481); IPDV: from one probe to the next, without "
+        "its sign (RFC 3393); RFC 3550: the smoothed figure of RTP.",
+        columns=(
+            tables.Column("Arm"),
+            *tables.number_columns([(title, scale.unit) for _, title in known]),
+            tables.Column(f"{drawn}, {scale.unit}", "strip", header=strips.axis_row(axis)),
+        ),
+        rows=tuple(_row(view, arm, known, scales, axis) for arm in arms),
+    )
+
+
+def _ends(view: RunView, arms: list[str], known: list[tuple[str, str]]) -> list[float]:
+    """What the axis must hold; an interval wider than a few times its figure is cut."""
+    found = []
+    for arm in arms:
+        e = view.estimate(arm, known[0][0])
+        if e is not None and e.value is not None:
+            found += [e.value, *(min(bound, 3 * e.value) for bound in e.ci95 or ())]
+    return found
+
+
+def _row(
+    view: RunView,
+    arm: str,
+    known: list[tuple[str, str]],
+    scales: list[numbers.Scale],
+    axis: strips.Axis,
+) -> tables.Row:
+    cells = []
+    for (metric, _), scale in zip(known, scales, strict=True):
+        e = view.estimate(arm, metric)
+        value, bounds = (None, None) if e is None else (e.value, e.ci95)
+        cells.append(tables.figure_cell(value, scale, bounds))
+    first = view.estimate(arm, known[0][0])
+    pod = names.path_of(arm) == "pod"
+    ink = palette.ink_of_mode(names.mode_of(arm)) if pod else "muted"
+    value, bounds = (None, None) if first is None else (first.value, first.ci95)
+    strip = strips.whisker(axis, value, bounds, ink=ink)
+    return tables.row(names.arm_label(arm), *cells, tables.Cell(strip))

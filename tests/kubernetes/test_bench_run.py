@@ -1,0 +1,135 @@
+"""`bench run --target kubernetes` as a user starts it: real packets in a stand-in cluster."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from support import bench as commands
+from support.cluster import until
+from support.inlab import in_lab, needs_namespaces
+from support.lab_cluster import ON_IT, Finished, bench, ended, lab_cluster, started
+
+from podbench.cni import detect
+from podbench.model.arms import Mode
+from podbench.target.lab.world import LabWorld
+
+pytestmark = [pytest.mark.lab, needs_namespaces()]
+
+
+def summary_of(run: Path) -> Any:
+    """Its summary.json."""
+    return json.loads((run / "summary.json").read_text("utf-8"))
+
+
+class Both(msgspec.Struct):
+    """The interrupted command, and the one that went on."""
+
+    first: Finished
+    second: Finished
+
+
+def test_pools_beside_each_other_interrupted_resumed_and_reported(tmp_path: Path) -> None:
+    """VXLAN and BGP at once, proven; Ctrl-C undoes all and is said; the run goes on after it."""
+    run = tmp_path / "run"
+    asked = ("--modes", "vxlan,bgp", "--blocks", "1", "--probes", "latency", "--seed", "3")
+
+    async def scenario(world: LabWorld) -> Both:
+        async with lab_cluster(world, tmp_path) as (server, kubelet):
+            before = set(server.store.places())
+
+            def left() -> list[str]:
+                return [str(each) for each in set(server.store.places()) - before]
+
+            process = await started("run", *ON_IT, *asked, "--out", str(run))
+            await _until_journalled(run, "round")
+            process.send_signal(signal.SIGINT)
+            first = await ended(process)
+            first.left, first.disorder = left(), list(kubelet.disorder)
+            second = await bench("resume", str(run), "--context", "stand-in", "--yes")
+            second.left, second.disorder = left(), list(kubelet.disorder)
+            return Both(first, second)
+
+    both = in_lab(scenario, Both)
+    first, second = both.first, both.second
+    assert first.code == 130, first.errors
+    assert (first.left, first.disorder) == ([], [])
+    assert "gone again" in first.errors
+    assert f"bench resume {run}" in first.errors
+    assert second.code in (0, 3), second.errors
+    assert (second.left, second.disorder) == ([], [])
+    assert "rounds are on disk already" in second.errors
+    assert f"report: {run / 'report.html'}" in second.out
+    found = summary_of(run)
+    assert (found["target"], found["method"], found["status"]) == (
+        "kubernetes",
+        "pools",
+        "complete",
+    )
+    proofs = {
+        each["arm"]: (each["proof"]["verdict"], each["proof"]["method"])
+        for each in found["arms"]
+        if each["proof"]
+    }
+    assert proofs["vxlan/pod"] == proofs["bgp/pod"] == ("match", "counted")
+    begun = json.loads((run / "run.json").read_text("utf-8"))
+    assert "Namespace podbench" in begun["aftermath"]["gone"]
+    assert begun["aftermath"]["left"] == []
+    assert set(begun["aftermath"]["made"]) <= set(begun["aftermath"]["gone"])
+    (run / "report.html").unlink()
+    again = commands.bench("report", str(run))
+    assert again.returncode == second.code, again.stderr
+    assert (run / "report.html").is_file()
+    # Nobody asks for consent, and no cluster is there any more: nothing is missing.
+    idle = commands.bench("resume", str(run))
+    assert "nothing is measured again" in idle.stderr
+    assert idle.returncode == second.code
+
+
+async def _until_journalled(run: Path, event: str) -> None:
+    journal = run / "journal.jsonl"
+
+    def there() -> bool:
+        return journal.exists() and f'"event":"{event}"' in journal.read_text("utf-8")
+
+    async with asyncio.timeout(60):
+        await until(there)
+
+
+def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
+    """Pod against host path under the cap; no pool is made; nodes are described by their agents."""
+    run = tmp_path / "run"
+    asked = ("--method", "observe", "--blocks", "1", "--budget", "1s", "--out", str(run))
+
+    async def scenario(world: LabWorld) -> Finished:
+        pool = detect.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
+        await world.apply(pool)
+        async with lab_cluster(world, tmp_path, found=Mode.VXLAN) as (server, _):
+            before = set(server.store.places())
+            found = await bench("run", *ON_IT, *asked, "--max-bandwidth", "100Mbit/s")
+            found.left = [str(each) for each in set(server.store.places()) - before]
+            return found
+
+    ran = in_lab(scenario, Finished)
+    assert ran.code in (0, 3), ran.errors
+    assert ran.left == []
+    assert "removing IPPool" not in ran.errors
+    found = summary_of(run)
+    assert found["method"] == "observe"
+    arms = {each["arm"]: each for each in found["arms"]}
+    assert set(arms) >= {"as-found/pod", "as-found/host"}
+    assert arms["as-found/pod"]["proof"]["verdict"] == "match"
+    assert arms["as-found/pod"]["proof"]["observed"].startswith("vxlan")
+    assert found["cni"]["version"] == "3.31.0"
+    assert "calico-node" in found["cni"]["detected_from"][0]
+    assert found["versions"]["podbench_agent"] == found["versions"]["podbench"]
+    assert {each["name"] for each in found["nodes"]} == {"n1", "n2"}
+    assert all(each["kernel"] and each["mtu_pod"] == 1450 for each in found["nodes"])
+    goodputs = [each["goodput_bps"] for each in found["pairs"] if each["goodput_bps"]]
+    most = max(each["tcp"]["max"] for each in goodputs if each.get("tcp"))
+    # Intervals of 0.1 s: iperf3 sends in bursts to keep its rate.
+    assert 0 < most < 300_000_000
+    assert (run / "report.html").stat().st_size > 50_000

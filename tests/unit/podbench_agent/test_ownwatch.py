@@ -1,0 +1,79 @@
+"""What the measuring process suffers: stretches of waiting and throttling, packets thrown away."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podbench_agent.probes import ownwatch
+from podbench_agent.probes.ownwatch import OwnWatch, Unread
+
+
+def _watched(*readings: tuple[int, int, int]) -> OwnWatch:
+    watch = OwnWatch()
+    watch._mono_ns, watch._waited_ns, watch._throttled_ns = map(list, zip(*readings, strict=True))
+    return watch
+
+
+def test_only_the_stretch_that_starved_is_marked() -> None:
+    """21 ms of waiting in 100 ms mark that stretch, 19 ms do not; throttling counts from 1 ns."""
+    ms = 1_000_000
+    watch = _watched(
+        (0, 0, 0), (100 * ms, 21 * ms, 0), (200 * ms, 40 * ms, 1), (300 * ms, 40 * ms, 1)
+    )
+    waited, throttled = watch.starved(np.array([5, 50, 105, 199, 200, 299, 400]) * ms)
+    assert waited.tolist() == [True, True, False, False, False, False, False]
+    assert throttled.tolist() == [False, False, True, True, False, False, False]
+    assert watch.totals() == (300 * ms, 40 * ms, 1)
+
+
+def test_nothing_is_marked_before_a_second_reading() -> None:
+    """One reading spans no time."""
+    waited, throttled = _watched((5, 5, 5)).starved(np.arange(3))
+    assert not waited.any()
+    assert not throttled.any()
+
+
+def test_a_thread_that_ended_keeps_what_it_had_waited() -> None:
+    """Its file can be read no more; the total does not fall."""
+    watch = OwnWatch()
+    thread = threading.Thread(target=watch.watch_this_thread)
+    thread.start()
+    thread.join()
+    before = watch._waited_ns[-1]
+    watch.note()
+    watch.close()
+    assert watch._waited_ns[-1] >= before
+
+
+@pytest.mark.parametrize(
+    ("drops", "checksum", "buffer", "own"),
+    [(0, 0, 0, 0), (5, 5, 0, 0), (5, 0, 5, 5), (7, 5, 2, 2), (3, 9, 0, 0), (3, 9, 3, 3)],
+)
+def test_wrong_checksums_are_not_full_buffers(
+    drops: int, checksum: int, buffer: int, own: int
+) -> None:
+    """A socket's drops are both; the namespace's two counters tell them apart."""
+    assert ownwatch.buffer_drops(drops, Unread(checksum, buffer)) == own
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
+def test_others_errors_never_hide_own_buffer_drops(
+    own: int, wrong: int, others_wrong: int, others_full: int
+) -> None:
+    """With other sockets' errors in the counters the count may be too high, never too low."""
+    counted = Unread(wrong + others_wrong, own + others_full)
+    found = ownwatch.buffer_drops(own + wrong, counted)
+    assert own <= found <= own + wrong
+    if not others_wrong and not others_full:
+        assert found == own
+
+
+def test_both_families_are_counted() -> None:
+    """Counters exist here and do not run backwards."""
+    before = ownwatch.unread()
+    since = ownwatch.unread().since(before)
+    assert since.checksum >= 0
+    assert since.buffer >= 0
