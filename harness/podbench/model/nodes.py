@@ -107,3 +107,5 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_bgp_export: bool = False
     most_bps: int | None = None
     saturate: bool = False
+    broker: str | None = None
+    """URL of somebody else's, without credentials; null: the run brings its own."""

@@ -6,7 +6,7 @@ whoever deploys makes the credentials and chooses nodes, pools and the broker's 
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -137,9 +137,13 @@ def agent_id(node: str, component: str) -> AgentId:
 
 def agents(settings: Settings) -> tuple[AgentId, ...]:
     """Every agent of a deployment: each node's host agent, its canary, then one per mode."""
-    modes = (each.mode.value for each in settings.modes)
-    components = (HOST_COMPONENT, CANARY_COMPONENT, *modes)
-    return tuple(agent_id(node, name) for node in settings.nodes for name in components)
+    return agents_on(settings.nodes, settings.modes)
+
+
+def agents_on(nodes: Iterable[str], modes: Sequence[ModeSet]) -> tuple[AgentId, ...]:
+    """Every agent of a deployment of these modes on these nodes."""
+    components = (HOST_COMPONENT, CANARY_COMPONENT, *(each.mode.value for each in modes))
+    return tuple(agent_id(node, name) for node in nodes for name in components)
 
 
 def component_passwords(settings: Settings, component: str) -> dict[str, str]:

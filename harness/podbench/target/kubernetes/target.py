@@ -38,6 +38,7 @@ from podbench.target.kubernetes.guard import guarded
 from podbench.target.kubernetes.ledger import Entry
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.other_broker import Access
 from podbench.target.kubernetes.refs import Ref, collection
 from podbench.target.kubernetes.settings import (
     BROKER_COMPONENT,
@@ -50,9 +51,11 @@ from podbench.target.kubernetes.settings import (
     RUN_LABEL,
     Broker,
     Credentials,
+    OtherBroker,
     Settings,
     agent_id,
     agents,
+    agents_on,
     mode_set,
 )
 from podbench.target.kubernetes.switch import Switch, interference
@@ -62,6 +65,7 @@ from podbench.target.kubernetes.watch import changes
 from podbench.target.kubernetes.world import KubernetesWorld, Method
 from podbench.transport import endpoint
 from podbench.transport.base import Fleet
+from podbench.transport.endpoint import Endpoint
 from podbench.transport.mqtt import MqttFleet
 
 logger = logging.getLogger(__name__)
@@ -87,6 +91,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = PATIENCE_S
     most_bps: int | None = None
     saturate: bool = False
+    broker: Access | None = None
+    """Somebody else's; null: the run brings its own."""
 
 
 def holder() -> str:
@@ -232,14 +238,12 @@ class LaidCluster:
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
         await self.deployment.make(objects(settings), await self.changes())
-        wanted = len(agents(settings)) + 1
+        wanted = len(agents(settings)) + isinstance(settings.broker, Broker)
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
             async with (
-                portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
-                MqttFleet(
-                    _endpoint(port, settings.credentials), run_id=settings.run_id, away_s=AWAY_S
-                ) as mqtt,
+                self._way_to_broker(settings) as endpoint,
+                MqttFleet(endpoint, run_id=settings.run_id, away_s=AWAY_S) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
                 addresses = Addresses()
@@ -259,6 +263,16 @@ class LaidCluster:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
+
+    @contextlib.asynccontextmanager
+    async def _way_to_broker(self, settings: Settings) -> AsyncIterator[Endpoint]:
+        """To the run's own through the API server; somebody else's is reached as the agents do."""
+        if self._asked.broker is not None:
+            yield self._asked.broker.endpoint
+            return
+        forwarded = portforward.forwarded(self._api, self._broker, settings.broker.port)
+        async with forwarded as port:
+            yield _endpoint(port, settings.credentials)
 
     def _cap_bps(self, nodes: Sequence[Node]) -> int | None:
         links = [each.nic_bps for each in nodes]
@@ -295,20 +309,25 @@ class LaidCluster:
         places = self.choice.places
         names = tuple(each.name for each in places)
         modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
-        components = (HOST_COMPONENT, CANARY_COMPONENT, *(each.mode.value for each in modes))
-        who = [agent_id(name, component) for name in names for component in components]
-        host = min(places, key=lambda each: each.light)
-        broker = Broker(node=host.name, address=host.address)
+        broker, secret = await self._broker_for(agents_on(names, modes))
         return Settings(
             run_id=self._asked.run_id,
             image=self._asked.image,
             nodes=names,
             modes=modes,
             broker=broker,
-            credentials=await credentials.make(who, broker.address),
+            credentials=secret,
             lease_holder=holder(),
             lease_s=self._asked.lease_s,
         )
+
+    async def _broker_for(self, who: Sequence[str]) -> tuple[Broker | OtherBroker, Credentials]:
+        """The broker, and what these agents need to get in."""
+        if self._asked.broker is not None:
+            return self._asked.broker.broker, credentials.shared(who, self._asked.broker)
+        host = min(self.choice.places, key=lambda each: each.light)
+        broker = Broker(node=host.name, address=host.address)
+        return broker, await credentials.make(who, broker.address)
 
     async def _broker(self) -> Ref:
         """The broker's pod as it is now: it may have been replaced."""
@@ -393,7 +412,7 @@ def _mtu_of(facts: NodeFacts, address: str) -> int:
     raise PodbenchError(f"{facts.node}: no device has the address {address}")
 
 
-def _endpoint(port: int, secret: Credentials) -> endpoint.Endpoint:
+def _endpoint(port: int, secret: Credentials) -> Endpoint:
     known = endpoint.Credentials(secret.ca, ORCHESTRATOR, secret.passwords[ORCHESTRATOR])
     return endpoint.parse_broker(f"mqtts://127.0.0.1:{port}", known)
 
