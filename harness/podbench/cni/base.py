@@ -209,8 +209,11 @@ class Driver(Protocol):
         null: all, one after the other.
         """
 
-    async def turn(self, world: World, mode: Mode) -> str | None:
-        """Makes a mode the one that packets take, where modes take turns; else why not."""
+    async def turn(self, world: World, mode: Mode, groups: Groups | None = None) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not.
+
+        Seen on the pairs of `groups`, else on all.
+        """
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away."""

@@ -45,6 +45,10 @@ class Node(msgspec.Struct, frozen=True):
     kube_proxy_mode: str | None = None
     nic_bps: int | None = None
     """Speed of the device on the underlay as its driver tells it; null where it does not."""
+    clock_offset_ns: int = 0
+    """What has to be added to its monotonic clock to have the orchestrator's."""
+    clock_error_ns: int = 0
+    """How far off that may be."""
 
     def pod(self, mode: Mode) -> Pod:
         """The pod of a mode.

@@ -72,9 +72,8 @@ def _switched(spec: RunSpec, recipe: Recipe) -> list[str]:
 
 
 def _shown(edit: Edit) -> str:
-    """`vxlanMode Always`; a text of several lines by its name only."""
-    value = str(edit.value)
-    return f"{edit.path[-1]} {value}" if len(value) < 20 else f"{edit.path[-1]} written anew"
+    """`vxlanMode Always`."""
+    return edit.words or f"{edit.path[-1]} {edit.value}"
 
 
 def _planned(spec: RunSpec) -> dict[Mode, calico_pools.Planned]:

@@ -24,7 +24,7 @@ from podbench.run import consent, record, spec
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec
 from podbench.target.kubernetes import other_broker
-from podbench.target.kubernetes.client import Api, Context
+from podbench.target.kubernetes.client import Api, ApiError, Context
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.nodes import LeftOut, Place, choose
 from podbench.target.kubernetes.refs import collection
@@ -64,7 +64,11 @@ def survey(options: Options) -> Survey:
         ConfigError: There is no usable kubeconfig, or no such context.
         ClusterError: Its API server refuses, or stays away.
     """
-    return asyncio.run(_survey(options))
+    try:
+        return asyncio.run(_survey(options))
+    except ApiError as error:
+        error.advice = error.advice or "see to what kubectl says there, or use --target lab"
+        raise
 
 
 async def _survey(options: Options) -> Survey:
@@ -99,6 +103,8 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         as_found = mode_found(found.detected)
         modes = (as_found.value or Mode.AS_FOUND,)
         notes = (*notes, _observed(as_found))
+        if options.modes is not None:
+            notes = (*notes, "--modes is not followed: to observe is to measure what is there")
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)

@@ -48,6 +48,8 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     kube_proxy_mode: str | None = None
     nic_bps: int | None = None
     """Speed of its link on the underlay; null where no driver tells one."""
+    clock_offset_ns: int = 0
+    clock_error_ns: int = 0
     pods: tuple[PodRecord, ...] = ()
 
 
@@ -154,6 +156,8 @@ def node(laid: Node) -> NodeRecord:
         provider=laid.provider,
         kube_proxy_mode=laid.kube_proxy_mode,
         nic_bps=laid.nic_bps,
+        clock_offset_ns=laid.clock_offset_ns,
+        clock_error_ns=laid.clock_error_ns,
         pods=tuple(
             PodRecord(name=p.name, mode=p.mode, address=p.address, pid=p.pid, mtu=p.mtu)
             for p in laid.pods

@@ -46,6 +46,7 @@ class Session:
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
                     self._note_deployed(nodes, fleet, laid.most_bps)
+                    self._note_cluster(laid)
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, exclusive=target.exclusive) as ticks:
                         for visit in stage:
@@ -61,7 +62,7 @@ class Session:
         """
         if visit.mode not in modes or self.settled or not self._missing(visit):
             return False
-        reason = await self.driver.turn(world, visit.mode)
+        reason = await self.driver.turn(world, visit.mode, self.plan.groups or None)
         if reason is None:
             return True
         modes.remove(visit.mode)
@@ -157,6 +158,11 @@ class Session:
             arms=tuple(record.with_mtu(arm, nodes) for arm in self.record.arms),
             versions={**self.record.versions, **record.versions_in(fleet.agents)},
         )
+
+    def _note_cluster(self, laid: LaidTarget) -> None:
+        """Everything that was told of a cluster's network, each with its place or the reason."""
+        if laid.detected is not None:
+            self.rundir.write_json(self.rundir.cluster_json, laid.detected)
 
     def _save(self, **changes: object) -> None:
         self.record = msgspec.structs.replace(self.record, **changes)

@@ -163,7 +163,7 @@ class ApiServer:
 
     def _user(self, request: web.Request) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        token = token if scheme.lower() == "bearer" else ""
+        token = token if scheme.lower() == "bearer" else _common_name(request)
         if token not in self.tokens or token in self.faults.expired_tokens:
             raise Refused(admission.status(401, "Unauthorized", "Unauthorized"))
         return self.tokens[token]
@@ -291,6 +291,13 @@ class ApiServer:
         if uid is not None and uid != live["metadata"]["uid"]:
             raise admission.stale(place.plural, place.name, asked.group)
         return self.controllers.deleted(place, live, options)
+
+
+def _common_name(request: web.Request) -> str:
+    """Who a client's certificate names; empty without one."""
+    shown = request.transport and request.transport.get_extra_info("peercert")
+    names = [value for part in (shown or {}).get("subject", ()) for _, value in part]
+    return names[0] if names else ""
 
 
 def _agent(request: web.Request) -> str:

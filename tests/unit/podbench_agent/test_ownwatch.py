@@ -29,6 +29,14 @@ def test_only_the_stretch_that_starved_is_marked() -> None:
     assert watch.totals() == (300 * ms, 40 * ms, 1)
 
 
+def test_readings_do_not_pile_up_where_only_totals_count() -> None:
+    """A reflector that runs for months keeps two."""
+    watch = _watched(*((k, 2 * k, 3 * k) for k in range(9)))
+    watch.thin()
+    assert watch.totals() == (8, 16, 24)
+    assert len(watch._mono_ns) == 2
+
+
 def test_nothing_is_marked_before_a_second_reading() -> None:
     """One reading spans no time."""
     waited, throttled = _watched((5, 5, 5)).starved(np.arange(3))

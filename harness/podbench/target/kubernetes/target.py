@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.base import Aftermath
-from podbench.target.kubernetes import credentials, lease, portforward
+from podbench.target.kubernetes import clocks, credentials, lease, portforward
 from podbench.target.kubernetes.canary import Perch, Watchman
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
@@ -251,6 +252,7 @@ class LaidCluster:
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
                 fleet.most_bps = self.most_bps = self._cap_bps(nodes)
+                await self._detect_again()
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
@@ -278,6 +280,11 @@ class LaidCluster:
         links = [each.nic_bps for each in nodes]
         return cap_bps(self._asked.most_bps, links, saturate=self._asked.saturate)
 
+    async def _detect_again(self) -> None:
+        """Completes what the API told by what agents read on their nodes."""
+        read = {node.name: await self._world.facts(node.name) for node in self._world.nodes}
+        self.detected = detect_cluster(await collect(self._api, read))
+
     async def changes(self) -> tuple[Entry, ...]:
         """What is going to be changed of the cluster's own, for the ledger; then watched over.
 
@@ -288,6 +295,7 @@ class LaidCluster:
         if self.switch is None:
             return ()
         self.switch.note = self.deployment.note
+        self.switch.permit = self.deployment.lease.confirm
         entries = await self.switch.read()
         facts = await collect(self._api)
         if recipe(facts, detect_cluster(facts)) != self.switch.recipe:
@@ -344,7 +352,7 @@ class LaidCluster:
         """The nodes with their pods and MTUs, as the agents read them."""
         made = []
         for node in self._world.nodes:
-            facts = await self._world.facts(node.name)
+            facts, clock = await clocks.read(partial(self._world.facts, node.name))
             mtu = _mtu_of(facts, node.address)
             mine = [
                 await self._pod(pod, mtu)
@@ -364,6 +372,8 @@ class LaidCluster:
                     kernel=facts.kernel,
                     cpu_model=facts.cpu_model,
                     kube_proxy_mode=facts.proxy_mode,
+                    clock_offset_ns=0 if clock is None else clock.offset_ns,
+                    clock_error_ns=0 if clock is None else clock.error_ns,
                 )
             )
         return tuple(made)
