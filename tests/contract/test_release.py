@@ -38,6 +38,15 @@ def test_rights_are_given_job_by_job() -> None:
     assert rights["image"]["contents"] == "read"
 
 
+def test_the_wheel_is_tried_on_every_supported_python() -> None:
+    """Those that the package says it supports, away from the checkout."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    named = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
+    assert WORKFLOW["jobs"]["wheel"]["strategy"]["matrix"]["python"] == named
+    (last,) = [step["run"] for step in _steps("wheel") if "run" in step]
+    assert last.index("cd /tmp") < last.index("bench version")
+
+
 def test_no_step_leaves_its_credentials_to_the_next() -> None:
     """The checkout's token is not kept in the clone, and no expression is put into a shell line."""
     for job in WORKFLOW["jobs"]:
@@ -61,7 +70,8 @@ def test_the_image_is_for_both_architectures_and_small() -> None:
 
 
 def test_nothing_is_published_untested() -> None:
-    """Tests, then the image, then packages."""
+    """Tests, then image and wheel, then packages."""
     assert WORKFLOW["jobs"]["image"]["needs"] == "check"
-    assert WORKFLOW["jobs"]["packages"]["needs"] == "image"
+    assert WORKFLOW["jobs"]["wheel"]["needs"] == "check"
+    assert WORKFLOW["jobs"]["packages"]["needs"] == ["image", "wheel"]
     assert any("sudo .ci/run" in step.get("run", "") for step in _steps("check"))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from support import calico
 from support.apiserver.server import ApiServer
-from support.cluster import cluster, control_plane, node, put
+from support.cluster import cluster, control_plane, kubeconfig, node, put
 from support.lab_cluster import Finished, bench, ended, started
 
 from podbench.target.kubernetes import ledger
@@ -151,3 +151,22 @@ def test_options_of_the_other_target_are_refused(tmp_path: Path) -> None:
     pool = beside(tmp_path, "plan", "--target", "lab", "--pool-cidr", "10.9.0.0/16").finished
     assert pool.code == 2
     assert "--pool-cidr has no meaning on target lab" in pool.errors
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    """Context, name and labels: neither a terminal's markup nor HTML, nor a template."""
+    context = '[red]p[/]<b>"&{{.}}'
+
+    async def run() -> tuple[Finished, Finished]:
+        async with ApiServer() as server:
+            furnish(server)
+            with kubeconfig(tmp_path / "kubeconfig", server.kubeconfig(name=context)):
+                asked = ("--context", context, "--name", "[/]<i>", "--label", "a=[/b]")
+                return await bench("plan", *asked), await bench("plan", "--context", f"{context}x")
+
+    good, absent = asyncio.run(asyncio.wait_for(run(), 60))
+    assert good.code == 0, good.errors
+    assert f"context {context} at http://127.0.0.1:" in good.out
+    assert absent.code == 2
+    assert repr(f"{context}x") in absent.errors
+    assert f"did you mean {context!r}" in absent.errors

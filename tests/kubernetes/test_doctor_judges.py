@@ -80,7 +80,6 @@ def test_the_usual_cluster_has_nothing_against_a_run(usual: Examined) -> None:
     assert {each.name for each in found if not each.ok} == {
         "image",
         "nodes' clocks",
-        "second route",
     }
 
 
@@ -268,13 +267,13 @@ def calico_api(*, hosted: bool) -> tuple[Object, SeenPod]:
 
 @pytest.mark.parametrize("hosted", [True, False])
 def test_where_calico_s_api_is_served_is_proven(usual: Examined, hosted: bool) -> None:
-    """On the pod network restoring waits for it; the second way shows the same objects."""
+    """Wherever it is, the second way shows the same objects, so that a mode can be put back."""
     service, server = calico_api(hosted=hosted)
     there = with_pods(with_listed(usual, Service=[service]), server)
     (found,) = doctor_network.second_route(there)
     assert f"with pods on the {'host' if hosted else 'pod'} network" in found.found
     assert "serves itself, shows the same pools" in found.found
-    assert found.ok is hosted
+    assert found.ok is True
 
 
 def test_calico_s_api_as_custom_resources_needs_no_pods(usual: Examined) -> None:
@@ -294,6 +293,8 @@ def test_two_ways_that_show_different_pools_are_told(usual: Examined) -> None:
     there = with_pods(with_listed(but(usual, facts=facts), Service=[service]), server)
     (found,) = doctor_network.second_route(there)
     assert "shows other pools: default-ipv4-ippool" in found.found
+    assert found.ok is False
+    assert "role podbench-switch" in str(found.advice)
 
 
 def policy(name: str, subject: Object, action: str) -> Object:
@@ -361,11 +362,25 @@ def test_a_mode_whose_pool_is_refused_says_so(usual: Examined) -> None:
     assert "name another with --pool-cidr" in named(overlapped, "mode bgp").found
 
 
+def test_what_could_be_switched_is_told_with_what_is_changed(usual: Examined) -> None:
+    """The object by name; a network that nobody knows how to change says that."""
+    check = doctor_cluster.switching(usual)
+    assert check.ok
+    assert check.found == "vxlan, ipip, bgp by IPPool default-ipv4-ippool"
+    detected = msgspec.structs.replace(usual.detected, cni=told("cilium", "a DaemonSet"))
+    other = doctor_cluster.switching(but(usual, detected=detected))
+    assert not other.ok
+    assert other.found == "podbench does not know how to change the mode of cilium"
+
+
 def test_lists_that_may_not_be_read_leave_it_open(usual: Examined) -> None:
     """Unknown is neither good nor bad, and says why."""
     nobody: Fact[Any] = unknown("quotas is forbidden")
-    blind = but(usual, pods=nobody, listed=dict.fromkeys(usual.listed, nobody), v3=nobody)
+    lists = dict.fromkeys(usual.listed, nobody)
+    blind = but(usual, pods=nobody, listed=lists, v3=nobody, holder=nobody, leftovers=nobody)
     for each in (
+        doctor_cluster.other_runs(blind),
+        doctor_cluster.leftovers(blind),
         doctor_admission.webhooks(blind),
         doctor_admission.quotas(blind),
         doctor_admission.limits(blind),

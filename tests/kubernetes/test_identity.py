@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +14,10 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, kubeconfig, node, put, until
 
 from podbench.model.errors import ConfigError
-from podbench.target.kubernetes import credentials
+from podbench.target.kubernetes import credentials, portforward
 from podbench.target.kubernetes.client import Api, ApiError
 from podbench.target.kubernetes.identity import IN_CLUSTER
-from podbench.target.kubernetes.refs import collection
+from podbench.target.kubernetes.refs import Ref, collection
 from podbench.target.kubernetes.watch import changes
 
 PLUGIN = """
@@ -108,6 +109,25 @@ def test_a_watch_goes_on_over_a_token_that_ran_out(tmp_path: Path) -> None:
             return sorted(seen)
 
     assert asyncio.run(asyncio.wait_for(run(), 30)) == ["/n1", "/n2"]
+
+
+def test_the_way_to_the_broker_goes_on_over_a_token_that_ran_out(tmp_path: Path) -> None:
+    """A new connection through the API server is let in with the renewed one."""
+
+    async def run() -> tuple[bytes, int]:
+        async with by_plugin(tmp_path) as (server, api, plugin):
+            meta = {"name": "p", "namespace": "default"}
+            spec = {"nodeName": "n1", "containers": []}
+            put(server, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+            server.faults.expired_tokens = {"first"}
+            plugin.give("second")
+            path = f"{Ref('Pod', 'p', 'default').path}/portforward"
+            async with api.websocket(path, {"ports": "18883"}, portforward.PROTOCOL) as socket:
+                return await socket.receive_bytes(), plugin.asked
+
+    # The first message of a channel names the port.
+    told, asked = asyncio.run(asyncio.wait_for(run(), 20))
+    assert (told, asked) == (b"\x00" + (18883).to_bytes(2, "little"), 2)
 
 
 def test_a_plugin_that_has_nothing_new_is_asked_once_and_told(tmp_path: Path) -> None:
@@ -239,3 +259,51 @@ def test_a_pod_without_a_token_is_told_what_to_mount(
     with pytest.raises(ConfigError, match="no credentials for its cluster") as caught:
         asyncio.run(asyncio.wait_for(run(), 20))
     assert "service account" in str(caught.value.advice)
+
+
+def certificate_of(folder: Path, name: str) -> tuple[Path, Path]:
+    """A certificate and its key, in files; its own authority."""
+    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += [
+        "-nodes",
+        "-subj",
+        f"/CN={name}",
+        "-days",
+        "1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run([*command, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    return certificate, key
+
+
+def test_a_client_certificate_that_was_renewed_reaches_new_connections(tmp_path: Path) -> None:
+    """A certificate belongs to the connection: what is open with the old one is not used again."""
+    served, first, second = (certificate_of(tmp_path, each) for each in ("s", "first", "second"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*served)
+    tls.verify_mode = ssl.CERT_OPTIONAL
+    for trusted, _ in (first, second):
+        tls.load_verify_locations(trusted)
+    shown = [tmp_path / each for each in ("mine.crt", "mine.key")]
+
+    def show(pair: tuple[Path, Path]) -> None:
+        for source, place in zip(pair, shown, strict=True):
+            place.write_bytes(source.read_bytes())
+
+    async def run() -> str:
+        async with ApiServer(tokens={"first": "a", "second": "a"}, tls=tls) as server:
+            config = server.kubeconfig()
+            config["clusters"][0]["cluster"]["certificate-authority"] = str(served[0])
+            mine = dict(zip(("client-certificate", "client-key"), map(str, shown), strict=True))
+            config["users"][0]["user"] = mine
+            show(first)
+            with kubeconfig(tmp_path / "kubeconfig", config):
+                async with Api(patience_s=1.0) as api:
+                    await api.get("/version")
+                    server.faults.expired_tokens = {"first"}
+                    show(second)
+                    return str((await api.get("/version"))["gitVersion"])
+
+    assert asyncio.run(asyncio.wait_for(run(), 20)) == "v1.36.2"

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
+from support.apiserver.store import Place
 from support.cluster import at, cluster, kubeconfig, put
 
 from podbench.cni import detect
@@ -200,6 +201,19 @@ def test_a_run_whose_lease_is_taken_ends_and_touches_nothing(tmp_path: Path) -> 
     assert "somebody-else/1" in str(end.error)
     assert any("podbench-agent-vxlan" in each for each in end.left)
     assert any("another run has the cluster now" in each for each in end.said)
+
+
+def test_a_run_whose_lease_was_deleted_tidies_up(tmp_path: Path) -> None:
+    """Nobody has the cluster then, so what the run made is its own to take away."""
+
+    async def delete(server: ApiServer) -> None:
+        server.store.drop(Place("coordination.k8s.io/v1", "leases", "podbench", "podbench"))
+        await asyncio.sleep(10)
+
+    end = run(tmp_path, delete)
+    assert isinstance(end.error, InterferenceError)
+    assert "it was deleted" in str(end.error)
+    assert end.left == []
 
 
 def test_a_lease_that_cannot_be_renewed_ends_the_run(tmp_path: Path) -> None:

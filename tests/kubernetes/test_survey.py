@@ -11,7 +11,7 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, control_plane, kubeconfig, node, put
 
 from podbench.model.arms import Mode
-from podbench.model.errors import ConfigError
+from podbench.model.errors import ClusterError, ConfigError
 from podbench.run import changes, plan
 from podbench.run.cluster import (
     Survey,
@@ -20,6 +20,7 @@ from podbench.run.cluster import (
     consented_again,
     named_image,
     resolve,
+    survey,
 )
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec, filled_in
@@ -80,6 +81,7 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
     assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
     assert "what is observed is vxlan" in run.notes[0]
+    assert "--modes is not followed" in run.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -251,6 +253,19 @@ def test_disruption_is_never_implied(tmp_path: Path, named: str | None) -> None:
         assert "--disrupt stand-in; --yes does not stand for it" in str(caught.value.advice)
     agreed = msgspec.structs.replace(options, disrupt="stand-in")
     assert consented(agreed, run, None)
+
+
+def test_a_cluster_out_of_reach_is_told_with_the_other_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `auto` a kubeconfig decides; whoever meant the lab learns how to say so."""
+    monkeypatch.setattr("podbench.run.cluster.SURVEY_PATIENCE_S", 0.1)
+    with (
+        kubeconfig(tmp_path / "kubeconfig", _leading_to("http://127.0.0.1:9")),
+        pytest.raises(ClusterError, match="cannot be reached") as caught,
+    ):
+        survey(Options())
+    assert "--target lab" in str(caught.value.advice)
 
 
 def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from support import synthetic
+from support.specs import MODES, make_spec
 
 from podbench.analysis.inputs import Inputs
 from podbench.analysis.summarise import analyse
 from podbench.model.arms import parse_arm
 from podbench.model.summary import Pair, Summary
+from podbench.run import plan, record
+from podbench.run.journal import Entry, Journal
 from podbench.store import schemas
 from podbench.store.rundir import RunDir
 
@@ -30,6 +33,51 @@ def write(path: Path, inputs: Inputs) -> Summary:
         if table is not None:
             _samples(rundir, probe, table)
     return summary
+
+
+def finished(path: Path, inputs: Inputs) -> RunDir:
+    """A run directory as `bench run` leaves it before its analysis: for `bench report`.
+
+    The record, plan and journal are those of a lab run of the same blocks and nodes.
+    """
+    path.mkdir(parents=True)
+    rundir = RunDir(path)
+    begun = record.RunRecord(
+        run_id=inputs.run_id,
+        name=inputs.name,
+        labels=inputs.labels,
+        status="measured",
+        started=inputs.started,
+        ended=inputs.ended,
+        target=inputs.target,
+        spec=make_spec(blocks=inputs.plan.blocks_done),
+        options={},
+        seed=inputs.seed,
+        versions=dict(inputs.versions),
+        arms=tuple(
+            record.ArmRecord(mode=mode, implementation="kernel device", pod_mtu=1450, reason=None)
+            for mode in MODES
+        ),
+    )
+    rundir.write_json(rundir.run_json, begun)
+    names = [node.name for node in inputs.nodes]
+    drawn = plan.draw(begun.spec, names, exclusive=True)
+    rundir.write_json(rundir.plan_json, drawn)
+    journal = Journal(rundir.journal)
+    for visit in drawn.visits:
+        for planned in visit.rounds:
+            place = {"block": visit.block, "arm": visit.arm.name, "round": planned.number}
+            journal.write(Entry(event="round", wall_ns=1, **place))  # type: ignore[arg-type]
+    for probe, table in (("latency", inputs.latency), ("throughput", inputs.throughput)):
+        if table is not None:
+            _samples(rundir, probe, table)
+    if inputs.host is not None:
+        held = pa.Table.from_pandas(
+            inputs.host, schema=schemas.HOST, preserve_index=False, safe=False
+        )
+        (path / "host").mkdir()
+        pq.write_table(held, path / "host" / "ticks.parquet")
+    return rundir
 
 
 def _samples(rundir: RunDir, probe: str, table: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from podbench.analysis import aa, effect_size, loss, loss_table
 from podbench.analysis.blocks import Cells, Reduced, block_series
 from podbench.analysis.metrics import LOSS, METRICS, Metric
-from podbench.analysis.verdicts import Decision, Word, decide, unresolved
+from podbench.analysis.verdicts import HOPELESS_BLOCKS, Decision, Word, decide, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
 from podbench.model.units import show_ns
@@ -119,9 +119,10 @@ def below_floor(
         return decision
     # The floor of a place without bias falls with the square root of the blocks.
     needed = math.ceil(min(decision.blocks * (floor_log / effect) ** 2, 2.0**31)) + 1
-    return unresolved(
-        decision, f"within this run's A/A noise floor, {_show_floor(floor_log)}", needed
-    )
+    reason = f"within this run's A/A noise floor, {_show_floor(floor_log)}"
+    if needed <= HOPELESS_BLOCKS:
+        reason += f"; about {needed} blocks would bring the floor below it"
+    return unresolved(decision, reason, needed)
 
 
 def _show_floor(floor_log: float) -> str:

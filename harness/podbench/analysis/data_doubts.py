@@ -5,6 +5,7 @@ One function per table, each yields what it found (`doubts.Code`). Neighbour: `d
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from podbench.analysis.cpu import Prices
@@ -12,6 +13,7 @@ from podbench.analysis.doubts import Code
 from podbench.analysis.loss_table import LossTable, of_arm
 from podbench.analysis.quality import Quality
 from podbench.model.summary import Doubt, Encapsulation, Pair
+from podbench.wire import fates
 
 INVALID_LIMIT = 0.02
 """More than 2 % of an arm's samples invalid: the run is flagged (exit code 3)."""
@@ -21,6 +23,11 @@ CPU_BOUND_RATIO = 0.9
 CEILING_SLACK = 0.01
 """One point of the line rate: interval edges and shaper bursts."""
 LATE_LIMIT = 0.02
+SLEW_RATIO = 500e-6
+"""The fastest a kernel slews a clock."""
+CLOCK_SLACK_NS = 1e7
+"""A tick's two clocks are read one after the other; what is smaller hardly moves a figure."""
+_TOGETHER = 5
 
 
 def _percent(ratio: float) -> str:
@@ -37,8 +44,18 @@ def of_samples(quality: Quality) -> Iterable[Doubt]:
     if quality.impossible:
         yield Doubt(
             code=Code.IMPOSSIBLE_VALUES,
-            message=f"{quality.impossible} round trips were not above zero and were left out",
+            message=f"{quality.impossible} round trips cannot be (not above zero, or longer "
+            "between the kernel's stamps than for the program around them) and were left out",
             advice="look for a clock that was set during the run",
+        )
+    stepped = {why: n for why, n in quality.reasons.items() if why.endswith(fates.STEPPED)}
+    if stepped:
+        yield Doubt(
+            code=Code.CLOCK_STEPPED,
+            message=f"a clock was set during the run: {sum(stepped.values())} probes were under "
+            "way and were left out",
+            advice="let the clock be slewed, not set, while a run measures",
+            evidence=", ".join(f"{why}: {n} probes" for why, n in stepped.items()),
         )
     yield from _invalid(quality)
     if quality.rows and quality.late / quality.rows > LATE_LIMIT:
@@ -154,6 +171,33 @@ def of_prices(paid: Prices) -> Iterable[Doubt]:
             message="cores_per_mpps counts TCP segments of the maximum size, not small packets",
             advice="add the small-packet probe to --probes",
         )
+
+
+def of_clocks(host: pd.DataFrame | None) -> Iterable[Doubt]:
+    """Nodes whose wall clock was set while the run measured, by its distance from the monotonic."""
+    if host is None or host.empty:
+        return
+    for node, ticks in host.groupby("node"):
+        ordered = ticks.dropna(subset=["wall_ns", "mono_ns"]).sort_values("mono_ns")
+        wall = ordered["wall_ns"].to_numpy(dtype=np.int64)
+        mono = ordered["mono_ns"].to_numpy(dtype=np.int64)
+        if len(mono) < _TOGETHER:
+            continue
+        # Medians, since a reader that lost the CPU between its two clocks moves one tick only.
+        window = np.lib.stride_tricks.sliding_window_view
+        offsets = np.median(window(wall - mono - (wall[0] - mono[0]), _TOGETHER), axis=1)
+        middle = mono[_TOGETHER // 2 : len(mono) - _TOGETHER // 2]
+        moved = np.diff(offsets)
+        steps = moved[np.abs(moved) > CLOCK_SLACK_NS + SLEW_RATIO * np.diff(middle)]
+        if len(steps):
+            largest = float(steps[np.argmax(np.abs(steps))])
+            yield Doubt(
+                code=Code.CLOCK_STEPPED,
+                message=f"the wall clock of {node} was set {len(steps)} time"
+                f"{'s' if len(steps) > 1 else ''} during the run",
+                advice="let the clock be slewed, not set, while a run measures",
+                evidence=f"the largest step: {largest / 1e9:+.3g} s",
+            )
 
 
 def of_host(host: pd.DataFrame | None) -> Iterable[Doubt]:

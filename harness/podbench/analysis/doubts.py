@@ -52,6 +52,7 @@ class Code(StrEnum):
     NOT_ANSWERED = "requests_not_answered"
     NOT_SENT = "probes_not_sent"
     FILE_DAMAGED = "file_damaged"
+    CLOCK_STEPPED = "clock_stepped"
     MORE_BLOCKS = "more_blocks_needed"
 
 

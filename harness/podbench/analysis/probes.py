@@ -137,11 +137,11 @@ def _first_ns(source: Source, held: Sequence[Piece]) -> int | None:
     firsts = []
     for piece in held:
         try:
-            probes = streams.read(source.read(piece, streams.COLUMNS))
+            first = streams.first_mono_ns(source.read(piece, streams.PLACE_COLUMNS))
         except StoreError:
             continue  # told when the piece is read for its figures
-        if len(probes.mono_ns):
-            firsts.append(int(probes.mono_ns.min()))
+        if first is not None:
+            firsts.append(first)
     return min(firsts, default=None)
 
 

@@ -30,6 +30,9 @@ STATUS_CODES = {
 }
 """`late` (RFC 2681: beyond Tmax) and `corrupted` (RFC 7680) count as lost, direction unknown."""
 
+STEP_SLACK_NS = 1e6
+"""Slewing (500 ppm of a 2 s round trip) stays below it."""
+
 _KEYS = ("phase", "arm", "src", "dst")
 COLUMNS = (
     *_KEYS,
@@ -114,17 +117,31 @@ class Streams(Rtts, frozen=True, kw_only=True, eq=False):
     unusable: int = 0
     """Rows left out because their place or send time is missing."""
     impossible: int = 0
-    """RTTs below zero: masked, and reported as a doubt."""
+    """Round trips at or below zero, or longer by the kernel than by the program around them: only a
+    clock that was set makes those. Masked, and reported as a doubt."""
 
 
 def _same_cell(a: StreamKey, b: StreamKey) -> bool:
     return (a.phase, a.arm, a.src, a.dst, a.block) == (b.phase, b.arm, b.src, b.dst, b.block)
 
 
+PLACE_COLUMNS = (*_KEYS, "block", "round", "intended_mono_ns")
+"""What a row needs to be of any use."""
+
+
 def _usable(rows: Rows) -> Rows:
-    needed = [*_KEYS, "block", "round", "intended_mono_ns"]
-    missing = rows.missing(needed)
+    missing = rows.missing(list(PLACE_COLUMNS))
     return rows.kept(~missing) if bool(missing.any()) else rows
+
+
+def first_mono_ns(latency: "pd.DataFrame | pa.Table") -> int | None:
+    """The earliest intended send time of the rows that `read` would take; None for none.
+
+    Args:
+        latency: at least `PLACE_COLUMNS`.
+    """
+    rows = _usable(Rows(latency)) if len(latency) else Rows(latency)
+    return int(rows.whole("intended_mono_ns").min()) if len(rows) else None
 
 
 def read(latency: "pd.DataFrame | pa.Table | None") -> Streams:
@@ -210,20 +227,15 @@ def _columns(
     valid = _taken(rows.flag("valid", missing=True), order)
     on_path = valid | _taken(rows.one_of("invalid_reason", fates.HOST_REASONS), order)
     felt, carried = (status == 0) & valid, (status == 0) & on_path
-    rtts = {}
-    impossible = 0
-    for name, good in (("rtt_kernel_ns", carried), ("rtt_app_ns", felt)):
-        values = _taken(rows.number(name), order)
-        below = good & (values <= 0.0)
-        impossible += int(below.sum())
-        rtts[name] = np.where(good & ~below & np.isfinite(values), values, np.nan)
+    kernel, app = (_taken(rows.number(name), order) for name in ("rtt_kernel_ns", "rtt_app_ns"))
+    rtts, impossible = _possible(kernel, app, carried, felt)
     return Streams(
         keys=keys,
         starts=starts,
         mono_ns=_taken(rows.whole("intended_mono_ns"), order),
         wall_ns=_taken(rows.number("sent_wall_ns"), order),
-        kernel_ns=rtts["rtt_kernel_ns"],
-        app_ns=rtts["rtt_app_ns"],
+        kernel_ns=rtts[0],
+        app_ns=rtts[1],
         reflector_ns=np.where(carried, _taken(rows.number("reflector_ns"), order), np.nan),
         host_ns=np.where(felt, _taken(rows.number("host_ns"), order), np.nan),
         late_ns=_taken(rows.number("late_ns"), order),
@@ -233,6 +245,23 @@ def _columns(
         stamps=rows.counts("stamp_source"),
         impossible=impossible,
     )
+
+
+def _possible(
+    kernel: FloatArray, app: FloatArray, carried: BoolArray, felt: BoolArray
+) -> tuple[tuple[FloatArray, FloatArray], int]:
+    """Kernel and program round trips with NaN where they cannot be, and how many could not.
+
+    Kernel stamps are on the wall clock and lie inside the program's round trip, which is on a clock
+    nobody can set: a kernel round trip that is longer saw its clock set.
+    """
+    wrong = carried & ((kernel <= 0.0) | (kernel > app + STEP_SLACK_NS))
+    below = felt & (app <= 0.0)
+    found = (
+        np.where(carried & ~wrong & np.isfinite(kernel), kernel, np.nan),
+        np.where(felt & ~below & np.isfinite(app), app, np.nan),
+    )
+    return found, int(wrong.sum()) + int(below.sum())
 
 
 def _empty() -> Streams:

@@ -226,6 +226,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *data_doubts.of_pairs(judged.mesh),
         *data_doubts.of_throughput(inputs.throughput, judged.wrapped),
         *data_doubts.of_prices(judged.paid),
+        *data_doubts.of_clocks(inputs.host),
         *data_doubts.of_host(inputs.host),
     )
 

@@ -109,7 +109,11 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
     elif not quiet:
         gone = [each for each in found.made if each in found.gone]
         wide = [each for each in gone if "/" not in each]
-        rest = f" and the {len(gone) - len(wide)} objects in them" if len(gone) > len(wide) else ""
+        rest = (
+            f" and {len(gone) - len(wide)} objects in the namespaces"
+            if len(gone) > len(wide)
+            else ""
+        )
         tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
     if found.restored and not quiet:
         tell(console, f"put back as it was: {', '.join(found.restored)}")

@@ -29,7 +29,7 @@ def run(options: Options, print_config: bool) -> int:
         for line in cluster_page.lines(asked, found, drawn):
             campaign.tell(console, line)
     if not cluster.consented(options, asked, asker()):
-        options = msgspec.structs.replace(options, method="observe")
+        options = msgspec.structs.replace(options, method="observe", seed=asked.seed)
         asked = cluster.resolve(options, found)
     return campaign.begin(options, asked, cluster.note(found))
 

@@ -13,7 +13,7 @@ import msgspec
 from podbench.cni.base import Driver
 from podbench.cni.calico import Calico
 from podbench.cni.cilium import Cilium
-from podbench.cni.detect_images import IMAGES
+from podbench.cni.detect_images import IMAGES, NAMES
 from podbench.cni.flannel import Flannel
 from podbench.cni.generic import Generic
 from podbench.model.errors import ConfigError
@@ -55,7 +55,7 @@ def driver(name: str) -> Driver:
         ConfigError: No CNI of that name is known.
     """
     known = {**DRIVERS, **OBSERVED}
-    named = {cni for _, cni in IMAGES} | {UNKNOWN}
+    named = {*(cni for _, cni in IMAGES), *NAMES.values(), UNKNOWN}
     if name not in known and name in named:
         return Generic(name)
     if name not in known:

@@ -1,7 +1,7 @@
 """Which CNIs a cluster's DaemonSets run, by the images of their containers.
 
-Names of DaemonSets differ between distributions, images hardly do. All are named; those without a
-driver are only observed.
+Names of DaemonSets differ between distributions, images hardly do; where images have no names, the
+DaemonSets' count. All are named; those without a driver are only observed.
 """
 
 from collections.abc import Iterator
@@ -38,6 +38,11 @@ IMAGES: tuple[tuple[str, str], ...] = (
     ("hybridnetdev/hybridnet", "hybridnet"),
     ("spidernet/spiderpool-agent", "spiderpool"),
 )
+NAMES = {
+    # DaemonSets whose images bear a digest and no name of their own: OpenShift's.
+    "openshift-ovn-kubernetes/ovnkube-node": "ovn-kubernetes",
+    "openshift-sdn/sdn": "openshift-sdn",
+}
 META = (
     # These hand each pod on to another CNI, which carries its packets.
     ("k8snetworkplumbingwg/multus-cni", "multus"),
@@ -66,7 +71,18 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 def found(facts: ClusterFacts) -> tuple[Found, ...]:
     """Every CNI agent that a DaemonSet runs, in the order of `IMAGES`."""
     order = {name: place for place, (_, name) in reversed(list(enumerate(IMAGES)))}
-    return tuple(sorted(_matches(facts, IMAGES), key=lambda each: order[each.name]))
+    seen = [*_matches(facts, IMAGES), *_named(facts)]
+    unique = {each.name: each for each in reversed(seen)}
+    last = len(order)
+    return tuple(sorted(unique.values(), key=lambda each: order.get(each.name, last)))
+
+
+def _named(facts: ClusterFacts) -> Iterator[Found]:
+    for workload in facts.of("daemonsets.apps"):
+        cni = NAMES.get(place(workload))
+        first = next(iter(containers(workload)), None)
+        if cni is not None and first is not None:
+            yield Found(name=cni, workload=workload, container=first)
 
 
 def meta(facts: ClusterFacts) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     wall_ns: int
+    mono_ns: int | None = None
+    """CLOCK_MONOTONIC at the same moment."""
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()

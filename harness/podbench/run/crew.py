@@ -5,6 +5,7 @@ Above: run/rounds.py, run/latency.py, run/transfer.py. Below: the fleet.
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from podbench.run.journal import Failure, Span
 from podbench.store.samples import Scalar
 from podbench.transport.base import Fleet, Reply
 from podbench.wire import messages
-from podbench.wire.columns import Table
+from podbench.wire.columns import Column, Table
 
 Part = tuple[Table, dict[str, Scalar]]
 """Rows, and the constants that name their place."""
@@ -23,6 +24,8 @@ Part = tuple[Table, dict[str, Scalar]]
 SOURCE_PORTS = 8
 """One 4-tuple samples one path of an ECMP or LAG; the ports of a pair rotate."""
 SSIDS = 65535
+MONOTONIC = "mono_ns"
+"""The end of the names of columns that hold an agent's monotonic clock."""
 ANSWER_S = 10.0
 """What an agent may take on top of the measuring itself before it counts as lost."""
 
@@ -53,6 +56,11 @@ class Crew:
         self.nodes = {node.name: node for node in nodes}
         self.fleet = fleet
         self.spin = spin
+        self._offsets_ns = {
+            agent: node.clock_offset_ns
+            for node in nodes
+            for agent in (node.agent, *(pod.agent for pod in node.pods))
+        }
         # 16-bit SSIDs; the groups of one round stay far below a whole turn.
         self._numbers = itertools.cycle(range(1, SSIDS - SOURCE_PORTS, SOURCE_PORTS))
 
@@ -81,6 +89,8 @@ class Crew:
     async def ask(self, agent: AgentId, command: messages.Command, work_s: float = 0.0) -> Reply:
         """Asks one agent for something that takes `work_s` of measuring.
 
+        Monotonic times in its tables come back as ours: each machine's clock has its own beginning.
+
         Raises:
             ProbeError: The agent says why it could not.
             TransportError: The agent is gone or late.
@@ -88,4 +98,20 @@ class Crew:
         reply = await self.fleet.ask(agent, command, work_s + ANSWER_S)
         if isinstance(reply.answer, messages.Failed):
             raise ProbeError(f"{agent}: {reply.answer.reason}")
-        return reply
+        offset_ns = self._offsets_ns.get(agent, 0)
+        if not offset_ns:
+            return reply
+        moved = {name: _moved(table, offset_ns) for name, table in reply.tables.items()}
+        return Reply(reply.answer, moved)
+
+
+def _shifted(column: Any, offset_ns: int) -> Column:
+    shifted: Column = column + offset_ns
+    return shifted
+
+
+def _moved(table: Table, offset_ns: int) -> Table:
+    return {
+        name: _shifted(column, offset_ns) if name.endswith(MONOTONIC) else column
+        for name, column in table.items()
+    }

@@ -13,12 +13,11 @@ from podbench.target.kubernetes.deployment import pods_wanted
 from podbench.target.kubernetes.examine import Examined
 from podbench.target.kubernetes.pods import Room, SeenPod, quantity, room, seen
 from podbench.target.kubernetes.refs import ref
-from podbench.target.kubernetes.trial import ELSEWHERE, Tried
+from podbench.target.kubernetes.trial import ELSEWHERE, EXISTS, Tried
 from podbench.target.kubernetes.undo import NAMESPACES
 from podbench.target.kubernetes.webhooks import Hook, fail_closed, where
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
-CONFLICT = 409
 NEW = 2
 """A quota or limit of one name in so many namespaces is taken to come with each new one."""
 
@@ -57,7 +56,7 @@ def pod_security(found: Examined) -> Check:
 
 def _level(asked: Object, tried: Tried) -> Iterator[str]:
     name, labels = asked["metadata"]["name"], asked["metadata"]["labels"]
-    if tried.status == CONFLICT:
+    if tried.status == EXISTS:
         return
     if tried.answer is None:
         yield f"{name} is refused: {tried.message}"
@@ -71,9 +70,12 @@ def admission(found: Examined) -> Check:
     """What the server says to every other object, tried without making it."""
     # Pools are told with their modes, namespaces with their levels.
     tried = [each for each in found.tried if each.ref.kind not in ("Namespace", "IPPool")]
-    refused = [each for each in tried if each.status not in (None, CONFLICT)]
+    there = [each for each in tried if each.status == EXISTS]
+    tried = [each for each in tried if each.status != EXISTS]
+    refused = [each for each in tried if each.status is not None]
     away = any(each.elsewhere for each in tried)
-    said = f"{len(tried) - len(refused)} of {len(tried)} admitted by a dry run"
+    said = f"{len(there)} exist already, " if there else ""
+    said += f"{len(tried) - len(refused)} of {len(tried)} admitted by a dry run"
     said += f" in namespace {ELSEWHERE}, for theirs do not exist yet" if away else ""
     told = list(dict.fromkeys(str(each.message) for each in refused))
     # Elsewhere other rules may hold, so that a refusal there is a sign and no more.

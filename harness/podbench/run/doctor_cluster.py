@@ -13,6 +13,7 @@ import msgspec
 
 from podbench.cni import calico_pools
 from podbench.cni.detect_calico import CalicoDetected
+from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError, PodbenchError
 from podbench.run import doctor, doctor_admission, doctor_network
@@ -53,6 +54,7 @@ def cluster_checks(found: Examined, asked: Asked) -> list[Check]:
         nodes(found),
         cni(found),
         *modes(found),
+        switching(found),
         *rights(found),
         other_runs(found),
         leftovers(found),
@@ -145,6 +147,21 @@ def modes(found: Examined) -> list[Check]:
     ]
 
 
+def switching(found: Examined) -> Check:
+    """Which modes the cluster itself can be brought to, and by what; why not to the others."""
+    how = recipe(found.facts, found.detected)
+    why = dict.fromkeys(how.refused.values())
+    able = f"{', '.join(how.edits)} by {how.by}" if how.edits else ""
+    return Check(
+        name="modes to switch to",
+        ok=bool(how.edits),
+        found="; ".join([*([able] if able else []), *why]),
+        needed_for="--method switch --disrupt, on clusters that may break",
+        need=Need.ADVICE,
+        advice="use --method pools where the CNI is Calico, else --method observe",
+    )
+
+
 def _no_pool(found: Examined, calico: CalicoDetected, mode: Mode) -> str | None:
     """Why a mode's temporary pool cannot be made; null where it can."""
     reason = calico_pools.refusal(mode, calico, allow_bgp_export=False)
@@ -167,7 +184,7 @@ def rights(found: Examined) -> list[Check]:
             for method in BY_METHOD
             if calico or method != "pools"
         ),
-        _readable(found.rights),
+        _readable(found.rights, (ALWAYS, *(BY_METHOD["pools"] if calico else ()))),
     ]
 
 
@@ -192,9 +209,9 @@ def _held(answers: Sequence[Answered], method: str, need: Need) -> Check:
     )
 
 
-def _readable(answers: Sequence[Answered]) -> Check:
+def _readable(answers: Sequence[Answered], roles: Sequence[str]) -> Check:
     """What may not be read stays unknown, and the run goes on."""
-    asked = [each for each in answers if not each.right.required]
+    asked = [each for each in answers if not each.right.required and each.right.role in roles]
     refused = [each for each in asked if not each.allowed]
     return Check(
         name="rights to read",
@@ -204,7 +221,7 @@ def _readable(answers: Sequence[Answered]) -> Check:
         else f"{len(asked)} asked for, all granted",
         needed_for="facts that a report names: what may not be read stays unknown there",
         need=Need.ADVICE,
-        advice="the role podbench-orchestrator holds them all (docs/security.md)",
+        advice=f"an administrator grants {' and '.join(roles)} (docs/security.md)",
     )
 
 
@@ -220,10 +237,11 @@ def _rights_listed(answers: Sequence[Answered]) -> str:
 
 def other_runs(found: Examined) -> Check:
     """Two runs would measure each other."""
+    holder = found.holder.value
     return Check(
         name="other runs",
-        ok=found.holder.value is None,
-        found=f"{found.holder.value} measures here" if found.holder.value else "none",
+        ok=None if holder is None else not holder,
+        found=found.holder.reason or (f"{holder} measures here" if holder else "none"),
         needed_for="measuring the network and not another run",
         need=Need.RUN,
         advice="wait for its end, or end it",
@@ -232,9 +250,10 @@ def other_runs(found: Examined) -> Check:
 
 def leftovers(found: Examined) -> Check:
     """What an earlier run left, and what only has its names."""
-    runs = sorted({run for _, run in found.leftovers if run is not None})
-    theirs = [str(name) for name, run in found.leftovers if run is None]
-    ours = [str(name) for name, run in found.leftovers if run is not None]
+    there = found.leftovers.value or ()
+    runs = sorted({run for _, run in there if run is not None})
+    theirs = [str(name) for name, run in there if run is None]
+    ours = [str(name) for name, run in there if run is not None]
     told = [
         *([f"left from {listed(runs)}: {listed(ours)}"] if ours else []),
         *([f"not made by podbench: {listed(theirs)}"] if theirs else []),
@@ -242,8 +261,8 @@ def leftovers(found: Examined) -> Check:
     clean = f"`bench clean --context {found.context.name}` takes it away"
     return Check(
         name="leftovers",
-        ok=not told or (None if found.holder.value else False),
-        found="; ".join(told) or "none",
+        ok=None if found.leftovers.value is None or (told and found.holder.value) else not told,
+        found=found.leftovers.reason or "; ".join(told) or "none",
         needed_for="names that a run makes: it takes over nothing",
         need=Need.RUN,
         advice="rename or remove what has these names" if theirs and not ours else clean,

@@ -5,6 +5,7 @@ Judges what `target.kubernetes.examine` found; pure.
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from podbench.cni.detect_facts import CALICO, CALICO_CRD, name_of
@@ -88,22 +89,36 @@ def _pod_or_service(found: Examined, host: str) -> str | None:
 
 
 def second_route(found: Examined) -> Iterator[Check]:
-    """Calico's API may be served by pods of its own; its storage is served beside it."""
+    """Calico's API may be served by pods of its own; its storage is served beside it.
+
+    `switch` puts a mode back by the second way where the first is down (`putback`); the removal of
+    temporary pools waits for the first, since only that releases their addresses.
+    """
     if found.detected.calico is None or found.detected.calico.api.value in (None, "none"):
         return
     served, over_pods = _server_of_v3(found)
-    both = _same_pools(found)
+    why_not = _same_pools(found)
     told = f"{CALICO} is served by {served}"
-    told += f"; {CALICO_CRD}, which the API server serves itself, {both or 'shows the same pools'}"
+    told += f"; {CALICO_CRD}, which the API server serves itself, "
+    told += why_not.said if why_not else "shows the same pools"
+    ok: bool | None = True
+    if over_pods is not False and why_not is not None:
+        ok = False if why_not.differs else None
     yield Check(
         name="second route",
-        ok=True if over_pods is False else None if over_pods is None or both else False,
+        ok=ok,
         found=told,
-        needed_for="removing temporary pools and restoring a mode while the pod network is down",
+        needed_for="putting a mode back while the pod network, and Calico's API with it, is down",
         need=Need.ADVICE,
-        advice=f"{CALICO} needs the pod network here: if a run breaks that, `bench restore` waits"
-        " until it is back; nothing else of what a run makes takes this way",
+        advice=f"let bench read and update ippools.{CALICO_CRD} (role podbench-switch): without"
+        " a second way a mode is put back only once the pod network is",
     )
+
+
+class _Difference(NamedTuple):
+    said: str
+    differs: bool
+    """False: it could not be compared."""
 
 
 def _server_of_v3(found: Examined) -> tuple[str, bool | None]:
@@ -123,14 +138,16 @@ def _server_of_v3(found: Examined) -> tuple[str, bool | None]:
     return f"Service {name}, with pods on the {'pod' if inside else 'host'} network", inside
 
 
-def _same_pools(found: Examined) -> str | None:
-    """Whether both ways show the same pools: null if they do, else what they show."""
+def _same_pools(found: Examined) -> _Difference | None:
+    """Null if both ways show the same pools."""
     ways = [f"ippools.{group}" for group in (CALICO, CALICO_CRD)]
     for each in ways:
         if (why := found.facts.why_unread(each)) is not None:
-            return f"was not compared: {why}"
+            return _Difference(f"was not compared: {why}", differs=False)
     one, other = ({name_of(each) for each in found.facts.of(way)} for way in ways)
-    return None if one == other else f"shows other pools: {listed(sorted(one ^ other))}"
+    if one == other:
+        return None
+    return _Difference(f"shows other pools: {listed(sorted(one ^ other))}", differs=True)
 
 
 def denies(found: Examined) -> Check:

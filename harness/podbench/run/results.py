@@ -127,7 +127,7 @@ def gather(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         target=_target(begun.target),
         cni=_cni(begun),
         versions=begun.versions,
-        spec=msgspec.to_builtins(begun.spec),
+        spec=_spec(begun),
         seed=begun.seed,
         nodes=tuple(_node(node, begun.arms) for node in begun.nodes),
         method=begun.spec.method,
@@ -158,6 +158,18 @@ def _cni(begun: record.RunRecord) -> Cni:
         if found is None
         else found.detected_from,
     )
+
+
+def _spec(begun: record.RunRecord) -> dict[str, object]:
+    """The specification, and what followed from the nodes.
+
+    What the lab is asked to be means nothing on a cluster.
+    """
+    spec: dict[str, object] = msgspec.to_builtins(begun.spec)
+    if begun.spec.cluster is None:
+        return spec
+    nics = {node.name: node.nic_bps for node in begun.nodes}
+    return {**spec, "lab": None, "transfer_most_bps": begun.most_bps, "nic_bps": nics}
 
 
 def _cluster(begun: record.RunRecord) -> ClusterFacts | None:

@@ -278,7 +278,8 @@ def filled_in(options: Options, spec: RunSpec) -> Options:
     """The options with every default that was resolved written out."""
     whole = msgspec.structs.replace(
         options,
-        cni=spec.cni,
+        # A network that podbench only names cannot be asked for by that name.
+        cni=spec.cni if spec.cni in CNIS else options.cni,
         target=spec.target,
         modes=[str(mode) for mode in spec.modes],
         probes=list(spec.probes),

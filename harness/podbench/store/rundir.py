@@ -94,6 +94,11 @@ class RunDir:
         """Facts and proof of one visit."""
         return self.path / "evidence" / f"block-{block:03d}" / f"{arm.slug}.json"
 
+    @property
+    def cluster_json(self) -> Path:
+        """What was told of a cluster's network and nodes."""
+        return self.path / "evidence" / "cluster.json"
+
     def raw(self, block: int, arm: Arm, name: str) -> Path:
         """A program's own output, compressed as it stands (`iperf3`'s JSON of both ends)."""
         return self.path / "raw" / f"block-{block:03d}" / arm.slug / f"{name}.json.gz"
@@ -118,14 +123,37 @@ class RunDir:
         """Reads one record.
 
         Raises:
-            StoreError: It is missing or damaged; names the file.
+            StoreError: It is missing, damaged or of another format number; names the file.
         """
         try:
-            return msgspec.json.decode(path.read_bytes(), type=kind)
+            data = path.read_bytes()
+            _check_format(path, data, kind)
+            return msgspec.json.decode(data, type=kind)
         except FileNotFoundError as error:
             raise StoreError(f"{path}: missing") from error
         except (OSError, msgspec.DecodeError) as error:
             raise StoreError(f"{path}: damaged or of another format: {error}") from error
+
+
+class _Formatted(msgspec.Struct):
+    """Enough of any record to know whether this version can read the rest."""
+
+    format: int | None = None
+
+
+def _check_format(path: Path, data: bytes, kind: type[object]) -> None:
+    """Before anything else of it is read: another format may hold anything under the same names."""
+    if not issubclass(kind, msgspec.Struct):
+        return
+    wanted = next((f.default for f in msgspec.structs.fields(kind) if f.name == "format"), None)
+    if not isinstance(wanted, int):
+        return
+    stated = msgspec.json.decode(data, type=_Formatted).format
+    if stated != wanted:
+        raise StoreError(
+            f"{path}: format {stated}, and this version reads format {wanted}",
+            advice="use the version of podbench that wrote it",
+        )
 
 
 def create(path: Path, option: str = "--out") -> RunDir:

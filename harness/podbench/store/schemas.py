@@ -35,7 +35,11 @@ LATENCY = _schema(
         _field("src_port", pa.int32(), "UDP source port"),
         _field("seq", pa.int64(), "STAMP sequence number on the wire in that session"),
         _field("phase", pa.string(), "idle (20 Hz), warm (1 kHz) or loaded (beside a transfer)"),
-        _field("intended_mono_ns", pa.int64(), "intended send time, sender's CLOCK_MONOTONIC, ns"),
+        _field(
+            "intended_mono_ns",
+            pa.int64(),
+            "intended send time, CLOCK_MONOTONIC moved to the orchestrator's, ns",
+        ),
         _field("sent_wall_ns", pa.int64(), "send call, sender's CLOCK_REALTIME, ns"),
         _field(
             "rtt_kernel_ns", pa.int64(), "T4-T1 less reflector residence, four kernel stamps, ns"
@@ -101,7 +105,7 @@ HOST = _schema(
         _field("run_id", pa.string(), "the run"),
         _field("block", pa.int32(), "block that was measured; null between blocks"),
         _field("node", pa.string(), "node, or `machine` where all nodes share one"),
-        _field("mono_ns", pa.int64(), "CLOCK_MONOTONIC, ns"),
+        _field("mono_ns", pa.int64(), "CLOCK_MONOTONIC moved to the orchestrator's, ns"),
         _field("wall_ns", pa.int64(), "CLOCK_REALTIME, ns"),
         _field("interval_ns", pa.int64(), "time since the previous tick, ns"),
         _field("cores", pa.int32(), "CPUs online"),

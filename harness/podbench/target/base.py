@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from podbench.cni import base as cni
+from podbench.cni.detect_cluster import ClusterDetected
 from podbench.model.nodes import Node
 from podbench.transport.base import Fleet
 
@@ -52,6 +53,14 @@ class LaidTarget(Protocol):
     @property
     def world(self) -> cni.World:
         """What CNI drivers work on."""
+
+    @property
+    def most_bps(self) -> int | None:
+        """The most one transfer sends here, known once deployed; null: as much as it can."""
+
+    @property
+    def detected(self) -> ClusterDetected | None:
+        """The cluster's network, completed by its agents once deployed; null on the lab."""
 
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.

@@ -50,6 +50,9 @@ HOST_REASONS = (
 )
 """Reasons that void what a program felt. Kernel path latency and losses of such rows are true."""
 
+STEPPED = "clock stepped"
+"""How the reasons end that say a wall clock was set: `sender's ...`, `reflector's ...`."""
+
 OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
 _STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
 _USER = STAMP_SOURCES.index("user")
@@ -298,8 +301,8 @@ def _doubts(
     negative = (_plain(times["rtt_kernel_ns"]) < 0) | (_plain(times["reflector_ns"]) < 0)
     return [
         (~_present(sender["sent_mono_ns"]), "send call failed"),
-        (np.asarray(sender["clock_step"], dtype=bool), "sender's clock stepped"),
-        (egress.stepped, "reflector's clock stepped"),
+        (np.asarray(sender["clock_step"], dtype=bool), f"sender's {STEPPED}"),
+        (egress.stepped, f"reflector's {STEPPED}"),
         (stamped & negative, "stamps out of order"),
         ((fate == OK) & ~stamped, "kernel stamp missing"),
         (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),

@@ -55,7 +55,7 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
     Raises:
         pyroute2's NetlinkError: The kernel refuses a request; the caller knows where it asked.
     """
-    wall_ns = time.time_ns()
+    wall_ns, mono_ns = time.time_ns(), time.monotonic_ns()
     links = list(netlink.get_links())
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     addresses = list(netlink.get_addr())
@@ -65,6 +65,7 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
     return NodeFacts(
         node=node,
         wall_ns=wall_ns,
+        mono_ns=mono_ns,
         links=tuple(_link(link, addresses) for link in links),
         routes=tuple(_route(route, names) for route in routes),
         neighbours=tuple(_neighbour(entry, names) for entry in neighbours),

@@ -39,6 +39,10 @@ class Faults(msgspec.Struct):
     """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
+    cuts: list[int] = []
+    """Port-forwards are cut after so many octets came down, one after the other."""
+    forwarded_bytes: int = 0
+    """What came down through all of them."""
     pages_gone: int = 0
     """So many times the version that a list's next page belongs to is compacted."""
 
@@ -143,7 +147,7 @@ class ApiServer:
                 user, verb, asked.place.plural, asked.group, asked.place.namespace
             )
         if asked.subresource == "portforward":
-            return await forward(request, self.kubelet, self.store.get(asked.place))
+            return await forward(request, self, self.store.get(asked.place))
         if verb == "watch":
             return await serve_watch(request, self, asked.place, query)
         if verb in ("get", "list"):
@@ -159,7 +163,7 @@ class ApiServer:
 
     def _user(self, request: web.Request) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        token = token if scheme.lower() == "bearer" else ""
+        token = token if scheme.lower() == "bearer" else _common_name(request)
         if token not in self.tokens or token in self.faults.expired_tokens:
             raise Refused(admission.status(401, "Unauthorized", "Unauthorized"))
         return self.tokens[token]
@@ -287,6 +291,13 @@ class ApiServer:
         if uid is not None and uid != live["metadata"]["uid"]:
             raise admission.stale(place.plural, place.name, asked.group)
         return self.controllers.deleted(place, live, options)
+
+
+def _common_name(request: web.Request) -> str:
+    """Who a client's certificate names; empty without one."""
+    shown = request.transport and request.transport.get_extra_info("peercert")
+    names = [value for part in (shown or {}).get("subject", ()) for _, value in part]
+    return names[0] if names else ""
 
 
 def _agent(request: web.Request) -> str:

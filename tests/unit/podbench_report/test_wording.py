@@ -151,6 +151,7 @@ def test_a_stand_in_is_named_wherever_its_cost_is() -> None:
     )
     assert not is_stand_in("kernel device")
     assert not is_stand_in(None)
+    assert not is_stand_in("temporary IPPool podbench-vxlan")
 
 
 def test_disagreement_of_the_twins_is_flagged() -> None:

@@ -9,6 +9,7 @@ Reads and repeatable writes are tried again while the server is away, up to `pat
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,8 @@ from kubernetes.aio.client import ApiClient
 
 from podbench.model.errors import ClusterError, ConfigError
 from podbench.target.kubernetes.identity import Identity
+
+logger = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
@@ -323,6 +326,9 @@ class Api:
                 headers={**await self._identity.headers(), "Content-Type": content},
                 timeout=limit,
             )
+            for told in answer.headers.getall("Warning", []):
+                # Deprecated versions, fields that are unknown or set twice, Pod Security's advice.
+                logger.warning("the API server warns", extra={"why": told, "path": path})
             if answer.status >= 400:
                 raise _refusal(answer.status, await answer.read(), f"{method} {path}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

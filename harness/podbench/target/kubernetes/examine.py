@@ -3,18 +3,15 @@
 What may not be read is unknown, with the server's word. `run.doctor_cluster` judges what is found.
 """
 
-import asyncio
-
 import msgspec
 
 from podbench.cni import calico_pools
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
 from podbench.cni.detect_facts import ClusterFacts, Fact, told, unknown
 from podbench.model.arms import Mode
-from podbench.target.kubernetes import rights, trial
+from podbench.target.kubernetes import lease, rights, trial
 from podbench.target.kubernetes.client import Api, ApiError, Context, Object
 from podbench.target.kubernetes.collect import REFUSED, collect, taken_networks
-from podbench.target.kubernetes.lease import living_holder
 from podbench.target.kubernetes.ledger import run_of
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.pods import SeenPod, seen
@@ -38,8 +35,6 @@ LISTED = (
 )
 """Kinds whose objects could stand in a run's way; one that a cluster does not know has none."""
 V3 = Ref("APIService", "v3.projectcalico.org")
-AT_ONCE = 8
-"""Access reviews under way at a time: some 150 are asked, and the server is others' too."""
 
 Listed = Fact[tuple[Object, ...]]
 
@@ -71,8 +66,8 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     overlaps: tuple[str, ...]
     """What of the cluster's own lies where temporary pools would."""
     holder: Fact[str]
-    """Who measures here now; unknown, with the reason, where nobody does."""
-    leftovers: tuple[tuple[Ref, str | None], ...]
+    """Who measures here now; empty: nobody does."""
+    leftovers: Fact[tuple[tuple[Ref, str | None], ...]]
     """What has the name of something a run makes, and the run; null: none of podbench's."""
 
 
@@ -98,7 +93,7 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
         detected=detected,
         nodes=tuple(nodes),
         choice=choice,
-        rights=await _rights(api, facts),
+        rights=await _rights(api, facts, detected.cni.value),
         tried=await trial.try_out(api, objects),
         objects=tuple(trial.with_pods(objects)),
         pods=await _pods(api),
@@ -112,24 +107,22 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
     )
 
 
-async def _rights(api: Api, facts: ClusterFacts) -> tuple[Answered, ...]:
+async def _rights(api: Api, facts: ClusterFacts, cni: str | None) -> tuple[Answered, ...]:
     wanted = dict.fromkeys(
         right
         for method in rights.BY_METHOD
-        for right in rights.needed(method, tuple(Mode), groups=facts.groups)
+        for right in rights.needed(method, tuple(Mode), groups=facts.groups, cni=cni)
     )
-    turns = asyncio.Semaphore(AT_ONCE)
+    return tuple(await trial.together([_ask(api, right) for right in wanted]))
 
-    async def ask(right: Right) -> Answered:
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        async with turns:
-            try:
-                answer = await api.create(path, rights.review(right))
-            except ApiError:
-                return Answered(right, None)
-        return Answered(right, bool(answer["status"].get("allowed")))
 
-    return tuple(await asyncio.gather(*map(ask, wanted)))
+async def _ask(api: Api, right: Right) -> Answered:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    try:
+        answer = await api.create(path, rights.review(right))
+    except ApiError:
+        return Answered(right, None)
+    return Answered(right, bool(answer["status"].get("allowed")))
 
 
 async def _pods(api: Api) -> Fact[tuple[SeenPod, ...]]:
@@ -159,24 +152,23 @@ async def _v3(api: Api) -> Fact[Object]:
 
 async def _holder(api: Api) -> Fact[str]:
     try:
-        found = await living_holder(api)
+        found = await lease.living_holder(api)
     except ApiError as error:
         return unknown(_refused(error))
-    return unknown("nobody holds or renews a lease") if found is None else told(found, "its Lease")
+    return told(found or "", str(lease.REF))
 
 
-async def _leftovers(api: Api) -> tuple[tuple[Ref, str | None], ...]:
+async def _leftovers(api: Api) -> Fact[tuple[tuple[Ref, str | None], ...]]:
     names = [Ref("Namespace", name) for name in NAMESPACES]
     found = []
     for each in (*names, *(Ref("IPPool", name) for name in POOLS)):
         try:
             body = await api.find(each.path)
         except ApiError as error:
-            _refused(error)
-            continue
+            return unknown(_refused(error))
         if body is not None:
             found.append((each, run_of(body)))
-    return tuple(found)
+    return told(tuple(found), "their names")
 
 
 def _refused(error: ApiError) -> str:

@@ -4,7 +4,9 @@ A dry run goes through admission and validation and ends there. A namespace that
 be tried; what belongs in one cannot, so that is tried in `default`, which may have other rules.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,8 +21,12 @@ from podbench.target.kubernetes.preview import preview_objects
 from podbench.target.kubernetes.refs import Ref, collection, ref
 from podbench.target.kubernetes.settings import mode_set
 
+T = TypeVar("T")
+
 ELSEWHERE = "default"
 """A namespace that every cluster has."""
+EXISTS = 409
+AT_ONCE = 8
 WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -72,7 +78,18 @@ async def try_out(api: Api, made: Sequence[Object]) -> tuple[Tried, ...]:
         space = each["metadata"].get("namespace")
         if space is not None and space not in spaces:
             spaces[space] = await _exists(api, space)
-    return tuple([await _try(api, each, spaces) for each in made])
+    return tuple(await together([_try(api, each, spaces) for each in made]))
+
+
+async def together(asked: Sequence[Coroutine[None, None, T]]) -> list[T]:
+    """What all give, a few of them under way at a time: the server is others' too."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Coroutine[None, None, T]) -> T:
+        async with turns:
+            return await each
+
+    return await asyncio.gather(*map(one, asked))
 
 
 async def _exists(api: Api, space: str) -> bool:
@@ -90,11 +107,15 @@ async def _try(api: Api, body: Object, spaces: dict[str, bool]) -> Tried:
     if elsewhere:
         body = {**body, "metadata": {**body["metadata"], "namespace": ELSEWHERE}}
     try:
+        if name.namespace is not None and not elsewhere and await api.find(name.path) is not None:
+            # Another run's, or left by one: what would become of a change to it says nothing.
+            return Tried(ref=name, elsewhere=False, status=EXISTS, message="it exists already")
         answer = await _dry_run(api, body)
     except ApiError as error:
         if error.status == 0:
             raise
-        return Tried(ref=name, elsewhere=elsewhere, status=error.status, message=str(error))
+        _, _, why = str(error).partition(": ")
+        return Tried(ref=name, elsewhere=elsewhere, status=error.status, message=f"{name}: {why}")
     return Tried(ref=name, elsewhere=elsewhere, answer=answer)
 
 

@@ -70,6 +70,15 @@ class LaidLab:
         """What CNI drivers work on."""
         return self._world
 
+    @property
+    def most_bps(self) -> int | None:
+        """Nobody else uses a lab: no cap."""
+        return None
+
+    @property
+    def detected(self) -> None:
+        """A lab is no cluster: what it is made of is known."""
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from podbench.analysis.campaigns import Counts, decide, decide_loss, welch
+from podbench.analysis.campaigns import Counts, decide, decide_loss, hodges_lehmann, welch
 from podbench.analysis.verdicts import Word
 
 # Logs of figures with three decimals: nearer values have a variance that underflows, where scipy
@@ -111,3 +111,25 @@ def test_loss_of_few_probes_is_what_chance_gives() -> None:
     found = decide_loss(counts([1] * 5, 500), counts([2] * 5, 500), 0.1)
     assert found.verdict is Word.INCONCLUSIVE
     assert "chance" in (found.reason or "")
+
+
+def test_the_twin_between_campaigns() -> None:
+    """The median of all differences by hand; one wild block moves the mean, not the twin."""
+    assert hodges_lehmann(np.array([0.0, 1.0]), np.array([2.0, 5.0])) == pytest.approx(3.0)
+    base = np.linspace(-0.01, 0.01, 8)
+    assert not decide(base, base + 0.1, 0.05).disagreement
+    wild = np.concatenate((np.linspace(-0.001, 0.001, 19), [0.5]))
+    found = decide(np.zeros(20), wild, 0.05)
+    assert found.hodges_lehmann_ratio == pytest.approx(1.0, abs=1e-3)
+    assert found.ratio == pytest.approx(np.exp(0.025))
+
+
+def test_blocks_for_what_stays_open_between_campaigns() -> None:
+    """As many blocks in each campaign as are named leave an interval of half the margin."""
+    rng = np.random.default_rng(8)
+    base, other = rng.normal(0.0, 0.08, (2, 8))
+    needed = decide(base, other, 0.05).blocks_needed
+    assert needed is not None
+    spread = float(np.hypot(base.std(ddof=1), other.std(ddof=1)))
+    half = stats.t.ppf(0.975, needed - 1) * spread / np.sqrt(needed)
+    assert half <= np.log(1.05) / 2.0 < half * 1.05

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.weightstats import DescrStatsW
 
 from podbench.analysis import verdicts
 from podbench.analysis.verdicts import Word
@@ -115,3 +118,33 @@ def test_looks_are_at_fixed_blocks_and_strict() -> None:
     last = verdicts.look(d, 0.05, maximum=5)
     assert last is not None
     assert (last.level, last.decided) == (0.95, True)
+
+
+# Log ratios with three decimals, more than one of them different: spread without underflow.
+DIFFERENCES = (
+    st.lists(st.integers(-200, 200), min_size=3, max_size=14)
+    .filter(lambda held: len(set(held)) > 1)
+    .map(lambda held: np.array(held, dtype=np.float64) / 1000.0)
+)
+
+
+@given(DIFFERENCES, st.sampled_from([0.03, 0.05, 0.10]))
+def test_equivalence_is_statsmodels_two_one_sided_tests(d: np.ndarray, margin: float) -> None:
+    """Below 15 blocks `equivalent` is TOST at 5 %, wherever the first rule does not come before."""
+    limit = float(np.log1p(margin))
+    p = float(DescrStatsW(d).ttost_mean(-limit, limit)[0])
+    found = verdicts.decide(d, margin)
+    if found.verdict is Word.DIFFERENT or abs(p - 0.05) < 1e-9:
+        return
+    assert (found.verdict is Word.EQUIVALENT) == (p < 0.05)
+
+
+@given(DIFFERENCES, st.sampled_from([0.03, 0.05, 0.10]))
+def test_swapped_arms_swap_the_ratio_and_keep_the_word(d: np.ndarray, margin: float) -> None:
+    """Which arm is the base is a matter of naming."""
+    one, other = verdicts.decide(d, margin), verdicts.decide(-d, margin)
+    assert one.verdict is other.verdict
+    assert one.ratio == pytest.approx(1.0 / (other.ratio or 1.0))
+    assert one.blocks_needed == other.blocks_needed
+    assert one.wilcoxon_p == pytest.approx(other.wilcoxon_p)
+    assert one.hodges_lehmann_ratio == pytest.approx(1.0 / (other.hodges_lehmann_ratio or 1.0))

@@ -131,6 +131,17 @@ def test_every_cni_is_named(image: str, name: str, version: str | None) -> None:
     assert found.version.value == version
 
 
+def test_images_without_names_are_known_by_their_daemonset() -> None:
+    """OpenShift's bear a digest only: its network is named, its version is not known."""
+    each = _daemonset("quay.io/openshift-release-dev/ocp@sha256:0c4d", name="ovnkube-node")
+    each["metadata"]["namespace"] = "openshift-ovn-kubernetes"
+    found = detect_cluster(ClusterFacts(objects={"daemonsets.apps": (each,)}))
+    assert found.cni.value == "ovn-kubernetes"
+    assert found.cni.source == "DaemonSet openshift-ovn-kubernetes/ovnkube-node"
+    assert "has no tag" in str(found.version.reason)
+    assert mode_found(found).value == Mode.AS_FOUND
+
+
 def test_an_image_that_only_sounds_alike_is_none() -> None:
     """`calico/node-driver-registrar` is no calico-node."""
     found = detect_cluster(_running("quay.io/calico/node-driver-registrar:v3.31.2"))

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from support import synthetic
 from support.specs import make_spec
 
 from podbench.analysis.inputs import Inputs
+from podbench.cni.base import World
 from podbench.model.arms import Mode
-from podbench.run import looks, plan, record, results
+from podbench.run import looks, plan, record, results, session
 from podbench.run.journal import Entry, Journal
 from podbench.run.progress import Silent
 from podbench.store import rundir as store
@@ -142,3 +144,27 @@ def test_a_mode_that_cannot_be_had_leaves_no_gap() -> None:
     ]
     assert results.plan_facts(drawn, entries, absent=()).blocks_done == 0
     assert results.plan_facts(drawn, entries, absent=(Mode.IPIP,)).blocks_done == 1
+
+
+def test_a_session_looks_after_a_blocks_last_visit_and_then_measures_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look a block, none that the journal has already; a deciding one ends the measuring."""
+    asked: list[int] = []
+
+    async def decided(*given: object) -> bool:
+        asked.append(int(str(given[3])))
+        return asked[-1] == 2
+
+    monkeypatch.setattr(looks, "settled", decided)
+    running = session.Session(store.create(tmp_path / "r"), _begun(900.0), Silent())
+    running.plan = plan.draw(running.record.spec, NODES, exclusive=True)
+    running.journal.write(Entry(event=looks.LOOK, wall_ns=1, block=1))
+    for visit in running.plan.visits:
+        asyncio.run(running._look(visit))
+    assert asked == [2]
+    nowhere = cast("World", object())
+    later = [visit for visit in running.plan.visits if visit.block == 3]
+    measured = [asyncio.run(running._turned(nowhere, v, list(running.plan.modes))) for v in later]
+    assert measured == [False] * len(later)
+    assert later
