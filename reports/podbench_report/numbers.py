@@ -191,6 +191,13 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
 
 
+def moment(iso: str) -> str:
+    """`2026-08-14 09:12 UTC` from an ISO time; anything else as it is."""
+    if len(iso) >= 16 and iso[10:11] == "T" and iso.endswith(("Z", "+00:00")):
+        return f"{iso[:10]} {iso[11:16]} UTC"
+    return iso
+
+
 def _step(magnitude: float, unit: str) -> tuple[float, str]:
     steps = _STEPS.get(unit, ((1.0, unit),))
     for factor, shown in steps:

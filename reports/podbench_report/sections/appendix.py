@@ -34,7 +34,7 @@ def build(view: RunView) -> Appendix:
         ),
         run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
         settings=_pairs(
-            "Every setting, defaults included", ("Setting", "Value"), _flat(_asked(view))
+            "Every setting, defaults included", ("Setting", "Value"), flat(_asked(view))
         ),
         versions=_pairs(
             "Versions", ("What", "Version"), [(k, v or "not known") for k, v in s.versions.items()]
@@ -110,13 +110,13 @@ def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
     ]
 
 
-def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as dotted names; null is said."""
     if isinstance(value, dict) and value:
         return [
             pair
             for key, inner in value.items()
-            for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            for pair in flat(inner, f"{prefix}.{key}" if prefix else str(key))
         ]
     if value is None:
         return [(prefix, "not set")]
