@@ -178,6 +178,19 @@ def test_the_change_at_each_percentile_is_drawn_and_tabled() -> None:
     assert "told apart" in text_of(page)
 
 
+def test_a_run_of_one_mode_says_what_that_costs() -> None:
+    """With nothing to compare it with, the host path of the same pairs is what there is."""
+    page = build.render(make_bundle(Case(modes=("vxlan",), target="kubernetes")))
+    found = re.findall(r'<p class="lede">(.*?)</p>', page)
+    ledes = [text_of(lede).replace("– ", "–") for lede in found]
+
+    assert "What does VXLAN of Calico 3.31 cost" in page
+    assert ledes == [
+        "Over the host path of the same node pairs, VXLAN adds 7.40 µs (95 % CI 6.22–8.58 µs) to "
+        "the median kernel round trip: different."
+    ]
+
+
 def test_every_node_has_its_part_as_a_sender_and_as_a_receiver() -> None:
     """From four nodes on; beyond twelve the worst stand outright and all behind a summary."""
     few = text_of(build.render(make_bundle(Case(nodes=4))))
