@@ -297,6 +297,11 @@ def full_stop(text: str) -> str:
     first = text.partition(" ")[0]
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
+    return stop(text)
+
+
+def stop(text: str) -> str:
+    """The text with one full stop at its end."""
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
