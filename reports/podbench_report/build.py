@@ -38,7 +38,7 @@ _CONTENTS = (
     ("timeline", "Time line"),
     ("loss", "Loss"),
     ("throughput", "Throughput"),
-    ("blame", "Nodes and pairs"),
+    ("blame", "Who stands out"),
     ("method", "Method and limits"),
     ("appendix", "Appendix"),
 )

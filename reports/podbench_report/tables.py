@@ -15,7 +15,7 @@ class Column(msgspec.Struct, frozen=True):
     kind: str = "text"
     unit: str = ""
     header: Markup | None = None
-    """In place of the title where the column has an axis; the title is then read out only."""
+    """An axis below the title."""
 
 
 class Cell(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from podbench.model.arms import is_stand_in
 from podbench.model.summary import (
     AaCheck,
     Blame,
@@ -18,8 +19,6 @@ from podbench.model.summary import (
 from podbench_report import metrics, names, numbers
 
 LAB_HEADING = "network namespaces on one machine, not your cluster"
-_STAND_INS = {"eBPF at tc"}
-"""Implementations of a lab's that no cluster has: they are named with each of their figures."""
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +33,6 @@ class Sentence(msgspec.Struct, frozen=True, kw_only=True):
         """The whole sentence as plain text."""
         note = f" {self.note}" if self.note else ""
         return f"{self.text}: {self.verdict}.{note}"
-
-
-def is_stand_in(implementation: str | None) -> bool:
-    """True where a mode was made by something else than its own kernel device or route."""
-    return implementation in _STAND_INS
 
 
 def subject(arm: str, implementations: Mapping[str, str | None]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.agents import N1, RUN, agent_process, short_directory
+from support.agents import N1, RUN, agent_process, proportional_kib, short_directory
 
 from podbench.model.errors import TransportError
 from podbench.transport.broker import private_broker
@@ -62,6 +62,18 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_an_idle_agent_is_small() -> None:
+    """Agent and measuring processes together hold less than 80 MB."""
+
+    async def scene(fleet: MqttFleet, path: Path) -> None:
+        async with agent_process(path) as agent:
+            await fleet.wait_ready([N1], READY_S)
+            assert len(host.descendants([agent.pid])) == 2
+            assert proportional_kib(agent.pid) < 80_000
+
+    in_fleet(scene)
 
 
 def test_killed_agent_fails_what_was_asked_of_it_and_leaves_nothing() -> None:

@@ -362,6 +362,17 @@ def test_a_mode_whose_pool_is_refused_says_so(usual: Examined) -> None:
     assert "name another with --pool-cidr" in named(overlapped, "mode bgp").found
 
 
+def test_what_could_be_switched_is_told_with_what_is_changed(usual: Examined) -> None:
+    """The object by name; a network that nobody knows how to change says that."""
+    check = doctor_cluster.switching(usual)
+    assert check.ok
+    assert check.found == "vxlan, ipip, bgp by IPPool default-ipv4-ippool"
+    detected = msgspec.structs.replace(usual.detected, cni=told("cilium", "a DaemonSet"))
+    other = doctor_cluster.switching(but(usual, detected=detected))
+    assert not other.ok
+    assert other.found == "podbench does not know how to change the mode of cilium"
+
+
 def test_lists_that_may_not_be_read_leave_it_open(usual: Examined) -> None:
     """Unknown is neither good nor bad, and says why."""
     nobody: Fact[Any] = unknown("quotas is forbidden")

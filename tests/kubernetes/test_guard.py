@@ -119,6 +119,39 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
     assert spec["vxlanMode"] == "CrossSubnet"
 
 
+def test_whoever_slept_through_the_end_of_its_lease_switches_nothing(tmp_path: Path) -> None:
+    """Another machine has restored meanwhile: a write now would be undone by nobody."""
+
+    async def switched(laid: LaidCluster, server: ApiServer) -> None:
+        await detect.driver("calico").lay(laid.world, (Mode.BGP,))
+        await laid.deployment.make(objects(await laid._settings()), await laid.changes())
+        lease = at(server, "Lease", "podbench", "podbench")
+        assert lease is not None
+        lease["spec"]["holderIdentity"] = "other"
+        put(server, lease)
+        server.requests.clear()
+        assert laid.switch is not None
+        await laid.switch.write(laid.switch.values(Mode.BGP))
+
+    async def run() -> tuple[list[str], InterferenceError]:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            method = Method(name="switch")
+            asked = Cluster(run_id="r", image="i", method=method, folder=tmp_path, lease_s=600)
+            with pytest.raises(InterferenceError, match="lease is held by other") as caught:
+                await _inside(asked, lambda laid: switched(laid, server))
+            return [each for each in server.requests if not each.startswith("GET")], caught.value
+
+    changes, error = asyncio.run(asyncio.wait_for(run(), 30))
+    assert changes == []
+    assert error.exit_code == 3
+
+
+async def _inside(asked: Cluster, scene: Callable[[LaidCluster], Awaitable[None]]) -> None:
+    async with KubernetesTarget(asked, lambda _: None).up() as laid:
+        await scene(laid)
+
+
 def test_somebody_who_removes_our_agents_ends_the_run(tmp_path: Path) -> None:
     """A DaemonSet that went is told as removed."""
 

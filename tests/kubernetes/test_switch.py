@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import calico, flannel
@@ -17,7 +18,7 @@ from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, ProbeError
 from podbench.model.facts import ArmProof
 from podbench.target.kubernetes import turning
-from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.client import Api, ApiError
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.switch import Switch
 from podbench.target.kubernetes.turning import Turning
@@ -41,6 +42,8 @@ class Stage:
         self.turning = Turning(switch, self.said.append)
         self.stuck: Mode | None = None
         """What the nodes go on doing, whatever the pool says."""
+        self.dark = False
+        """Whether one of the two directions cannot be looked at."""
         self.blind = 0
         """Looks that fail: an agent that is out of reach for a moment."""
 
@@ -67,7 +70,7 @@ class Stage:
             if self.blind:
                 self.blind -= 1
                 raise ProbeError("n1-host: out of reach")
-            return arm(mode, self.routes())
+            return arm(mode, self.routes(), dark=self.dark)
 
         return await self.turning.turn(mode, prove)
 
@@ -85,7 +88,7 @@ def on_calico(
 
     async def run() -> None:
         async with cluster(folder, ApiServer(groups=GROUPS)) as (server, api):
-            calico.install(server, operator=operator)
+            calico.install(server, vxlan="CrossSubnet", operator=operator)
             switch = await prepared(api)
             await scene(Stage(server, switch))
 
@@ -188,6 +191,24 @@ def test_an_agent_that_is_out_of_reach_for_a_moment_is_waited_for(tmp_path: Path
     on_calico(tmp_path, scene)
 
 
+def test_a_node_that_cannot_be_asked_keeps_no_mode_from_the_others(tmp_path: Path) -> None:
+    """Dark before and dark after: the pairs that can be seen decide; seen before, it is missed."""
+
+    async def scene(stage: Stage) -> None:
+        stage.dark = True
+        assert await stage.turn(Mode.BGP) is None
+        stage.dark = False
+        assert await stage.turn(Mode.VXLAN) is None
+        turning_back = asyncio.create_task(stage.turn(Mode.BGP))
+        await until(lambda: stage.spec()["vxlanMode"] == "Never")
+        stage.dark = True
+        reason = await turning_back
+        assert reason is not None
+        assert "1 of 2 directed pairs take bgp" in reason
+
+    on_calico(tmp_path, scene)
+
+
 def test_somebody_s_change_before_ours_is_not_written_over(tmp_path: Path) -> None:
     """Whatever field of the specification it was: told with it and with the writer, exit 3."""
 
@@ -203,6 +224,72 @@ def test_somebody_s_change_before_ours_is_not_written_over(tmp_path: Path) -> No
             await stage.turn(Mode.BGP)
         assert caught.value.exit_code == 3
         assert stage.writes() == []
+
+    on_calico(tmp_path, scene)
+
+
+def _between(stage: Stage, change: Callable[[Object], None], monkeypatch: Any) -> None:
+    """Somebody writes the pool between our reading and our writing, once."""
+    api = stage.switch._api
+    replace = api.replace
+
+    async def beaten(path: str, body: Object) -> Object:
+        monkeypatch.setattr(api, "replace", replace)
+        pool = at(stage.server, "IPPool", POOL)
+        assert pool is not None
+        change(pool)
+        put(stage.server, pool)
+        return await replace(path, body)
+
+    monkeypatch.setattr(api, "replace", beaten)
+
+
+def test_a_write_in_the_same_instant_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server refuses ours; theirs to the specification ends the run, and stays."""
+
+    async def scene(stage: Stage) -> None:
+        _between(stage, lambda pool: pool["spec"].update(disabled=True), monkeypatch)
+        with pytest.raises(InterferenceError, match=r"\.spec\.disabled"):
+            await stage.turn(Mode.BGP)
+        assert stage.spec()["disabled"] is True
+        assert stage.spec()["vxlanMode"] == "CrossSubnet"
+
+    on_calico(tmp_path, scene)
+
+
+def test_a_status_written_in_the_same_instant_is_gone_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Controllers write status all the time: ours goes on top of the newer object."""
+
+    async def scene(stage: Stage) -> None:
+        _between(stage, lambda pool: pool.update(status={"seen": 1}), monkeypatch)
+        assert await stage.turn(Mode.BGP) is None
+        found = at(stage.server, "IPPool", POOL)
+        assert found is not None
+        assert found["status"] == {"seen": 1}
+
+    on_calico(tmp_path, scene)
+
+
+def test_an_answer_that_is_lost_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, and the connection broke: one write, and no conflict with ourselves."""
+
+    async def scene(stage: Stage) -> None:
+        api = stage.switch._api
+        replace = api.replace
+
+        async def lost(path: str, body: Object) -> Object:
+            await replace(path, body)
+            raise ApiError("reset", status=0)
+
+        monkeypatch.setattr(api, "replace", lost)
+        assert await stage.turn(Mode.BGP) is None
+        assert stage.writes() == [POOL]
 
     on_calico(tmp_path, scene)
 

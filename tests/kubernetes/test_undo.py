@@ -10,7 +10,7 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, play, put
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import fields, ledger, undo
+from podbench.target.kubernetes import fields, ledger, putback, undo
 from podbench.target.kubernetes.client import Api
 from podbench.target.kubernetes.ledger import Entry, Field, Ledger
 from podbench.target.kubernetes.refs import ref
@@ -238,6 +238,52 @@ def test_calico_s_api_out_of_reach_is_gone_round(tmp_path: Path) -> None:
         assert (await cleaned(api)).left == ()
 
     play(tmp_path, scene, patience_s=0.5)
+
+
+def test_a_pool_that_its_operator_does_not_bring_back_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator needs Calico's API, which runs on the network that is to be repaired."""
+    monkeypatch.setattr(putback, "FOLLOW_S", 0.1)
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        put(server, space("podbench", ledger.labels("r")))
+        put(server, copy.deepcopy(THEIRS))
+        before = at(server, "IPPool", "default")
+        assert before is not None
+        path = ("spec", "vxlanMode")
+        follower = Entry(
+            ref=ref(before), earlier=before, fields=(Field(path, ("Never",)),), follows=True
+        )
+        written = Ledger(api, "r", tmp_path)
+        written.plan([follower])
+        await written.publish()
+        put(server, fields.written(before, {path: "Never"}))
+        listing = await cleaned(api)
+        assert [str(each) for each in listing.restored] == ["IPPool default"]
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == THEIRS["spec"]
+
+    play(tmp_path, scene)
+
+
+def test_what_cannot_be_put_back_keeps_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the server: nothing is taken away, and calling again goes on."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        server.denied.add(("admin", "update", "ippools"))
+        with pytest.raises(ClusterError, match="forbidden"):
+            await cleaned(api)
+        assert at(server, "ConfigMap", "podbench-ledger", "podbench") is not None
+        server.denied.clear()
+        assert [str(each) for each in (await cleaned(api)).restored] == ["IPPool default"]
+        assert at(server, "Namespace", "podbench") is None
+
+    play(tmp_path, scene)
 
 
 def test_the_ledger_on_disk_and_in_the_cluster_are_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def test_a_machine_that_builds_labs_is_told_so() -> None:
         assert by_name[name]["ok"] is True, by_name[name]
     assert ("root" in by_name["namespaces"]["found"]) is (os.geteuid() == 0)
     assert {"clock step", "sleep lateness", "loopback"} <= set(by_name)
+    for floor in ("loopback floor", "veth floor"):
+        assert "1000 of 1000 answered, stamps: kernel; network p50" in by_name[floor]["found"]
+        assert {f"{floor}: timer error", f"{floor}: cost"} <= set(by_name)
+    for tool in ("irtt", "sockperf", "ping"):
+        found = by_name[f"veth floor by {tool}"]["found"]
+        assert found.startswith("p50 " if shutil.which(tool) else "not installed"), found
     assert _devices() == before
 
 

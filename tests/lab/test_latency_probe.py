@@ -1,11 +1,8 @@
 """The latency probe on real packets: two pods behind two nodes, VXLAN between them."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +19,7 @@ from podbench.target.lab import namespaces
 from podbench.transport import children
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
+from podbench_agent import host
 from podbench_agent.probes.latency import ProbeWorker
 from podbench_agent.probes.reflector import ReflectorWorker
 from podbench_agent.probes.reflector_loop import Rules
@@ -147,7 +145,7 @@ def test_every_loss_has_its_direction(match: str, status: str, tmp_path: Path) -
 
 
 def test_a_stopped_sender_is_late_not_slow(tmp_path: Path) -> None:
-    """A sender stopped for 100 ms leaves its schedule; the path's latency does not show it."""
+    """A sender stopped for 50 ms leaves its schedule; the path's latency does not show it."""
 
     def scenario() -> dict[str, Any]:
         def work(pair: Pair) -> Any:
@@ -157,7 +155,7 @@ def test_a_stopped_sender_is_late_not_slow(tmp_path: Path) -> None:
             def stop() -> None:
                 time.sleep(0.5)
                 os.kill(pid, signal.SIGSTOP)
-                time.sleep(0.1)
+                time.sleep(0.05)
                 os.kill(pid, signal.SIGCONT)
 
             thread = threading.Thread(target=stop)
@@ -171,8 +169,8 @@ def test_a_stopped_sender_is_late_not_slow(tmp_path: Path) -> None:
     census = vxlan_path.on_path(scenario, dict[str, Any], tmp_path / "answer.json")
 
     assert census["status"] == {"ok": 500}
-    assert census["late"] > 50_000_000
-    assert census["most"] < 50_000_000
+    assert census["late"] > 40_000_000
+    assert census["most"] < 40_000_000
 
 
 def test_a_dead_reflector_gives_losses_and_comes_back(tmp_path: Path) -> None:
@@ -208,32 +206,60 @@ def test_a_dead_reflector_gives_losses_and_comes_back(tmp_path: Path) -> None:
     assert found["again"] == {"ok": 100}
 
 
-def test_standalone_commands(tmp_path: Path) -> None:
-    """`bench agent reflect` and `probe` work on their own, and print what is documented."""
-    bench = [sys.executable, "-m", "podbench.cli", "agent"]
-    raw = tmp_path / "raw.parquet"
-    with subprocess.Popen(
-        [*bench, "reflect", "--bind", "127.0.0.1", "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as reflector:
-        assert reflector.stderr is not None
-        port = reflector.stderr.readline().split("port ")[1].split(",")[0]
-        probe = subprocess.run(
-            [*bench, "probe", "127.0.0.1", "--port", port, "--rate", "200", "--duration", "1",
-             "--json", "--raw", str(raw)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )  # fmt: skip
-        reflector.terminate()
-        counters = json.loads(reflector.communicate()[0])
+def test_a_reflector_that_dies_midway_costs_what_was_left(tmp_path: Path) -> None:
+    """Killed while it is being probed: answered probes stay, the rest is lost, nothing hangs."""
 
-    summary = json.loads(probe.stdout)
-    assert (summary["sent"], summary["received"]) == (200, 200)
-    assert set(summary["rtt_kernel_ns"]) == {"p50", "p90", "p99", "p999", "min", "max", "n"}
-    assert summary["rtt_kernel_ns"]["p999"] is None  # 200 samples cannot tell it
-    assert counters["answered"] == 208
-    assert raw.exists()
-    assert reflector.returncode == 0
+    def scenario() -> dict[str, Any]:
+        def work(pair: Pair) -> Any:
+            pid = pair.reflector.pid
+            assert pid is not None
+            asyncio.run(pair.reflector.admit(SSIDS))
+            session = LatencySession(
+                session_id=100,
+                peer_address=vxlan_path.POD_B,
+                peer_port=vxlan_path.PORT,
+                rate_pps=200,
+                duration_s=1.0,
+                timeout_s=0.3,
+            )
+            thread = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
+            thread.start()
+            tables = asyncio.run(pair.probe.measure((session,)))
+            thread.join()
+            return _census(fates.resolve(tables[100], None))["status"], dict(pair.probe.facts)
+
+        status, facts = _with_pair(work)
+        return {"status": status, "refused": facts["refused"]}
+
+    found = vxlan_path.on_path(scenario, dict[str, Any], tmp_path / "answer.json")
+
+    assert found["status"]["ok"] > 0
+    assert found["status"]["lost_unknown"] > 0
+    assert sum(found["status"].values()) == 200
+    assert found["refused"] > 0  # the pod says that nobody listens there any more
+
+
+def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:
+    """Session after session, once the first is done neither process holds more than before."""
+
+    def scenario() -> list[list[int]]:
+        def work(pair: Pair) -> Any:
+            return [_grown(pair) for _ in range(12)]
+
+        return list(_with_pair(work))
+
+    found = vxlan_path.on_path(scenario, list[list[int]], tmp_path / "answer.json")
+
+    settled, last = np.array(found[3]), np.array(found[-1])
+    assert len(last) == 2
+    assert (last - settled <= 512).all(), found  # KiB; one session's notes and log are 250
+    assert (last < 80 * 1024).all(), found
+
+
+def _grown(pair: Pair) -> list[int]:
+    """KiB of memory of both processes after one more session."""
+    asyncio.run(pair.measure(1000, 0.3))
+    # By the numbers /proc shows, which are not this PID namespace's.
+    pids = sorted(host.descendants([host.own_pid()]))
+    texts = [Path(f"/proc/{pid}/status").read_text(encoding="ascii") for pid in pids]
+    return [int(text.partition("VmRSS:")[2].split()[0]) for text in texts]

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from podbench.model.nodes import AgentId
+from podbench_agent import host
 
 RUN = "r1"
 N1 = AgentId("n1-vxlan")
@@ -40,3 +41,12 @@ async def agent_process(
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def proportional_kib(pid: int) -> int:
+    """Memory of a process and all below it in KiB, each shared page counted once (PSS)."""
+    total = 0
+    for each in (pid, *host.descendants([pid])):
+        text = Path(f"/proc/{each}/smaps_rollup").read_text("ascii")
+        total += int(text.partition("\nPss:")[2].split()[0])
+    return total

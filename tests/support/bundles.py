@@ -184,6 +184,8 @@ def _arm_summaries(case: Case) -> list[ArmSummary]:
         kind = "routed" if mode == "bgp" else "kernel device"
         if mode == "ipip" and case.stand_in:
             kind = "eBPF at tc"
+        if case.target == "kubernetes":
+            kind = f"temporary IPPool podbench-{mode}"
         proof = ProofSummary(
             verdict="match",
             method="counted" if OVERHEAD[mode] else "routed",

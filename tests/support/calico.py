@@ -12,16 +12,22 @@ OWNED = {"app.kubernetes.io/managed-by": "tigera-operator"}
 
 
 def install(
-    server: ApiServer, version: str = "v3.31.0", *, bgp: bool = True, operator: bool = False
+    server: ApiServer,
+    version: str = "v3.31.0",
+    *,
+    bgp: bool = True,
+    vxlan: str = "Always",
+    operator: bool = False,
 ) -> None:
     """Puts in what an installation has: calico-node, settings, one pool; with its operator or not.
 
-    An operator is seen where the server has the group operator.tigera.io.
+    An operator, with its default of VXLANCrossSubnet, is seen where the server has the group
+    operator.tigera.io.
     """
     put(server, _calico_node(version))
     v3 = "projectcalico.org/v3"
     for kind, name, spec in (
-        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": "Always"}),
+        ("IPPool", "default-ipv4-ippool", {"cidr": "10.244.0.0/16", "vxlanMode": vxlan}),
         ("FelixConfiguration", "default", {}),
         ("BGPConfiguration", "default", {"nodeToNodeMeshEnabled": True}),
         ("ClusterInformation", "default", {"calicoVersion": version}),
@@ -35,7 +41,7 @@ def install(
         pool = at(server, "IPPool", "default-ipv4-ippool")
         assert pool is not None
         pool["metadata"]["labels"] = OWNED
-        pool["spec"]["ipipMode"] = "Never"
+        pool["spec"] |= {"ipipMode": "Never", "vxlanMode": "CrossSubnet"}
         put(server, pool)
     if not bgp:
         put(server, _calico_node(version, backend="vxlan"))

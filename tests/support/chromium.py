@@ -76,6 +76,46 @@ def driven(page: Path, script: str, folder: Path, *options: str) -> object:
     return json.loads(html.unescape(match[1]))
 
 
+_ON_PAPER = """
+var page = document.querySelector('.page').cloneNode(true);
+page.querySelectorAll('.sr,.bulk,.figs,nav,.screen,.readout,.same>summary,svg,.compact .heat')
+  .forEach(function (e) { e.remove(); });
+page.querySelectorAll('td,th,p,li,caption,summary,h1,h2,h3,h4,dt,pre,span')
+  .forEach(function (e) { e.prepend(' '); e.append(' '); });
+return page.textContent.split(/[\\s-]+/).filter(function (w) { return w.length > 3; });
+"""
+
+
+def printed(page: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """Words that lie beyond the paper's edge, and words of the page that paper does not hold.
+
+    What is left off paper on purpose (long folded tables, the figures of matrices that are colour
+    only, the list of contents) is not missed.
+    """
+    pdf = folder / "printed.pdf"
+    run(folder / "print-profile", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
+    done = subprocess.run(
+        ["pdftotext", "-bbox", str(pdf), "-"], capture_output=True, text=True, check=True
+    )
+    found = re.findall(
+        r'<word xMin="([-\d.]+)" yMin="([-\d.]+)" xMax="([-\d.]+)" yMax="([-\d.]+)">([^<]*)',
+        done.stdout,
+    )
+    size = re.search(r'<page width="([\d.]+)" height="([\d.]+)"', done.stdout)
+    assert size is not None
+    wide, high = float(size[1]), float(size[2])
+    beyond = [
+        word
+        for x0, y0, x1, y1, word in found
+        if float(x0) < 0 or float(y0) < 0 or float(x1) > wide or float(y1) > high
+    ]
+    held = "".join(html.unescape(word) for *_, word in found).replace("\u2060", "")
+    wanted = driven(page, _ON_PAPER, folder)
+    assert isinstance(wanted, list)
+    plain = [str(word).replace("\u2060", "") for word in wanted]
+    return beyond, sorted({word for word in plain if word not in held})
+
+
 def axe_violations(page: Path, folder: Path, *, dark: bool) -> object:
     """What axe-core finds wrong with a page, in words; an empty list where it is sound."""
     assert AXE_CORE is not None, "the caller skips where axe-core is missing"

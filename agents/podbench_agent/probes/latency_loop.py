@@ -54,10 +54,11 @@ class Sender:
         Raises:
             ProbeError: A session cannot be carried out; names what and the limit.
         """
+        latency_schedule.check_together(sessions)
         opened: list[Flows] = []
         try:
             for s in sessions:
-                latency_schedule.count(s)
+                latency_schedule.check(s)
                 opened.append(Flows(s, authenticated=self._key is not None))
             start = time.monotonic_ns() + LEAD_NS
             notes = [

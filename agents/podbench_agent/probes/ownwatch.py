@@ -74,6 +74,10 @@ class OwnWatch:
         """Drops all readings but the last: a new measurement begins."""
         del self._mono_ns[:-1], self._waited_ns[:-1], self._throttled_ns[:-1]
 
+    def thin(self) -> None:
+        """Drops all readings but the first and the last: for whom only totals count."""
+        del self._mono_ns[1:-1], self._waited_ns[1:-1], self._throttled_ns[1:-1]
+
     def totals(self) -> tuple[int, int, int]:
         """(time, waited, throttled) in ns from the first reading to the last."""
         series = (self._mono_ns, self._waited_ns, self._throttled_ns)

@@ -84,6 +84,7 @@ class _Control:
             reflector.admitted.update(request.admit)
             self._begin()
         reflector.own.note()
+        reflector.own.thin()
         if request.collect:
             reflector.clock.note()
             stepped = reflector.clock.largest_step_ns() > 0

@@ -225,6 +225,7 @@ class Reflector:
         if seen >= limit or (seq == 0 and not session.logged):
             return None
         self._in_second[address] = seen + 1
+        session.asks = True
         if session.waiting or self._sent - self._collected >= BATCH:
             self.collect()
         session.last_ns = seconds * 1_000_000_000 + rest
@@ -254,7 +255,7 @@ class Reflector:
             return
         if session.waiting or self._sent - self._collected >= BATCH:
             self.collect()
-        number = session.answered
+        number, session.asks = session.answered, False
         if reply_bytes > self._least:
             self._answer_tail(session, reply_bytes, (seq, number))
         self._answer_base(number, t2_ns, ttl, (seq, t1, error_bits, ssid))
@@ -306,6 +307,8 @@ class Reflector:
             if len(self._allowed) >= MAX_SESSIONS:
                 self._allowed.clear()
             ip = ipaddress.ip_address(address.partition("%")[0])
+            # An IPv4 peer of a socket for both families.
+            ip = getattr(ip, "ipv4_mapped", None) or ip
             known = self._allowed[address] = any(ip in net for net in self._networks)
         return known
 
@@ -408,6 +411,7 @@ class Reflector:
 
 
 def _next_follow_up(session: Session) -> stamp_tlv.FollowUp | None:
+    session.asks = True
     if not session.follow_ups:
         return None
     number, t3_ns = session.follow_ups.popleft()

@@ -13,7 +13,7 @@ import numpy as np
 from podbench.wire.columns import Table
 
 FOLLOW_UPS_KEPT = 1024
-"""Unreported egress stamps per session; a sender that never asks for them fills it."""
+"""Unreported egress stamps per session; only for senders that ask for them in each request."""
 Refused = tuple[int, int]
 """Source port and sequence number of a request that failed its HMAC, as it claims."""
 REFUSED_KEPT = 4096
@@ -35,18 +35,22 @@ class Session:
 
     Attributes:
         answered: Requests answered: the next reply's sequence number (RFC 8762, stateful).
+        asks: The last request asked for Follow-Up Telemetry: its sender will be told.
         waiting: An egress stamp of this session was not collected yet.
         follow_ups: (reflector sequence, kernel egress stamp) not told yet, oldest first.
         log: One LOG_ROW per reply, in order; kept in a run only.
     """
 
-    __slots__ = ("answered", "follow_ups", "last_ns", "log", "logged", "peer", "ssid", "waiting")
+    __slots__ = (
+        *("answered", "asks", "follow_ups", "last_ns", "log", "logged", "peer", "ssid", "waiting"),
+    )
 
     def __init__(self, peer: tuple[str, int], ssid: int, *, logged: bool) -> None:
         self.peer = peer
         self.ssid = ssid
         self.logged = logged
         self.answered = 0
+        self.asks = False
         self.waiting = False
         self.last_ns = 0
         self.follow_ups: deque[tuple[int, int]] = deque(maxlen=FOLLOW_UPS_KEPT)
@@ -55,7 +59,8 @@ class Session:
     def stamped(self, number: int, t3_ns: int) -> None:
         """Books the kernel egress stamp of reply `number`."""
         self.waiting = number != self.answered - 1
-        self.follow_ups.append((number, t3_ns))
+        if self.asks:
+            self.follow_ups.append((number, t3_ns))
         if self.logged:
             LOG_T3.pack_into(self.log, number * LOG_ROW.size + LOG_T3_AT, t3_ns)
 

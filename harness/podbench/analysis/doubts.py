@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from podbench.analysis.inputs import Inputs
+from podbench.model.arms import is_stand_in
 from podbench.model.facts import Verdict
 from podbench.model.summary import AaCheck, ArmSummary, Doubt
 
@@ -71,8 +72,12 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
     if inputs.target == "kubernetes" and inputs.method == "switch":
         yield _confounded(inputs.cni.name)
     for arm in arms:
-        stand_in = arm.implementation is not None and "eBPF" in arm.implementation
-        if stand_in and arm.status == "measured" and arm.path == "pod" and "#" not in arm.arm:
+        if (
+            is_stand_in(arm.implementation)
+            and arm.status == "measured"
+            and arm.path == "pod"
+            and "#" not in arm.arm
+        ):
             yield Doubt(
                 code=Code.STAND_IN,
                 message=f"{arm.arm} is carried by {arm.implementation}, not by the kernel's own "

@@ -82,7 +82,12 @@ def reflect(
         twamp_light=twamp_light,
     )
     worker = ReflectorWorker(bind, port, rules)
-    worker.start()
+    try:
+        worker.start()
+    except ProbeError as error:
+        raise ConfigError(
+            f"--bind, --port: {error}", advice="choose another address or port"
+        ) from error
     try:
         typer.echo(
             f"reflecting on {bind} port {worker.port}, stamps: {worker.stamp_source}", err=True
@@ -151,7 +156,7 @@ def probe(
         source_ports=source_ports,
         rate_pps=rate,
         duration_s=duration,
-        udp_payload_bytes=size or (OPEN_SIZE_BYTES if key is None else AUTH_SIZE_BYTES),
+        udp_payload_bytes=_size(size, authenticated=key is not None),
         schedule=schedule,
         spin=spin,
         dscp=dscp,
@@ -179,6 +184,12 @@ def probe(
             f"no reply from {host} port {port}" + (": nobody listens there" if refused else ""),
             advice=f"start one there: bench agent reflect --port {port}",
         )
+
+
+def _size(asked: int | None, *, authenticated: bool) -> int:
+    if asked is not None:
+        return asked
+    return AUTH_SIZE_BYTES if authenticated else OPEN_SIZE_BYTES
 
 
 def _check(session: LatencySession, *, authenticated: bool) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from podbench.model.errors import PodbenchError
 from podbench.run import checks
 from podbench.run.checks import Check, Need
 from podbench.run.doctor import machine
@@ -28,7 +29,10 @@ def doctor(
     ] = None,
     instrument: Annotated[
         bool,
-        typer.Option("--instrument", help="Also measure the instrument: clock, sleeps, loopback."),
+        typer.Option(
+            "--instrument",
+            help="Also measure the instrument: clock, timers, floors, cost; beside other tools.",
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")
@@ -42,10 +46,7 @@ def doctor(
     place = _place(target, context, image)
     found = _examine_lab() if place == "lab" else _examine_cluster(context, image)
     if instrument:
-        # Late: brings NumPy.
-        from podbench.run import instrument as calibration
-
-        found += calibration.instrument_checks()
+        found += _examine_instrument()
     code = checks.exit_code(found)
     if as_json:
         print(json.dumps(_document(found, code, place), indent=2))
@@ -64,6 +65,19 @@ def _place(target: str, context: str | None, image: str | None) -> str:
     from podbench.run.options import Options
 
     return spec.chosen_target(Options(target=target, context=context, image=image))
+
+
+def _examine_instrument() -> list[Check]:
+    # Late: these bring NumPy.
+    from podbench.run import doctor_lab, instrument, instrument_floor
+    from podbench_agent.probes import selftest
+
+    measure = partial(selftest.measure, instrument_floor.entered)
+    found = instrument.instrument_checks()
+    try:
+        return found + doctor_lab.ask_inside(partial(instrument_floor.floors, measure))
+    except PodbenchError as error:
+        return [*found, instrument_floor.failed("veth floor", error)]
 
 
 def _examine_lab() -> list[Check]:

@@ -7,6 +7,7 @@ no transport.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
@@ -117,6 +118,9 @@ class World(Protocol):
     def proof_probes(self) -> int:
         """Probes a pair in a proof window: the more else is on the wire, the more it takes."""
 
+    def quiet(self, nodes: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Keeps what the target itself sends all the time off these nodes' tunnels, for a proof."""
+
     async def apply(self, pool: Pool) -> Laid:
         """Makes the pool and one pod of it on every node exist.
 
@@ -205,8 +209,11 @@ class Driver(Protocol):
         null: all, one after the other.
         """
 
-    async def turn(self, world: World, mode: Mode) -> str | None:
-        """Makes a mode the one that packets take, where modes take turns; else why not."""
+    async def turn(self, world: World, mode: Mode, groups: Groups | None = None) -> str | None:
+        """Makes a mode the one that packets take, where modes take turns; else why not.
+
+        Seen on the pairs of `groups`, else on all.
+        """
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away."""

@@ -27,6 +27,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     """Keys from the top; an element of a list by one of its own fields: `cidr=10.244.0.0/16`."""
     value: Any
     """Null: the field is taken away."""
+    words: str | None = None
+    """The change for people, where the value is a text of several lines."""
     restarts: bool = False
     """A mark that makes pods start anew; by itself it changes no mode."""
 

@@ -89,6 +89,7 @@ def _edits(
             namespace=dig(settings, "metadata", "namespace"),
             path=("data", KEY),
             value=_text(conf, text, mode),
+            words=f"Backend.Type {BACKENDS[mode]}",
         ),
         Edit(
             kind="DaemonSet",

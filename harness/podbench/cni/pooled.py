@@ -71,13 +71,15 @@ class PooledDriver(ABC):
         )
         return await walk(world, inquiry)
 
-    async def turn(self, world: World, mode: Mode) -> str | None:
+    async def turn(self, world: World, mode: Mode, groups: Groups | None = None) -> str | None:
         """Makes a mode the one that packets take, where modes take turns; else why not.
+
+        `groups` are the pairs to look at; null: all, one after the other.
 
         Raises:
             PodbenchError: The world could not be asked, or not be brought back.
         """
-        return await world.turn(mode, lambda: self.verify(world, mode, None))
+        return await world.turn(mode, lambda: self.verify(world, mode, None, groups=groups))
 
     async def remove(self, world: World, mode: Mode) -> None:
         """Takes a mode's arm away; idempotent."""

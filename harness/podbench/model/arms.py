@@ -72,3 +72,8 @@ OVERHEAD_BYTES: dict[Mode, int] = {
     Mode.GENEVE: 50,
 }
 """`as-found` is not in it: nobody knows what it adds."""
+
+
+def is_stand_in(implementation: str | None) -> bool:
+    """Whether a mode is made by something else than what a cluster has: eBPF for IPIP's device."""
+    return implementation is not None and "eBPF" in implementation

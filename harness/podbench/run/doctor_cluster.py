@@ -13,6 +13,7 @@ import msgspec
 
 from podbench.cni import calico_pools
 from podbench.cni.detect_calico import CalicoDetected
+from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError, PodbenchError
 from podbench.run import doctor, doctor_admission, doctor_network
@@ -53,6 +54,7 @@ def cluster_checks(found: Examined, asked: Asked) -> list[Check]:
         nodes(found),
         cni(found),
         *modes(found),
+        switching(found),
         *rights(found),
         other_runs(found),
         leftovers(found),
@@ -143,6 +145,21 @@ def modes(found: Examined) -> list[Check]:
         )
         for mode in calico_pools.MODES
     ]
+
+
+def switching(found: Examined) -> Check:
+    """Which modes the cluster itself can be brought to, and by what; why not to the others."""
+    how = recipe(found.facts, found.detected)
+    why = dict.fromkeys(how.refused.values())
+    able = f"{', '.join(how.edits)} by {how.by}" if how.edits else ""
+    return Check(
+        name="modes to switch to",
+        ok=bool(how.edits),
+        found="; ".join([*([able] if able else []), *why]),
+        needed_for="--method switch --disrupt, on clusters that may break",
+        need=Need.ADVICE,
+        advice="use --method pools where the CNI is Calico, else --method observe",
+    )
 
 
 def _no_pool(found: Examined, calico: CalicoDetected, mode: Mode) -> str | None:

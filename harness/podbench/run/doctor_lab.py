@@ -46,18 +46,23 @@ def lab_checks(more: Sequence[Trial] = ()) -> list[Check]:
     """
     trials: list[Trial] = [vxlan, ipip_arm, *more, iperf3_json, link_rate, injected_loss]
     try:
-        found = _ask_inside(trials)
+        found = ask_inside(lambda: [trial() for trial in trials])
     except PodbenchError as error:
         return [_namespaces(error)]
     return [_namespaces(None), *found]
 
 
-def _ask_inside(trials: Sequence[Trial]) -> list[Check]:
+def ask_inside(work: Callable[[], list[Check]]) -> list[Check]:
+    """Runs `work` in private namespaces of its own and hands its answer back.
+
+    Raises:
+        LabError: They cannot be made, or the work failed.
+    """
     reader, writer = os.pipe()
 
     def session() -> int:
         with os.fdopen(writer, "wb") as answers:
-            answers.write(msgspec.json.encode([trial() for trial in trials]))
+            answers.write(msgspec.json.encode(work()))
         return 0
 
     try:

@@ -1,17 +1,22 @@
-"""Time line: round trips above, the host's CPU below, the arm measured in between."""
+"""Time line: round trips above, the host's CPU below, the arm measured in between.
+
+Stolen time has an axis of its own: 2 % of it matter, and would not be seen beside 80 % busy.
+"""
 
 from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from podbench.analysis.bundle import TimePoint, Visit
 from podbench_report import names, numbers, palette
 from podbench_report.plots import canvas
 
-_SIZE = (1080, 380)
+_SIZE = (1080, 450)
+_STEAL_AXIS = 0.02
+"""The least top of the axis of stolen time: below, it is of no account."""
 
 Pick = Callable[[TimePoint], float | None]
 
@@ -28,19 +33,22 @@ def timeline_plot(
     """
 
     def paint(figure: Figure) -> None:
-        above = figure.add_axes((0.055, 0.50, 0.82, 0.48))
-        arms = figure.add_axes((0.055, 0.435, 0.82, 0.04))
-        below = figure.add_axes((0.055, 0.105, 0.82, 0.31))
-        for ax in (above, below):
+        above = figure.add_axes((0.055, 0.555, 0.82, 0.43))
+        arms = figure.add_axes((0.055, 0.50, 0.82, 0.035))
+        below = figure.add_axes((0.055, 0.275, 0.82, 0.205))
+        stolen = figure.add_axes((0.055, 0.09, 0.82, 0.15))
+        for ax in (above, below, stolen):
             canvas.quiet_axes(ax)
         _round_trips(above, nodes)
         _visits(arms, visits)
         _cpu(below, nodes)
+        _steal(stolen, nodes)
         ends = [p.time_s for _, points in nodes for p in points] or [0.0, 1.0]
-        for ax in (above, arms, below):
+        for ax in (above, arms, below, stolen):
             ax.set_xlim(min(0.0, *ends), max(ends))
-        above.tick_params(labelbottom=False, length=0)
-        below.set_xlabel("seconds since the first visit")
+        for ax in (above, below):
+            ax.tick_params(axis="x", labelbottom=False, length=0)
+        stolen.set_xlabel("seconds since the first visit")
 
     return canvas.draw("timeline", _SIZE, paint, label)
 
@@ -65,15 +73,32 @@ def _cpu(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
     picks: tuple[tuple[str, Pick, str], ...] = (
         ("CPU busy", lambda p: p.cpu_busy_ratio, "muted"),
         ("softirq", lambda p: p.cpu_softirq_ratio, "ipip"),
-        ("stolen", lambda p: p.cpu_steal_ratio, "vxlan"),
     )
     labels = _lines(ax, nodes, picks)
     if not labels:
         _say(ax, "CPU: not measured")
         return
     ax.set_ylim(0, 1)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.0f}{numbers.NBSP}%"))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=2))
+    ax.yaxis.set_major_formatter(FuncFormatter(_percent))
     _edge_labels(ax, labels)
+
+
+def _steal(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
+    picks: tuple[tuple[str, Pick, str], ...] = (("stolen", lambda p: p.cpu_steal_ratio, "vxlan"),)
+    labels = _lines(ax, nodes, picks)
+    if not labels:
+        _say(ax, "stolen time: not measured")
+        return
+    most = max(p.cpu_steal_ratio or 0.0 for _, points in nodes for p in points)
+    ax.set_ylim(0, max(_STEAL_AXIS, most * 1.1))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=2))
+    ax.yaxis.set_major_formatter(FuncFormatter(_percent))
+    _edge_labels(ax, labels)
+
+
+def _percent(value: float, _: int) -> str:
+    return f"{value * 100:.3g}{numbers.NBSP}%"
 
 
 def _say(ax: Axes, text: str) -> None:

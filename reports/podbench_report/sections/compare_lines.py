@@ -49,8 +49,11 @@ def build(page: SideBySide) -> Lines:
 def _panel(page: SideBySide, metric: str, lines: Sequence[Line]) -> Panel:
     words = metrics.metric_words(metric)
     standings = [s for line in lines for s in line.standings]
-    scale = numbers.scale_for([s.value for s in standings], words.unit)
+    known = [s.value for s in standings if s.value] or [s.ci95[1] for s in standings if s.ci95]
+    scale = numbers.scale_for(known, words.unit)
     ends = [v for s in standings for v in (*s.points, *((s.value,) if s.value is not None else ()))]
+    if not any(ends):
+        ends += known
     axis = strips.nice_axis(ends, zero=False, unit_factor=scale.factor)
     rows = [row for line in lines for row in _rows(page, line, scale, axis)]
     title = words.short[0].upper() + words.short[1:]

@@ -43,15 +43,16 @@ def build(view: RunView) -> Loss:
             )
     return Loss(
         arms=tables.Table(
-            caption="Probes lost, by direction. A reply after 2 s counts as lost.",
+            caption="Probes lost, by direction: on the way there, on the way back, or not known "
+            "which. A reply after 2 s counts as lost.",
             columns=(
                 tables.Column("Arm"),
                 *tables.number_columns(
                     [
                         ("Sent", ""),
-                        ("Lost on the way there", ""),
-                        ("Lost on the way back", ""),
-                        ("Direction unknown", ""),
+                        ("Lost there", ""),
+                        ("Lost back", ""),
+                        ("Unknown way", ""),
                         ("Loss", ""),
                         ("95 % CI", ""),
                         ("Episodes", ""),

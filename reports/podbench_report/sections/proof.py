@@ -3,8 +3,9 @@
 import msgspec
 
 from podbench.analysis.bundle import ArmProofDetail
+from podbench.model.arms import is_stand_in
 from podbench.model.summary import ArmSummary
-from podbench_report import names, numbers, tables, wording
+from podbench_report import names, numbers, tables
 from podbench_report.view import RunView
 
 
@@ -94,7 +95,7 @@ def _sentence(arms: list[ArmSummary]) -> str:
 def _arm_row(arm: ArmSummary) -> tables.Row:
     proof = arm.proof
     made = arm.implementation or "not known"
-    if wording.is_stand_in(arm.implementation):
+    if is_stand_in(arm.implementation):
         made += " (stand-in)"
     mtu = tables.count_cell(arm.pod_mtu)
     asked = tables.Cell(names.mode_label(arm.mode))

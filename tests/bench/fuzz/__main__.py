@@ -57,9 +57,11 @@ def _seeds() -> list[bytes]:
         stamp.encode_sender(stamp.SenderPacket(sequence=1, timestamp=2, session_id=3, tail=t))
         for t in tails
     ]
-    tail = stamp_tlv.request_tail(60, sequence=1, key=KEY)
-    packet = stamp.SenderPacket(sequence=1, timestamp=2, session_id=3, tail=tail)
-    return [*seeds, stamp.encode_sender(packet, KEY), bytes(200)]
+    for length in (40, 60):
+        tail = stamp_tlv.request_tail(length, sequence=1, key=KEY)
+        packet = stamp.SenderPacket(sequence=1, timestamp=2, session_id=3, tail=tail)
+        seeds.append(stamp.encode_sender(packet, KEY))
+    return [*seeds, bytes(200)]
 
 
 def _mutated(rng: random.Random, seeds: list[bytes]) -> bytes:

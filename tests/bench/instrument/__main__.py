@@ -3,8 +3,11 @@
     .venv/bin/python tests/bench/instrument [--rate 1000] [--seconds 5] [--turns 2]
 
 Prints RTT quantiles, CPU per probe on each side and missed send times, without and with a CPU
-burner per core. `capture` is podbench's turn seen by taps on the pods' own interfaces: the truth
-about the network that the others' RTTs contain. Tools that are not installed are left out and said.
+burner per core. `capture` is one more turn of podbench, seen by taps on the pods' own interfaces
+and their veth peers (support/taps.py): the truth about the network, as a lower and an upper bound,
+beside what podbench says of the same packets. All others' RTTs contain their own host's time on top
+of it. Burners are of another session, as another pod would be. Tools that are not installed are
+left out and said.
 """
 
 import argparse
@@ -25,7 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.instrument import peers
 from support import vxlan_path
+from support.taps import Taps, bracket
 
+from podbench.run import peer_tools
 from podbench.target.lab.isolate import run_isolated
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
@@ -62,7 +67,7 @@ class Podbench:
             peers.Result(
                 tool=f"{name} {label}",
                 burners=burners,
-                rtt_ns=peers.quantiles(np.ma.compressed(rows[column])),
+                rtt_ns=peer_tools.quantiles(np.ma.compressed(rows[column])),
                 sender_cpu_us=sender_us,
                 reflector_cpu_us=reflector_us,
                 missed_ratio=late,
@@ -92,20 +97,43 @@ class Podbench:
         cpu = float(self._probe.facts["cpu_us_per_probe"])
         return dict(fates.resolve(sender, log)), cpu, (after - before) / n / 1000
 
+    def captured(
+        self, rate: float, duration: float, burners: int, folder: Path
+    ) -> list[peers.Result]:
+        """One turn beside captures: the truth about the network, and podbench's word on it."""
+        taps = Taps(folder)
+        taps.start()
+        rows, _, _ = asyncio.run(self._measure(rate, duration))
+        lower, upper, seen = bracket(rows, taps.stop())
+        seen &= ~np.ma.getmaskarray(rows["rtt_kernel_ns"])
+        told = np.ma.getdata(rows["rtt_kernel_ns"])
+        return [
+            peers.Result(
+                tool=f"capture: {label}",
+                burners=burners,
+                rtt_ns=peer_tools.quantiles(values[seen]),
+            )
+            for label, values in (
+                ("lower bound", lower), ("podbench kernel", told), ("upper bound", upper)
+            )
+        ]  # fmt: skip
+
     def stop(self) -> None:
         """Ends both processes."""
         self._probe.stop()
         self._reflector.stop()
 
 
-def _alone(tool: Callable[[float, float, int, Path], peers.Result]) -> Tool:
-    return lambda rate, duration, burners, folder: [tool(rate, duration, burners, folder)]
+def _alone(tool: Callable[[peer_tools.Ends, float, float, Path], peer_tools.Seen]) -> Tool:
+    return lambda rate, duration, burners, folder: [
+        peers.under(burners, tool(peers.ENDS, rate, duration, folder))
+    ]
 
 
 def render(results: list[peers.Result]) -> str:
     """The table: medians over the turns of each tool and noise."""
     lines = [
-        "burners  tool                    RTT µs p50      p99     p99.9   CPU µs/probe sender"
+        f"burners  {'tool':25} RTT µs p50      p99     p99.9   CPU µs/probe sender"
         "  reflector   missed sends"
     ]
     for burners in sorted({r.burners for r in results}):
@@ -113,12 +141,13 @@ def render(results: list[peers.Result]) -> str:
             mine = [r for r in results if (r.tool, r.burners) == (tool, burners)]
             rtt = np.median([r.rtt_ns for r in mine if r.rtt_ns], axis=0) / 1000
             cells = [
-                _median([getattr(r, f) for r in mine]) for f in peers.Result.__struct_fields__[3:]
+                _median([getattr(r, field) for r in mine])
+                for field in ("sender_cpu_us", "reflector_cpu_us", "missed_ratio")
             ]
             numbers = [f"{'-' if c is None else format(c, '.1f'):>10}" for c in cells[:2]]
             missed = "-" if cells[2] is None else f"{cells[2]:.2%}"
             lines.append(
-                f"{burners:7d}  {tool:22} {rtt[0]:10.1f} {rtt[1]:10.1f} {rtt[2]:10.1f}"
+                f"{burners:7d}  {tool:25} {rtt[0]:10.1f} {rtt[1]:10.1f} {rtt[2]:10.1f}"
                 f"          {numbers[0]} {numbers[1]}   {missed:>10}"
             )
     return "\n".join(lines)
@@ -153,7 +182,8 @@ def verdict(results: list[peers.Result]) -> str:
 def burn(count: int) -> list["subprocess.Popen[bytes]"]:
     """CPU burners, ended by the caller, by themselves after two minutes."""
     code = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
-    return [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
+    command = [sys.executable, "-c", code]
+    return [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
@@ -161,7 +191,11 @@ def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
     vxlan_path.build()
     sleeping, spinning = Podbench(spin=False), Podbench(spin=True)
     tools: dict[str, Tool] = {"podbench": sleeping, "podbench --spin": spinning}
-    for name, tool in (("irtt", peers.irtt), ("sockperf", peers.sockperf), ("ping", peers.ping)):
+    if shutil.which("tcpdump"):
+        tools["capture"] = sleeping.captured
+    else:
+        print("tcpdump is not installed: no captures")
+    for name, tool in peer_tools.TOOLS.items():
         if shutil.which(name):
             tools[name] = _alone(tool)
         else:
@@ -189,7 +223,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--tools", default="podbench,podbench --spin,irtt,sockperf,ping")
+    parser.add_argument("--tools", default="podbench,podbench --spin,capture,irtt,sockperf,ping")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     folder = Path("/run/instrument")

@@ -66,10 +66,12 @@ def test_poisson_gaps_are_exponential() -> None:
     ("changes", "names"),
     [
         ({"rate_pps": 0.0}, "rate"),
-        ({"rate_pps": 50_001.0}, "50000"),
+        ({"rate_pps": 25_001.0}, "25000"),
         ({"duration_s": 0.0}, "duration"),
         ({"duration_s": float("inf")}, "duration"),
+        ({"rate_pps": float("nan")}, "rate"),
         ({"duration_s": 1e5}, "5000000"),
+        ({"rate_pps": 0.01, "duration_s": 99.0}, "at least 100 s"),
         ({"schedule": "sometimes"}, "periodic, uniform, poisson"),
     ],
 )
@@ -79,3 +81,10 @@ def test_the_impossible_is_refused_with_its_limit(
     """A rate, duration or schedule outside the limits is refused, and the limit named."""
     with pytest.raises(ProbeError, match=names):
         latency_schedule.check(_session(**changes))
+
+
+def test_sessions_together_have_one_limit() -> None:
+    """One process sends them all: their rates add up."""
+    latency_schedule.check_together([_session(rate_pps=12_500.0)] * 2)
+    with pytest.raises(ProbeError, match="30000 pps in all"):
+        latency_schedule.check_together([_session(rate_pps=10_000.0)] * 3)

@@ -138,6 +138,15 @@ def test_follow_up_telemetry_is_told_oldest_first(bench: Bench) -> None:
     ]
 
 
+def test_stamps_nobody_asks_for_are_not_kept(bench: Bench) -> None:
+    """A peer without Follow-Up Telemetry costs no memory however long it goes on."""
+    for sequence in range(5):
+        bench.ask(_request(sequence, tail=b""))
+        bench.reflector.sessions[PEER, 7].stamped(sequence, T2_NS + sequence)
+
+    assert not bench.reflector.sessions[PEER, 7].follow_ups
+
+
 @pytest.mark.parametrize("key", [None, KEY])
 @pytest.mark.parametrize("told", [True, False])
 def test_short_cut_and_long_way_answer_alike(key: bytes | None, told: bool) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -146,24 +145,17 @@ def test_no_width_breaks_the_layout(case: Case, width: int, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext (poppler-utils)")
-def test_printing_cuts_nothing(page: Path, tmp_path: Path) -> None:
-    """Paper holds every section, the proof of each pair, and no word beyond its edge."""
-    pdf = tmp_path / "report.pdf"
-    chromium.run(tmp_path / "p", "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
-    done = subprocess.run(
-        ["pdftotext", "-bbox", str(pdf), "-"], capture_output=True, text=True, check=True
-    )
-    words = re.findall(
-        r'<word xMin="([-\d.]+)" yMin="[-\d.]+" xMax="([-\d.]+)" yMax="[-\d.]+">([^<]*)',
-        done.stdout,
-    )
-    wide = float(re.findall(r'<page width="([\d.]+)"', done.stdout)[0])
+@pytest.mark.parametrize(
+    "case",
+    [Case(faults=("loss n1>n2 1 %",)), Case(nodes=20, zones=3, target="kubernetes")],
+    ids=["three nodes", "twenty nodes"],
+)
+def test_printing_cuts_nothing(case: Case, tmp_path: Path) -> None:
+    """Paper holds every word that is not left off on purpose, and none beyond its edge."""
+    path = tmp_path / "report.html"
+    build.write(make_bundle(case), path)
 
-    assert [w for x0, x1, w in words if float(x0) < 0 or float(x1) > wide] == []
-    printed = " ".join(w for _, _, w in words)
-    for piece in ("network namespaces on one machine", "What could not be told", "Every directed"):
-        assert piece in printed
-    assert printed.count("vxlan.calico") == 6
+    assert chromium.printed(path, tmp_path) == ([], [])
 
 
 @pytest.mark.skipif(chromium.AXE_CORE is None, reason=chromium.NO_AXE_CORE)

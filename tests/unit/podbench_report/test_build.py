@@ -17,6 +17,7 @@ from support.poison import EVIL, poisoned
 
 from podbench.analysis.bundle import Damage
 from podbench.model.errors import ReportError
+from podbench.model.summary import AaCheck
 from podbench_report import build
 
 LONG = tuple(f"gke-prod-europe-west4-default-pool-7c0d4f6e-{c}x9z" for c in "abcd")
@@ -112,6 +113,65 @@ def test_the_lab_is_named_on_top_in_these_words_and_a_cluster_is_not() -> None:
     assert 0 <= lab.index(heading) < lab.index("What was found")
     assert "loss n1&gt;n2 1 %" in lab[: lab.index("What was found")]
     assert heading not in cluster
+    assert "stand-in" not in cluster
+
+
+def test_a_cluster_page_says_where_it_was_and_that_all_is_gone() -> None:
+    """Context, zones and facts of the nodes, how modes came about, what was made and became of."""
+    page = text_of(build.render(make_bundle(Case(nodes=4, zones=2, target="kubernetes"))))
+
+    assert "between 4 nodes on the cluster prod-europe-west4?" in page
+    assert "4 nodes in 2 zones" in page
+    assert "Every mode has an address pool and pods of its own" in page
+    assert "Made in the cluster: 3 objects, all gone again" in page
+    for fact in ("europe-west4", "gce", "nftables", "node cp-1 left out", "still there nothing"):
+        assert fact in page
+
+
+def test_what_is_left_in_a_cluster_is_said_with_the_way_out() -> None:
+    """Also where the run never came to look."""
+    bundle = make_bundle(Case(target="kubernetes"))
+    assert bundle.cluster is not None
+    left = msgspec.structs.replace(bundle.cluster, left=("IPPool podbench-vxlan: it is there",))
+    blind = msgspec.structs.replace(bundle.cluster, looked=False)
+
+    page = text_of(build.render(msgspec.structs.replace(bundle, cluster=left)))
+    assert "Still there: IPPool podbench-vxlan: it is there. bench restore takes it away" in page
+    page = text_of(build.render(msgspec.structs.replace(bundle, cluster=blind)))
+    assert "is not known: bench restore looks" in page
+
+
+def test_a_void_run_makes_no_claim_at_its_head() -> None:
+    """Where the same mode twice came out different, that is all the leading sentence says."""
+    bundle = make_bundle(Case())
+    failed = AaCheck(passed=False, comparisons=8, false_alarms=2)
+    summary = msgspec.structs.replace(bundle.summary, aa_check=failed)
+    page = build.render(msgspec.structs.replace(bundle, summary=summary))
+    ledes = re.findall(r'<p class="lede">(.*?)</p>', page)
+
+    assert [text_of(lede) for lede in ledes] == [
+        "The same mode measured twice came out different in 2 of 8 comparisons: no verdict of this "
+        "run can be trusted."
+    ]
+
+
+def test_the_page_says_what_an_answer_would_take_and_how_to_repeat_it() -> None:
+    """Blocks and time for open questions; the command line with the seed."""
+    page = text_of(build.render(make_bundle()))
+
+    assert "about 12 blocks would settle all of them: 7 more, 4 min 40 s of measuring" in page
+    assert "bench run --cni calico --target lab --seed 20260814" in page
+    assert "PDV p99 µs IPDV p50 µs RFC 3550 µs" in page
+
+
+def test_every_node_has_its_part_as_a_sender_and_as_a_receiver() -> None:
+    """From four nodes on; beyond twelve the worst stand outright and all behind a summary."""
+    few = text_of(build.render(make_bundle(Case(nodes=4))))
+    many = text_of(build.render(make_bundle(Case(nodes=20, zones=2, target="kubernetes"))))
+
+    assert "n2 +20.0 % +20.0 % 9.3" in few
+    assert "The 12 worst nodes of each metric" in many
+    assert "Every node's part" in html.unescape(many)
 
 
 RANKED = frozenset({"arm", "base", "other", "metric", "mode", "path", "unit", "code"})

@@ -99,4 +99,4 @@ def test_the_time_line_names_every_quantity() -> None:
     places = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(kernel RTT p99|CPU busy)<', svg)
 
     assert [name for _, _, name in places] == ["kernel RTT p99", "CPU busy"]
-    assert all(0 < float(x) < 1080 and 0 < float(y) < 380 for x, y, _ in places)
+    assert all(0 < float(x) < 1080 and 0 < float(y) < 450 for x, y, _ in places)

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from podbench.model.arms import is_stand_in
 from podbench.model.summary import AaCheck, Blame, Comparison, LossSummary, OverlayTax
 from podbench_report import numbers, wording
 
@@ -148,9 +149,9 @@ def test_a_stand_in_is_named_wherever_its_cost_is() -> None:
     assert "IPIP (stand-in: eBPF at tc) adds 4.00 ns (95 % CI 3.00–5.00 ns)" in plain(
         wording.overlay_tax(tax, KERNEL)
     )
-    assert not wording.is_stand_in("kernel device")
-    assert not wording.is_stand_in(None)
-    assert not wording.is_stand_in("temporary IPPool podbench-vxlan")
+    assert not is_stand_in("kernel device")
+    assert not is_stand_in(None)
+    assert not is_stand_in("temporary IPPool podbench-vxlan")
 
 
 def test_disagreement_of_the_twins_is_flagged() -> None:

@@ -93,7 +93,7 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
         detected=detected,
         nodes=tuple(nodes),
         choice=choice,
-        rights=await _rights(api, facts),
+        rights=await _rights(api, facts, detected.cni.value),
         tried=await trial.try_out(api, objects),
         objects=tuple(trial.with_pods(objects)),
         pods=await _pods(api),
@@ -107,11 +107,11 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
     )
 
 
-async def _rights(api: Api, facts: ClusterFacts) -> tuple[Answered, ...]:
+async def _rights(api: Api, facts: ClusterFacts, cni: str | None) -> tuple[Answered, ...]:
     wanted = dict.fromkeys(
         right
         for method in rights.BY_METHOD
-        for right in rights.needed(method, tuple(Mode), groups=facts.groups)
+        for right in rights.needed(method, tuple(Mode), groups=facts.groups, cni=cni)
     )
     return tuple(await trial.together([_ask(api, right) for right in wanted]))
 

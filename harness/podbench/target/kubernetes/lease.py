@@ -163,18 +163,26 @@ class Lease:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-            found = await self._api.find(REF.path)
-            holder = None if found is None else found["spec"].get("holderIdentity")
-            if found is None or holder != self._holder:
-                # Deleted, nobody has it: then what this run made is still its own to take away.
-                self.taken = holder is not None
-                who = holder or "nobody: it was deleted"
-                raise InterferenceError(
-                    f"this run's lease is held by {who}",
-                    advice="`bench restore` shows what is left",
-                ) from error
             # Our own renewal, whose answer was lost, or a label added by somebody: go on from it.
-            self._held = found
+            self._held = await self.confirm()
+
+    async def confirm(self) -> Object:
+        """The lease as it is, if it is still ours: whoever slept through its end changes nothing.
+
+        Raises:
+            InterferenceError: Somebody else holds it, or it is gone.
+        """
+        found = await self._api.find(REF.path)
+        holder = None if found is None else found["spec"].get("holderIdentity")
+        if found is None or holder != self._holder:
+            # Deleted, nobody has it: then what this run made is still its own to take away.
+            self.taken = holder is not None
+            who = holder or "nobody: it was deleted"
+            raise InterferenceError(
+                f"this run's lease is held by {who}",
+                advice="`bench restore` shows what is left",
+            )
+        return found
 
     def _lose(self, error: ClusterError) -> None:
         if not self.lost.done():

@@ -7,7 +7,7 @@ back after the run `putback`'s, from the ledger alone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from podbench.cni.edits import Edit, Recipe
@@ -25,6 +25,8 @@ WRITES = 3
 Values = dict[Ref, dict[fields.Path, Any]]
 Note = Callable[[str, Ref], None]
 """Writes a line into the ledger: the event, and the object."""
+Permit = Callable[[], Awaitable[Any]]
+"""Raises where this run may not change anything any more."""
 
 
 class Switch:
@@ -41,6 +43,7 @@ class Switch:
         self._followed = False
         self._lock = asyncio.Lock()
         self.note: Note = lambda _event, _name: None
+        self.permit: Permit | None = None
 
     async def read(self) -> tuple[Entry, ...]:
         """Reads what is going to be changed; returns it for the ledger.
@@ -87,10 +90,13 @@ class Switch:
         """Sets these fields, object by object.
 
         Raises:
-            InterferenceError: Somebody else changed one of the objects meanwhile.
+            InterferenceError: Somebody else changed one of the objects meanwhile, or has the
+                cluster by now.
             ApiError: The server refuses, or stays away.
         """
         async with self._lock:
+            if self.permit is not None:
+                await self.permit()
             self._awaited, self._followed = self._followers(values), False
             for name, wanted in values.items():
                 live = await self._undisturbed(name)

@@ -63,7 +63,7 @@ class Turning:
                 raise
             reason = f"the server refuses the change: {error}"
         else:
-            late = await self._until(prove, lambda proof: proof.verdict is Verdict.MATCH)
+            late = await self._until(prove, lambda proof: _matches(proof, before))
             if late is None:
                 self._mode = mode
                 return None
@@ -74,7 +74,7 @@ class Turning:
     async def _roll_back(self, values: Values, prove: Prove, before: Seen) -> None:
         self._say(f"rolling back: {self._switch.recipe.by}")
         await self._switch.write(values)
-        late = await self._until(prove, lambda proof: not before or _seen(proof) == before)
+        late = await self._until(prove, lambda proof: _looks_like(proof, before))
         if late is not None:
             raise ClusterError(
                 f"rolling the mode back did not converge in {CONVERGE_S:g} s either: {late}",
@@ -88,7 +88,7 @@ class Turning:
         prove, found = self._found
         self._say(f"switching back: {self._switch.recipe.by}")
         await self._switch.write(self._switch.first())
-        late = await self._until(prove, lambda proof: not found or _seen(proof) == found)
+        late = await self._until(prove, lambda proof: _looks_like(proof, found))
         if late is not None:
             self._say(f"the mode is put back, but not every node follows yet: {late}")
 
@@ -128,4 +128,21 @@ async def _looked(prove: Prove) -> Seen:
 
 
 def _seen(proof: ArmProof) -> Seen:
-    return {(each.src, each.dst): each.observed for each in proof.pairs}
+    """By pair; those whose node could not be asked are not in it."""
+    return {
+        (each.src, each.dst): each.observed
+        for each in proof.pairs
+        if each.verdict is not Verdict.UNPROVEN
+    }
+
+
+def _matches(proof: ArmProof, before: Seen) -> bool:
+    """Whether every pair that can be looked at, or could be before, takes the mode."""
+    matched = {(p.src, p.dst) for p in proof.pairs if p.verdict is Verdict.MATCH}
+    return bool(matched) and matched >= (_seen(proof).keys() | before.keys())
+
+
+def _looks_like(proof: ArmProof, before: Seen) -> bool:
+    """Whether every pair takes again what it took."""
+    now = _seen(proof)
+    return all(now.get(pair, observed) == observed for pair, observed in before.items())

@@ -1,7 +1,10 @@
 """Sketches: exact merging, bounded error, whatever the data."""
 
+import math
+
 import numpy as np
 import pytest
+from ddsketch import mapping
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -34,6 +37,19 @@ def test_bounds_fall_in_their_own_bucket() -> None:
     bounds = np.unique(sketch._BOUNDS)[200:-1]
     index = sketch._indices(np.concatenate((bounds, bounds + 1)))
     np.testing.assert_array_equal(index[: len(bounds)] + 1, index[len(bounds) :])
+
+
+@given(st.lists(st.integers(1, 2**62 - 1), min_size=1, max_size=100))
+def test_buckets_are_ddsketchs(values: list[int]) -> None:
+    """Index and value of each bucket are those of the authors' own implementation."""
+    theirs = mapping.LogarithmicMapping(sketch.ERROR)
+    assert theirs.gamma == pytest.approx(sketch.GAMMA, rel=1e-12)
+    for value, index in zip(values, sketch._indices(np.array(values)).tolist(), strict=True):
+        # Where a value lies on a bound, the last bit of their logarithm decides; ours is exact.
+        on_bound = abs(math.log(value, sketch.GAMMA) % 1.0 - 0.5) > 0.5 - 1e-9
+        assert theirs.key(value) == index or (on_bound and abs(theirs.key(value) - index) == 1)
+        middle = 2.0 * sketch.GAMMA**index / (sketch.GAMMA + 1.0)
+        assert theirs.value(index) == pytest.approx(middle, rel=1e-9)
 
 
 def test_quantiles_on_heavy_tails() -> None:
