@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from podbench.model import units
+
 NOT_MEASURED = "not measured"
 NBSP = "\u00a0"
 MINUS = "\u2212"
@@ -181,14 +183,10 @@ def plural(number: int, noun: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`3 min 20 s`, `45 s`; from an hour on `22 h 30 min`."""
+    """As `units.show_duration` has it, without a break in it."""
     if seconds is None:
         return NOT_MEASURED
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        hours, minutes = divmod(minutes + (rest >= 30), 60)
-        return f"{hours}{NBSP}h {minutes}{NBSP}min"
-    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+    return units.show_duration(seconds).replace(" ", NBSP)
 
 
 def moment(iso: str) -> str:
