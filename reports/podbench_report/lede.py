@@ -58,22 +58,32 @@ def _sentence(
     base = names.mode_label(names.mode_of(found[0].base))
     place = " in this lab" if on_lab else ""
     told = [c for c in found if c.verdict not in _OPEN and c.ratio is not None]
-    said = [_open(c, implementations) for c in found if c not in told]
+    absent = [c for c in found if c not in told and _is_absent(c)]
+    unsure = [c for c in found if c not in told and not _is_absent(c)]
+    said = []
+    if unsure:
+        who = wording.listed([_open(c, implementations) for c in unsure])
+        said.append(f"cannot be told yet for {who}")
+    if absent:
+        who = wording.listed([names.mode_label(names.mode_of(c.other)) for c in absent])
+        said.append(f"was not measured under {who}")
     if told:
         said.insert(0, f"is {wording.listed([_part(c, implementations) for c in told])}")
     return f"Compared with {base}{place}, the {words.phrase} {'; it '.join(said)}."
 
 
+def _is_absent(c: Comparison) -> bool:
+    return c.verdict == "not measured" or c.ratio is None
+
+
 def _open(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     how = implementations.get(names.mode_of(c.other))
     who = names.mode_label(names.mode_of(c.other))
-    if c.verdict == "not measured" or c.ratio is None:
-        return f"was not measured under {who}"
     sure = f"{numbers.percent_change(c.ratio)} was seen, without an interval"
     if c.ci95 is not None:
         sure = f"95{numbers.NBSP}% CI {numbers.percent_change_interval(c.ci95)}"
     stand_in = f"stand-in: {how}; " if is_stand_in(how) else ""
-    return f"cannot be told yet for {who} ({stand_in}{sure})"
+    return f"{who} ({stand_in}{sure})"
 
 
 def _part(c: Comparison, implementations: Mapping[str, str | None]) -> str:

@@ -183,6 +183,20 @@ def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     )
 
 
+def test_the_lede_joins_what_cannot_be_told() -> None:
+    """Two open modes are one clause, each with its interval."""
+    open_ones = [
+        msgspec.structs.replace(BASE, other=f"{mode}/pod", verdict="inconclusive", ci95=(0.9, 1.1))
+        for mode in ("native", "vxlan")
+    ]
+    (line,) = lede.sentences(open_ones, {}, on_lab=False)
+
+    assert plain(line) == (
+        "Compared with BGP, the median kernel round trip cannot be told yet for native (95 % CI "
+        "−10.0 to +10.0 %) and VXLAN (95 % CI −10.0 to +10.0 %)."
+    )
+
+
 def test_the_lede_of_nothing() -> None:
     """All lost, or nothing to compare: said in words."""
     assert "Not one probe" in lede.sentences([], {}, on_lab=True, all_lost=True)[0]
