@@ -244,6 +244,22 @@ def _between(stage: Stage, change: Callable[[Object], None], monkeypatch: Any) -
     monkeypatch.setattr(api, "replace", beaten)
 
 
+def test_putting_back_at_the_end_costs_no_result(tmp_path: Path) -> None:
+    """Somebody wrote it in the last moment: told, not written over, and left to undoing."""
+
+    async def scene(stage: Stage) -> None:
+        assert await stage.turn(Mode.BGP) is None
+        pool = at(stage.server, "IPPool", POOL)
+        assert pool is not None
+        pool["spec"]["ipipMode"] = "CrossSubnet"
+        put(stage.server, pool)
+        await stage.turning.back()
+        assert ".spec.ipipMode" in stage.said[-1]
+        assert stage.spec()["ipipMode"] == "CrossSubnet"
+
+    on_calico(tmp_path, scene)
+
+
 def test_a_write_in_the_same_instant_is_a_conflict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
