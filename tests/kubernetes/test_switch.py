@@ -379,9 +379,17 @@ def test_flannel_is_rolled_out_after_each_change(tmp_path: Path) -> None:
             async def prove() -> ArmProof:
                 return arm(Mode.HOST_GW, follows(Mode.HOST_GW))
 
+            async def prove_quickly() -> ArmProof:
+                """As if the nodes that take part were the first to be replaced."""
+                return arm(Mode.VXLAN, Mode.VXLAN)
+
             turned = Turning(switch, lambda _: None)
             assert await turned.turn(Mode.HOST_GW, prove) is None
             assert json.loads(flannel.conf(server))["Backend"]["Type"] == "host-gw"
+            second = flannel.pods(server)
+            assert await turned.turn(Mode.VXLAN, prove_quickly) is None
+            third = flannel.pods(server)
+            assert (len(third), set(second) & set(third)) == (3, set())
             marked = at(server, "DaemonSet", "kube-flannel-ds", "kube-flannel")
             await switch.write(switch.first())
             assert flannel.conf(server) == flannel.CONF
