@@ -101,7 +101,13 @@ async def _serve(options: argparse.Namespace, workers: Workers) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
-    agent = Agent(workers.prober, workers.reflector, absent=workers.absent, stop=stop)
+    agent = Agent(
+        workers.prober,
+        workers.reflector,
+        absent=workers.absent,
+        stop=stop,
+        key=_hmac_key(options),
+    )
     capabilities = await _capabilities(options, agent, workers)
     for part, why in workers.absent.items():
         logger.warning("part of the agent is absent", extra={"part": part, "why": why})

@@ -13,6 +13,7 @@ from podbench.transport.base import Reply
 from podbench.wire import messages
 from podbench.wire.columns import Table
 from podbench_agent import evidence
+from podbench_agent.canary import Canary
 from podbench_agent.host import Counters
 from podbench_agent.probes.throughput import Transfers
 
@@ -50,6 +51,7 @@ class Agent:
         *,
         absent: Mapping[str, str] | None = None,
         stop: asyncio.Event,
+        key: bytes | None = None,
     ) -> None:
         self._prober = prober
         self._reflector = reflector
@@ -57,6 +59,7 @@ class Agent:
         self._stop = stop
         self.transfers = Transfers()
         self.counters = Counters()
+        self.canary = Canary(key)
 
     async def handle(self, command: messages.Command) -> Reply:
         """Carries out one command (`transport.base.Handler`).
@@ -69,15 +72,22 @@ class Agent:
                 return await self._measure(command)
             case messages.Reflect() | messages.CollectReflections():
                 return await self._reflect(command)
-            case messages.ServeTransfer() | messages.Transfer() | messages.CollectTransfer():
-                return Reply(await self._transfer(command), {})
             case messages.StartCounters() | messages.CollectCounters():
                 return self._count(command)
+            case _:
+                return Reply(await self._without_tables(command), {})
+
+    async def _without_tables(self, command: messages.Command) -> messages.Answer:
+        match command:
+            case messages.ServeTransfer() | messages.Transfer() | messages.CollectTransfer():
+                return await self._transfer(command)
             case messages.ReadFacts() | messages.LookUp():
-                return Reply(await asyncio.to_thread(evidence.answer, command), {})
+                return await asyncio.to_thread(evidence.answer, command)
+            case messages.WatchPath() | messages.HoldWatch() | messages.EndWatch():
+                return await self._watch(command)
             case messages.Stop():
                 self._stop.set()
-                return Reply(messages.Done(), {})
+        return messages.Done()
 
     async def _measure(self, command: messages.Measure) -> Reply:
         if self._prober is None:
@@ -106,6 +116,18 @@ class Agent:
             case messages.CollectTransfer():
                 return await self.transfers.collect(command.port)
 
+    async def _watch(
+        self, command: messages.WatchPath | messages.HoldWatch | messages.EndWatch
+    ) -> messages.Answer:
+        match command:
+            case messages.WatchPath():
+                return await self.canary.watch(command)
+            case messages.HoldWatch():
+                self.canary.hold(command.hold_s)
+            case messages.EndWatch():
+                self.canary.end()
+        return messages.Done()
+
     def _count(self, command: messages.StartCounters | messages.CollectCounters) -> Reply:
         if isinstance(command, messages.StartCounters):
             self.counters.start(command.period_s, command.pids)
@@ -117,5 +139,6 @@ class Agent:
 
     async def close(self) -> None:
         """Ends what still runs: servers, clients, the counter thread."""
+        self.canary.end()
         self.counters.stop()
         await self.transfers.close()

@@ -204,9 +204,10 @@ def test_secrets_do_not_show_in_logs() -> None:
 
 
 def test_every_agent_has_a_name_of_its_own() -> None:
-    """One per node and mode, and one per node for the host."""
+    """One per node and mode, and two per node for the host and the canary."""
     names = agents(settings())
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 10
+    assert "n1-canary" in names
     assert "n1-vxlan" in names
     assert "ip-10-0-0-2.ec2.internal-host" in names
 

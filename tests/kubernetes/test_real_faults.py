@@ -116,6 +116,7 @@ async def _scenes(laid: LaidCluster, server: ApiServer, kubelet: LabKubelet) -> 
         scene = Scene(server, kubelet, Crew(nodes, fleet))
         await scene.probe("before")
         await scene.evict("podbench-agent-vxlan")
+        await scene.evict("podbench-agent-canary")
         await scene.probe("evicted and back")
         await scene.evict("podbench-broker")
         await scene.probe("broker replaced")

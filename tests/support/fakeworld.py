@@ -4,6 +4,7 @@ What `ip route` would show (`routes`) and where packets really go (`carried`) ar
 test can let them differ. Sending is instant; nothing else is on the wire unless `noise` says so.
 """
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -180,6 +181,10 @@ class FakeWorld:
             if by == Mode.IPIP:
                 self.sent[node, PROGRAM, address(peer), way] += count
         return arrived
+
+    def quiet(self, nodes: Sequence[str]) -> contextlib.AbstractAsyncContextManager[None]:
+        """Nothing but probes is on the wire."""
+        return contextlib.nullcontext()
 
     async def capture(self, nodes: Sequence[str]) -> "FakeCapture":
         """Starts counting on these nodes."""

@@ -154,6 +154,56 @@ volumeMounts:
     mountPath: /tmp
 {{- end }}
 
+{{- /*
+One set of agents on the pod network, and their passwords. Call with (dict "root" $ "component" "vxlan" "pool" name or
+empty "passwords" map).
+*/ -}}
+{{- define "podbench.podAgents" -}}
+apiVersion: v1
+kind: Secret
+metadata:
+  name: podbench-passwords-{{ .component }}
+  namespace: podbench
+  labels:
+    {{- include "podbench.labels" .root | nindent 4 }}
+type: Opaque
+data:
+  {{- range $node, $password := .passwords }}
+  {{ $node }}: {{ $password | b64enc }}
+  {{- end }}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata:
+  name: podbench-agent-{{ .component }}
+  namespace: podbench
+  labels:
+    {{- include "podbench.labels" .root | nindent 4 }}
+    podbench.io/component: {{ .component }}
+spec:
+  selector:
+    matchLabels:
+      {{- include "podbench.selector" . | nindent 6 }}
+  # An agent is replaced only when it dies: never in the middle of a run.
+  updateStrategy:
+    type: OnDelete
+  template:
+    metadata:
+      labels:
+        {{- include "podbench.podLabels" . | nindent 8 }}
+      annotations:
+        {{- include "podbench.podAnnotations" .root | nindent 8 }}
+        {{- with .pool }}
+        cni.projectcalico.org/ipv4pools: {{ list . | toJson | quote }}
+        {{- end }}
+    spec:
+      {{- include "podbench.placement" (dict "root" .root "nodes" .root.Values.nodes) | nindent 6 }}
+      containers:
+        - {{ include "podbench.agent" (dict "root" .root "component" .component "capture" false "address" "status.podIP") | nindent 10 | trim }}
+      volumes:
+        {{- include "podbench.agentVolumes" . | nindent 8 }}
+{{- end }}
+
 {{- define "podbench.agentVolumes" -}}
 - name: passwords
   secret:

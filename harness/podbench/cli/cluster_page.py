@@ -67,7 +67,7 @@ def expected(spec: RunSpec, found: Survey, drawn: planning.Plan) -> cost.Expecte
 def _cap(spec: RunSpec) -> int | None:
     assert spec.cluster is not None
     # No agent has read a NIC's speed yet.
-    return cap_bps(spec.cluster.most_bps, None, saturate=spec.cluster.saturate)
+    return cap_bps(spec.cluster.most_bps, (), saturate=spec.cluster.saturate)
 
 
 def _nodes(found: Survey, drawn: planning.Plan) -> list[str]:

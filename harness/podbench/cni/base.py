@@ -7,6 +7,7 @@ no transport.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
@@ -116,6 +117,9 @@ class World(Protocol):
     @property
     def proof_probes(self) -> int:
         """Probes a pair in a proof window: the more else is on the wire, the more it takes."""
+
+    def quiet(self, nodes: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Keeps what the target itself sends all the time off these nodes' tunnels, for a proof."""
 
     async def apply(self, pool: Pool) -> Laid:
         """Makes the pool and one pod of it on every node exist.

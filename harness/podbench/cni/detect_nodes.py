@@ -180,6 +180,11 @@ def _of_driver(underlay: Fact[Link], look: Callable[[Nic], T | None]) -> Fact[T]
     return told(value, f"{underlay.value.name}: its driver (ethtool)")
 
 
+def link_speed(read: NodeFacts, address: str) -> Fact[int]:
+    """Speed of the link that a node's address is on; unknown where no driver tells one."""
+    return _speed(_underlay(read, told(address, "the node's status")))
+
+
 def _speed(underlay: Fact[Link]) -> Fact[int]:
     """A physical link's; what virtual devices call their speed limits nothing."""
     if underlay.value is not None and underlay.value.kind not in {None, "bond", "team"}:

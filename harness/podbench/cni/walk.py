@@ -150,9 +150,10 @@ async def _all(asked: Sequence[Coroutine[None, None, Proofs]]) -> list[Proofs]:
 async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Proofs:
     proofs: Proofs = ()
     for _ in range(ATTEMPTS):
-        before = await _read(world, inquiry, pair)
-        window = await _probe(inquiry, pair)
-        after = await _read(world, inquiry, pair)
+        async with world.quiet([node.name for node in pair]):
+            before = await _read(world, inquiry, pair)
+            window = await _probe(inquiry, pair)
+            after = await _read(world, inquiry, pair)
         window = msgspec.structs.replace(window, moved=moved(before.counters, after.counters))
         proofs = await _judge(world, inquiry, pair, after, window)
         if decided(proofs):

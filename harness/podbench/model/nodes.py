@@ -43,6 +43,8 @@ class Node(msgspec.Struct, frozen=True):
     kernel: str | None = None
     cpu_model: str | None = None
     kube_proxy_mode: str | None = None
+    nic_bps: int | None = None
+    """Speed of the device on the underlay as its driver tells it; null where it does not."""
     clock_offset_ns: int = 0
     """What has to be added to its monotonic clock to have the orchestrator's."""
     clock_error_ns: int = 0
@@ -109,3 +111,5 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_bgp_export: bool = False
     most_bps: int | None = None
     saturate: bool = False
+    broker: str | None = None
+    """URL of somebody else's, without credentials; null: the run brings its own."""

@@ -12,6 +12,7 @@ from podbench.cni.edits import Edit, Recipe
 from podbench.model.arms import OVERHEAD_BYTES, Mode
 from podbench.run.cluster import Survey
 from podbench.run.spec import RunSpec
+from podbench.target.kubernetes import other_broker
 from podbench.target.kubernetes.preview import preview
 from podbench.target.kubernetes.settings import mode_set
 from podbench.target.kubernetes.turning import CONVERGE_S
@@ -25,7 +26,9 @@ def created(spec: RunSpec, found: Survey) -> list[str]:
     planned = _planned(spec)
     sets = [mode_set(mode, planned.get(mode)) for mode in spec.possible]
     names: dict[str, list[str]] = defaultdict(list)
-    for each in preview(found.places, sets):
+    url = None if spec.cluster is None else spec.cluster.broker
+    other = None if url is None else other_broker.named(url)
+    for each in preview(found.places, sets, other):
         names[each.kind].append(f"{each.namespace}/{each.name}" if each.namespace else each.name)
     lines = [f"{kind} {', '.join(these)}" for kind, these in names.items() if kind not in SIMPLE]
     inside = ", ".join(f"{len(names[kind])} {kind}" for kind in SIMPLE if kind in names)

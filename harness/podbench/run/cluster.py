@@ -5,6 +5,7 @@ two. Nothing is changed before the context was consented to (`consent`).
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from podbench.model.nodes import ClusterOptions
 from podbench.run import consent, record, spec
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec
+from podbench.target.kubernetes import other_broker
 from podbench.target.kubernetes.client import Api, ApiError, Context
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.nodes import LeftOut, Place, choose
@@ -33,6 +35,8 @@ METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
+MOST_FORWARDED = 50
+"""Nodes whose results the API server's port-forward carries without anybody minding."""
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +108,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
-    notes = (*notes, *light)
+    notes = (*notes, *light, *_crowd(options, found))
     rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
@@ -123,6 +127,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             allow_bgp_export=options.allow_bgp_export,
             most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
             saturate=options.saturate,
+            broker=None if options.broker is None else other_broker.url(options.broker),
         ),
         **msgspec.structs.asdict(asked),
     )
@@ -136,11 +141,6 @@ def _observed(mode: Fact[Mode]) -> str:
 
 def _refuse_what_is_not_there(options: Options) -> None:
     """Options of the contract that this version has nothing behind on a cluster."""
-    if options.broker is not None:
-        raise ConfigError(
-            "--broker: this version deploys its own broker on a cluster",
-            advice="leave --broker out",
-        )
     if options.proof is not None:
         raise ConfigError(
             "--proof capture: agents on a cluster cannot capture yet",
@@ -165,6 +165,17 @@ def _require_nodes(options: Options, found: Survey) -> None:
             f"part; {reasons or 'there are no others'}",
             advice="see to what keeps the others out, or use --target lab",
         )
+
+
+def _crowd(options: Options, found: Survey) -> tuple[str, ...]:
+    """What to do about results of more nodes than the API server should carry."""
+    if options.broker is not None or len(found.places) <= MOST_FORWARDED:
+        return ()
+    return (
+        f"{len(found.places)} nodes: all results come through the API server; beyond "
+        f"{MOST_FORWARDED} nodes bring a broker (--broker mqtts://HOST:PORT), or measure fewer "
+        "(--nodes)",
+    )
 
 
 def _probes(
@@ -313,7 +324,8 @@ def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) ->
     """The target that a session measures on; `folder` is the run directory.
 
     Raises:
-        ConfigError: The agents' image was not named.
+        ConfigError: The agents' image was not named, or the environment does not say how to get
+            into the broker.
     """
     asked = begun.spec.cluster
     assert asked is not None, "a run on a cluster"
@@ -331,6 +343,7 @@ def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) ->
             folder=folder,
             most_bps=asked.most_bps,
             saturate=asked.saturate,
+            broker=None if asked.broker is None else other_broker.access(asked.broker, os.environ),
         ),
         say,
     )

@@ -1,13 +1,19 @@
-"""Host counters through a whole run, kept a visit at a time on the samples' clock."""
+"""Host counters through a whole run, kept a visit at a time on the samples' clock.
 
+A series a node, from its host-network agent; where all nodes share one machine one agent's series
+stands for all of them (`MACHINE`). A cluster's host agent sees its own processes only, so its
+run-queue wait and throttling are its own; everything else is the whole node's.
+"""
+
+import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from podbench.model.errors import PodbenchError, ProbeError, TransportError
-from podbench.model.nodes import AgentId, Node
+from podbench.model.nodes import AgentId
 from podbench.run import plan
-from podbench.run.crew import Crew
+from podbench.run.crew import Crew, Part
 from podbench.store import samples
 from podbench.store.rundir import RunDir
 from podbench.wire import messages
@@ -20,41 +26,75 @@ MACHINE = "machine"
 
 
 class Ticks:
-    """The running series of one agent."""
+    """The running series, by node."""
 
-    def __init__(self, crew: Crew, agent: AgentId) -> None:
+    def __init__(self, crew: Crew, agents: Mapping[str, AgentId]) -> None:
         self._crew = crew
-        self._agent = agent
+        self._agents = dict(agents)
+
+    async def start(self, pids: tuple[int, ...]) -> None:
+        """Begins every series; a node whose agent is gone has none until it is back."""
+        await asyncio.gather(*(self._begin(node, pids) for node in self._agents))
+
+    async def _begin(self, node: str, pids: tuple[int, ...] = ()) -> None:
+        order = messages.StartCounters(node=node, period_s=PERIOD_S, pids=pids)
+        try:
+            await self._crew.ask(self._agents[node], order)
+        except (ProbeError, TransportError) as error:
+            logger.warning("no host counters", extra={"node": node, "why": str(error)})
 
     async def keep(
         self, rundir: RunDir, run_id: str, visit: plan.Visit, planned: plan.Round
     ) -> None:
         """Fetches the ticks since the last call and writes them as this round's.
 
-        An agent that is gone costs its ticks, not the run.
+        An agent that is gone costs its node's ticks, not the run; one that came back counts anew.
 
         Raises:
             StoreError: The file cannot be written.
         """
+        place: dict[str, samples.Scalar] = {"run_id": run_id, "block": visit.block}
+        found = await asyncio.gather(*(self._collect(node, place) for node in self._agents))
+        parts = [part for part in found if part is not None]
+        if parts:
+            samples.write(rundir.host(visit.block, visit.arm, planned.number), "host", parts)
+
+    async def _collect(self, node: str, place: dict[str, samples.Scalar]) -> Part | None:
         try:
-            reply = await self._crew.ask(self._agent, messages.CollectCounters())
-        except (ProbeError, TransportError) as error:
-            logger.warning("host counters lost", extra={"why": str(error)})
-            return
-        place: dict[str, samples.Scalar] = {"run_id": run_id, "block": visit.block, "node": MACHINE}
-        part = (reply.tables.get("host", {}), place)
-        samples.write(rundir.host(visit.block, visit.arm, planned.number), "host", [part])
+            reply = await self._crew.ask(self._agents[node], messages.CollectCounters())
+        except ProbeError as error:
+            # An agent that was started anew does not count yet.
+            logger.warning("host counters lost", extra={"node": node, "why": str(error)})
+            await self._begin(node)
+            return None
+        except TransportError as error:
+            logger.warning("host counters lost", extra={"node": node, "why": str(error)})
+            return None
+        return reply.tables.get("host", {}), {**place, "node": node}
+
+    async def stop(self) -> None:
+        """Ends every series."""
+        await asyncio.gather(*(self._end(agent) for agent in self._agents.values()))
+
+    async def _end(self, agent: AgentId) -> None:
+        with contextlib.suppress(PodbenchError):
+            await self._crew.ask(agent, messages.CollectCounters(stop=True))
 
 
 @contextlib.asynccontextmanager
-async def running(crew: Crew, node: Node) -> AsyncIterator[Ticks]:
-    """Samples the counters of a node's host agent while the block runs."""
-    nodes = crew.nodes.values()
+async def running(crew: Crew, *, exclusive: bool) -> AsyncIterator[Ticks]:
+    """Samples the nodes' counters while the block runs.
+
+    Args:
+        crew: The nodes and their agents.
+        exclusive: All nodes share one machine: one series stands for all.
+    """
+    nodes = tuple(crew.nodes.values())
+    agents = {MACHINE: nodes[0].agent} if exclusive else {n.name: n.agent for n in nodes}
     ends = [*(each.pid for each in nodes), *(pod.pid for each in nodes for pod in each.pods)]
-    pids = tuple(pid for pid in ends if pid is not None)
-    await crew.ask(node.agent, messages.StartCounters(node=MACHINE, period_s=PERIOD_S, pids=pids))
+    ticks = Ticks(crew, agents)
+    await ticks.start(tuple(pid for pid in ends if pid is not None))
     try:
-        yield Ticks(crew, node.agent)
+        yield ticks
     finally:
-        with contextlib.suppress(PodbenchError):
-            await crew.ask(node.agent, messages.CollectCounters(stop=True))
+        await ticks.stop()

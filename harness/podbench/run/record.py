@@ -46,6 +46,8 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     provider: str | None = None
     kube_proxy_mode: str | None = None
+    nic_bps: int | None = None
+    """Speed of its link on the underlay; null where no driver tells one."""
     clock_offset_ns: int = 0
     clock_error_ns: int = 0
     pods: tuple[PodRecord, ...] = ()
@@ -98,6 +100,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str | None]
     arms: tuple[ArmRecord, ...] = ()
     nodes: tuple[NodeRecord, ...] = ()
+    most_bps: int | None = None
+    """The most one transfer sent; null: as much as it could."""
     proof_warnings: tuple[str, ...] = ()
     error: str | None = None
     cluster: ClusterRecord | None = None
@@ -151,6 +155,7 @@ def node(laid: Node) -> NodeRecord:
         region=laid.region,
         provider=laid.provider,
         kube_proxy_mode=laid.kube_proxy_mode,
+        nic_bps=laid.nic_bps,
         clock_offset_ns=laid.clock_offset_ns,
         clock_error_ns=laid.clock_error_ns,
         pods=tuple(

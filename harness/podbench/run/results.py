@@ -161,9 +161,15 @@ def _cni(begun: record.RunRecord) -> Cni:
 
 
 def _spec(begun: record.RunRecord) -> dict[str, object]:
-    """The specification; what the lab is asked to be means nothing on a cluster."""
+    """The specification, and what followed from the nodes.
+
+    What the lab is asked to be means nothing on a cluster.
+    """
     spec: dict[str, object] = msgspec.to_builtins(begun.spec)
-    return spec if begun.spec.cluster is None else {**spec, "lab": None}
+    if begun.spec.cluster is None:
+        return spec
+    nics = {node.name: node.nic_bps for node in begun.nodes}
+    return {**spec, "lab": None, "transfer_most_bps": begun.most_bps, "nic_bps": nics}
 
 
 def _cluster(begun: record.RunRecord) -> ClusterFacts | None:

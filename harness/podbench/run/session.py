@@ -45,10 +45,10 @@ class Session:
             for stage in self._stages(laid.world):
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
-                    self._note_deployed(nodes, fleet)
+                    self._note_deployed(nodes, fleet, laid.most_bps)
                     self._note_cluster(laid)
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
-                    async with counters.running(crew, nodes[0]) as ticks:
+                    async with counters.running(crew, exclusive=target.exclusive) as ticks:
                         for visit in stage:
                             if await self._turned(laid.world, visit, modes):
                                 await self._visit(laid.world, crew, ticks, visit)
@@ -150,10 +150,11 @@ class Session:
         for mode in modes:
             await self.driver.remove(world, mode)
 
-    def _note_deployed(self, nodes: Sequence[Node], fleet: Fleet) -> None:
+    def _note_deployed(self, nodes: Sequence[Node], fleet: Fleet, most_bps: int | None) -> None:
         """Nodes, pods, their MTUs and the agents' versions, now that they can be asked."""
         self._save(
             nodes=tuple(record.node(each) for each in nodes),
+            most_bps=most_bps,
             arms=tuple(record.with_mtu(arm, nodes) for arm in self.record.arms),
             versions={**self.record.versions, **record.versions_in(fleet.agents)},
         )

@@ -47,7 +47,7 @@ def to_arrow(probe: str, table: Table, constants: Mapping[str, Scalar]) -> pa.Ta
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write(path: Path, probe: str, parts: list[tuple[Table, Mapping[str, Scalar]]]) -> int:
+def write(path: Path, probe: str, parts: Sequence[tuple[Table, Mapping[str, Scalar]]]) -> int:
     """Writes one file from parts, each with the constants that name its place; returns the rows.
 
     Raises:

@@ -55,6 +55,10 @@ class LaidTarget(Protocol):
         """What CNI drivers work on."""
 
     @property
+    def most_bps(self) -> int | None:
+        """The most one transfer sends here, known once deployed; null: as much as it can."""
+
+    @property
     def detected(self) -> ClusterDetected | None:
         """The cluster's network, completed by its agents once deployed; null on the lab."""
 

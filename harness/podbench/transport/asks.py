@@ -11,11 +11,11 @@ from podbench.wire import batches, messages
 class Ask:
     """One command on its way and what has come back so far."""
 
-    def __init__(self, agent: AgentId, command: str, request: bytes) -> None:
+    def __init__(self, agent: AgentId, command: str, request: messages.Request) -> None:
         self.agent = agent
         self.command = command
         self.request = request
-        """As sent."""
+        """As sent first."""
         self.assembly = batches.Assembly()
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 

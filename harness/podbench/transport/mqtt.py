@@ -1,7 +1,9 @@
 """The control channel over MQTT: `MqttFleet` for the orchestrator, `serve_agent` for agents.
 
-Both keep one connection (`mqtt_link`) and begin again when the broker goes away. A command is
-answered once: agents drop a repeated request, an answer is published until acknowledged.
+Both keep one connection (`mqtt_link`) and begin again when it breaks. A command is carried out
+once: agents know a repeated request. An answer is published until the broker has it; what the
+orchestrator missed while its own connection was broken, or the broker lost with its life, it asks
+for again by the numbers of the parts that did come.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -22,12 +24,21 @@ from podbench.model.nodes import AgentId
 from podbench.transport.asks import Ask, check_format, same_process
 from podbench.transport.base import Handler, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
+from podbench.transport.limits import Limits
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
 from podbench.wire import batches, messages, topics
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REQUESTS = 4096
+RESUME_S = 60.0
+"""How long what was asked waits for a broken connection: a control plane that is upgraded, and with
+it the way through it, is away for half a minute; a broker's pod is replaced in less."""
+LAST_WORDS_S = 0.3
+"""A broker that ends tells every agent's last will first: wait whether it goes itself."""
+KEPT_ANSWERS = 8
+KEPT_BYTES = 16 * 1024 * 1024
+"""What an agent keeps of its last answers, should they be asked for again."""
 
 
 class MqttFleet:
@@ -39,7 +50,8 @@ class MqttFleet:
         broker: Where it is.
         run_id: Whose agents.
         away_s: How long an agent whose connection ended may take to be back before what was asked
-            of it fails. For brokers behind a network, which ends connections of those that live on.
+            of it fails. For brokers behind a network, which ends connections of those that live
+            on: there the time limits of what is asked stand still as long as our own is broken.
     """
 
     def __init__(self, broker: str | Endpoint, *, run_id: str, away_s: float = 0.0) -> None:
@@ -47,7 +59,9 @@ class MqttFleet:
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
         self._stale: set[AgentId] = set()
-        self._away_s = away_s
+        self._limits = Limits()
+        self._networked = away_s > 0
+        self._away_s = max(away_s, LAST_WORDS_S)
         self._away: dict[AgentId, asyncio.TimerHandle] = {}
         self._repeating: set[asyncio.Task[None]] = set()
         self._asks: dict[int, Ask] = {}
@@ -61,6 +75,8 @@ class MqttFleet:
             self._receive,
         )
         self._link.when_down = self._lost_broker
+        self._link.when_up = self._found_broker
+        self._giving_up: asyncio.TimerHandle | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,6 +121,16 @@ class MqttFleet:
             for agent, status in self._agents.items()
         }
 
+    def gone(self, agent: AgentId) -> bool:
+        """Whether an agent said goodbye or the broker lost it, be it for a moment.
+
+        False for one not heard of since the broker itself went away: it may be well.
+        """
+        if agent in self._away:
+            return True
+        status = self._agents.get(agent)
+        return status is not None and not status.online and agent not in self._stale
+
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.
 
@@ -137,7 +163,7 @@ class MqttFleet:
         """
         name = type(command).__name__
         try:
-            async with asyncio.timeout(timeout_s):
+            async with self._limits.within(timeout_s):
                 await self._until_announced(agent)
                 return await self._exchange(agent, command)
         except TimeoutError:
@@ -157,10 +183,10 @@ class MqttFleet:
 
     async def _exchange(self, agent: AgentId, command: messages.Command) -> Reply:
         request = messages.Request(id=next(self._ids), command=command)
-        ask = Ask(agent, type(command).__name__, messages.encode(request))
+        ask = Ask(agent, type(command).__name__, request)
         self._asks[request.id] = ask
         try:
-            await self._link.publish(topics.command(self._run_id, agent), ask.request)
+            await self._send(ask, request)
             return await ask.reply
         finally:
             del self._asks[request.id]
@@ -184,7 +210,8 @@ class MqttFleet:
         waiting = self._away.pop(status.agent, None)
         if waiting is not None:
             waiting.cancel()
-        if self._away_s and before is not None and before.online and not status.online:
+        was_stale = status.agent in self._stale
+        if before is not None and before.online and not status.online:
             self._stale.add(status.agent)
             later = asyncio.get_running_loop().call_later
             self._away[status.agent] = later(self._away_s, self._gone, status)
@@ -193,9 +220,9 @@ class MqttFleet:
         else:
             self._agents[status.agent] = status
             self._stale.discard(status.agent)
-            if before is not None and before.online and not same_process(before, status):
+            if before is not None and not same_process(before, status):
                 self._fail_asks("the agent was started anew", status.agent)
-            elif waiting is not None:
+            elif was_stale:
                 self._ask_again(status.agent)
         self._tell()
 
@@ -207,23 +234,47 @@ class MqttFleet:
         self._tell()
 
     def _ask_again(self, agent: AgentId) -> None:
-        """Sends again what an agent may not have got; what it has got, it drops."""
+        """Sends again what an agent may not have got, or what came of it may not have come here.
+
+        It carries nothing out twice, and sends the parts of its answer that are missing.
+        """
         for ask in self._asks.values():
             if ask.agent == agent:
-                task = asyncio.create_task(self._repeat(ask))
+                again = msgspec.structs.replace(ask.request, have=ask.assembly.numbers)
+                task = asyncio.create_task(self._send(ask, again))
                 self._repeating.add(task)
                 task.add_done_callback(self._repeating.discard)
 
-    async def _repeat(self, ask: Ask) -> None:
-        try:
-            await self._link.publish(topics.command(self._run_id, ask.agent), ask.request)
-        except TransportError as error:
-            ask.fail(error)
+    async def _send(self, ask: Ask, request: messages.Request) -> None:
+        # Broken in between, it is sent again once the agent is heard of (`_ask_again`).
+        with contextlib.suppress(TransportError):
+            await self._link.publish(
+                topics.command(self._run_id, ask.agent), messages.encode(request)
+            )
 
     def _lost_broker(self) -> None:
         self._stale.update(self._agents)
-        self._fail_asks(f"the broker at {self._endpoint} went away")
+        for waiting in self._away.values():
+            waiting.cancel()
+        self._away.clear()
+        if self._giving_up is None:
+            loop = asyncio.get_running_loop()
+            self._giving_up = loop.call_later(RESUME_S, self._give_up)
+            if self._networked:
+                self._limits.stand_still()
         self._tell()
+
+    def _found_broker(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+            self._limits.go_on()
+        self._tell()
+
+    def _give_up(self) -> None:
+        self._giving_up = None
+        self._limits.go_on()
+        self._fail_asks(f"the broker at {self._endpoint} went away")
 
     def _fail_asks(self, why: str, agent: AgentId | None = None) -> None:
         for ask in self._asks.values():
@@ -233,6 +284,13 @@ class MqttFleet:
     def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+
+class _Kept(msgspec.Struct):
+    """One answer's encoded parts, and how many of them the broker has had."""
+
+    parts: list[bytes]
+    delivered: int = 0
 
 
 class _AgentSide:
@@ -246,6 +304,7 @@ class _AgentSide:
         self._status_topic = topics.status(run_id, status.agent)
         self._offline = messages.encode(msgspec.structs.replace(status, online=False))
         self._seen: OrderedDict[int, None] = OrderedDict()
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
         self.link = Link(
             endpoint,
@@ -258,18 +317,49 @@ class _AgentSide:
     def _receive(self, topic: str, payload: bytes) -> None:
         del topic  # only our own command topic is subscribed
         request_id = messages.request_id(payload)
-        if request_id is None or request_id in self._seen:
+        if request_id is None:
+            return
+        if request_id in self._seen:
+            self._work(self._again(request_id, payload))
             return
         self._seen[request_id] = None
         if len(self._seen) > REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
-        task = asyncio.create_task(self._answer(request_id, payload))
+        self._work(self._answer(request_id, payload))
+
+    def _work(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _answer(self, request_id: int, payload: bytes) -> None:
-        for part in await self._parts(request_id, payload):
-            await self._deliver(messages.encode(part))
+        kept = _Kept([messages.encode(part) for part in await self._parts(request_id, payload)])
+        self._keep(request_id, kept)
+        for part in kept.parts:
+            await self._deliver(part)
+            kept.delivered += 1
+
+    def _keep(self, request_id: int, kept: "_Kept") -> None:
+        self._kept[request_id] = kept
+        while len(self._kept) > KEPT_ANSWERS or self._kept_bytes() > KEPT_BYTES:
+            if len(self._kept) == 1:
+                return
+            self._kept.popitem(last=False)
+
+    def _kept_bytes(self) -> int:
+        return sum(len(part) for kept in self._kept.values() for part in kept.parts)
+
+    async def _again(self, request_id: int, payload: bytes) -> None:
+        """Delivers what the broker had already and the orchestrator did not get."""
+        kept = self._kept.get(request_id)
+        if kept is None:
+            return  # still at work: its answer is to come
+        with contextlib.suppress(RemoteProtocolError):
+            have = messages.decode_request(payload).have
+            if have is not None:
+                for number in range(kept.delivered):
+                    if number not in have:
+                        await self._deliver(kept.parts[number])
 
     async def _parts(self, request_id: int, payload: bytes) -> list[messages.Response]:
         try:

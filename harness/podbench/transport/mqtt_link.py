@@ -80,6 +80,7 @@ class Link:
         self._broken = asyncio.Event()
         self.up = asyncio.Event()
         self.trouble = "not tried yet"
+        self.when_up: Callable[[], None] = lambda: None
         self.when_down: Callable[[], None] = lambda: None
 
     @contextlib.asynccontextmanager
@@ -107,6 +108,7 @@ class Link:
                 )
             self._client, self._broken = client, asyncio.Event()
             self.up.set()
+            self.when_up()
             try:
                 yield client
             finally:

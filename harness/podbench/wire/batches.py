@@ -57,6 +57,11 @@ class Assembly:
             self._last = part.number
         return self._last is not None and len(self._parts) == self._last + 1
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The parts that are there, in order."""
+        return tuple(sorted(self._parts))
+
     def whole(self) -> tuple[messages.Answer, dict[str, columns.Table]]:
         """The answer and its tables.
 

@@ -141,6 +141,38 @@ class LookUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     source: str | None = None
 
 
+class WatchPath(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Probe one path slowly for as long as a run lasts; one watch an agent (answer: `Watched`).
+
+    Answered only when there is trouble or `EndWatch` comes, so that nothing of it is on the control
+    channel meanwhile. The peer's reflector has to admit the SSID first.
+    """
+
+    session_id: int
+    peer_address: str
+    peer_port: int
+    rate_pps: float = 10.0
+    answer_s: float = 1.0
+    """A probe without an answer after this is lost."""
+    window_s: float = 4.0
+    lost_ratio: float = 0.5
+    """This share of a window's probes lost is trouble."""
+    delay_s: float | None = 0.1
+    """Half of the answers within 2 s slower than this, and than `times` the watch's own baseline,
+    is trouble; null: delay is not judged."""
+    times: float = 10.0
+
+
+class HoldWatch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Send nothing on the watched path for so long; 0 goes on at once."""
+
+    hold_s: float
+
+
+class EndWatch(msgspec.Struct, frozen=True, tag=True):
+    """End the watch: its own command is answered."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """End this agent."""
 
@@ -156,6 +188,9 @@ Command = (
     | CollectCounters
     | ReadFacts
     | LookUp
+    | WatchPath
+    | HoldWatch
+    | EndWatch
     | Stop
 )
 
@@ -191,6 +226,23 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     route: Route
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a watch ended. Round trips are the agent's own: send call to receive return."""
+
+    trouble: str | None
+    """What was wrong, in one clause; null: it was told to end."""
+    sent: int
+    lost: int
+    unjudged: int
+    """Cut off by a hold, a stall of the sender, or the end."""
+    stalls: int
+    """How often the sender itself was late by half a second or more."""
+    baseline_ns: int | None
+    p50_ns: int | None
+    p99_ns: int | None
+    max_ns: int | None
+
+
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The command could not be carried out. `reason` is for a person and goes into the record."""
 
@@ -198,7 +250,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     retryable: bool = False
 
 
-Answer = Done | Ran | Facts | Found | Failed
+Answer = Done | Ran | Facts | Found | Watched | Failed
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +259,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     command: Command
     format: int = MESSAGE_FORMAT
+    have: tuple[int, ...] | None = None
+    """Asked again after a broken connection: numbers of the answer's parts that came already.
+    Null: the first time. The command is carried out once, whatever comes twice."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
-from support.apiserver.kubelet import Kubelet
 from support.apiserver.store import Object
+
+if TYPE_CHECKING:
+    from support.apiserver.server import ApiServer, Faults
 
 PROTOCOL = "v4.channel.k8s.io"
 PIECE_BYTES = 16 * 1024
 NOT_ACCEPTABLE = "406: Not Acceptable\n\nAvailable representations: "
 
 
-async def forward(request: web.Request, kubelet: Kubelet, pod: Object | None) -> web.StreamResponse:
+async def forward(
+    request: web.Request, server: "ApiServer", pod: Object | None
+) -> web.StreamResponse:
     """Connects the websocket to a pod's port."""
     if pod is None:
         return web.Response(status=404, text="pod not found")
@@ -26,14 +31,14 @@ async def forward(request: web.Request, kubelet: Kubelet, pod: Object | None) ->
     for channel in (0, 1):
         await socket.send_bytes(bytes([channel]) + port.to_bytes(2, "little"))
     try:
-        reader, writer = await kubelet.connect(pod, port)
+        reader, writer = await server.kubelet.connect(pod, port)
     except OSError as error:
         await socket.send_bytes(b"\x01" + f"error forwarding port {port}: {error}".encode())
         # No closing handshake: the connection just ends.
         if request.transport is not None:
             request.transport.close()
         return socket
-    down = asyncio.create_task(_down(reader, socket))
+    down = asyncio.create_task(_down(reader, socket, server.faults))
     with contextlib.suppress(ConnectionError):
         async for message in socket:
             if message.type is WSMsgType.BINARY and message.data[:1] == b"\x00":
@@ -45,7 +50,15 @@ async def forward(request: web.Request, kubelet: Kubelet, pod: Object | None) ->
     return socket
 
 
-async def _down(reader: asyncio.StreamReader, socket: web.WebSocketResponse) -> None:
+async def _down(
+    reader: asyncio.StreamReader, socket: web.WebSocketResponse, faults: "Faults"
+) -> None:
+    left = faults.cuts.pop(0) if faults.cuts else None
     while data := await reader.read(PIECE_BYTES):
+        if left is not None:
+            left -= len(data)
+            if left < 0:
+                break
+        faults.forwarded_bytes += len(data)
         await socket.send_bytes(b"\x00" + data)
     await socket.close()

@@ -21,7 +21,7 @@ from support.apiserver.store import Object, Place, Store
 from support.lab_in_place import InPlace
 
 from podbench.cni import detect
-from podbench.cni.base import Pool
+from podbench.cni.base import Origin, Pool
 from podbench.model.arms import Mode
 from podbench.target.lab import namespaces
 from podbench.target.lab.inside import inside
@@ -30,6 +30,15 @@ from podbench.target.lab.world import LabWorld
 MOUNTED = "/etc/podbench"
 ROOT = Path("/run/pods")
 LISTEN_S = 10.0
+DEFAULT_POOL = Pool(
+    # CrossSubnet, as `support.calico` installs one, so that Felix routes it within one subnet.
+    mode=Mode.HOST_GW,
+    cidr="10.245.0.0/16",
+    pod_mtu=1450,
+    origin=Origin.FELIX,
+    route_protocol=80,
+)
+"""The cluster's own pool, which no arm uses: the canary's pods get it."""
 
 
 class LabKubelet(Kubelet):
@@ -83,6 +92,8 @@ class LabKubelet(Kubelet):
     async def start(self, pod: Object) -> Object:
         """Starts the pod's one container in its namespace."""
         name, spec = pod["metadata"]["name"], pod["spec"]
+        # Known already, but for the first.
+        await self._world.apply(DEFAULT_POOL)
         node = next(each for each in self._world.nodes if each.name == spec["nodeName"])
         netns, own = node.name, node.address
         if not spec.get("hostNetwork"):
@@ -103,6 +114,8 @@ class LabKubelet(Kubelet):
         return status(node.address, own, ready=True)
 
     async def _mode(self, pod: Object) -> Mode:
+        if pod["metadata"]["labels"].get("podbench.io/component") == "canary":
+            return DEFAULT_POOL.mode
         text = pod["metadata"].get("annotations", {}).get("cni.projectcalico.org/ipv4pools")
         if text is None and self._in_place is not None:
             return Mode(pod["metadata"]["labels"]["podbench.io/component"])

@@ -39,6 +39,10 @@ class Faults(msgspec.Struct):
     """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
     watch_s: float | None = None
     """Every watch is closed after this."""
+    cuts: list[int] = []
+    """Port-forwards are cut after so many octets came down, one after the other."""
+    forwarded_bytes: int = 0
+    """What came down through all of them."""
     pages_gone: int = 0
     """So many times the version that a list's next page belongs to is compacted."""
 
@@ -143,7 +147,7 @@ class ApiServer:
                 user, verb, asked.place.plural, asked.group, asked.place.namespace
             )
         if asked.subresource == "portforward":
-            return await forward(request, self.kubelet, self.store.get(asked.place))
+            return await forward(request, self, self.store.get(asked.place))
         if verb == "watch":
             return await serve_watch(request, self, asked.place, query)
         if verb in ("get", "list"):

@@ -6,6 +6,7 @@ that show it; the chart's schema admits all of them.
 
 from podbench.model.arms import Mode
 from podbench.target.kubernetes.settings import (
+    CANARY_COMPONENT,
     HOST_COMPONENT,
     ORCHESTRATOR,
     Broker,
@@ -33,6 +34,7 @@ CANONICAL = Settings(
     credentials=Credentials(
         passwords={
             f"{NODE}-{HOST_COMPONENT}": "canonical-password-of-host",
+            f"{NODE}-{CANARY_COMPONENT}": "canonical-password-of-canary",
             f"{NODE}-{Mode.NATIVE}": "canonical-password-of-native",
             ORCHESTRATOR: "canonical-password-of-orchestrator",
         },
@@ -55,5 +57,6 @@ CANONICAL = Settings(
     broker_cpu="10006m",
     broker_memory="10007Mi",
     broker_memory_limit="10008Mi",
+    node_status=True,
 )
 """The deployment that `manifests/` shows."""

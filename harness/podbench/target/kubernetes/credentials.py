@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Iterable
 
 from podbench.model.errors import ClusterError, PrerequisiteError
+from podbench.target.kubernetes.other_broker import Access
 from podbench.target.kubernetes.settings import ORCHESTRATOR, Credentials
 
 DAYS = 30
@@ -34,6 +35,18 @@ async def make(names: Iterable[str], broker_address: str) -> Credentials:
         ca=certificate,
         certificate=certificate,
         key=key,
+    )
+
+
+def shared(names: Iterable[str], access: Access) -> Credentials:
+    """Credentials for these agents at somebody else's broker: one account for all."""
+    known = access.endpoint.credentials
+    assert known.password is not None
+    return Credentials(
+        passwords=dict.fromkeys((*names, ORCHESTRATOR), known.password),
+        hmac_key=secrets.token_hex(32),
+        salt=secrets.token_bytes(12),
+        ca=known.ca,
     )
 
 

@@ -1,6 +1,6 @@
 """The fleet as a run on a cluster may use it: authenticated probes, and a cap on what it loads."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -16,11 +16,24 @@ SHARE = 0.1
 """Of the NIC's speed, where it is known."""
 
 
-def cap_bps(asked_bps: int | None, link_bps: int | None, *, saturate: bool) -> int | None:
-    """The most one transfer may send; null: as much as it can."""
+def cap_bps(
+    asked_bps: int | None, links_bps: Sequence[int | None], *, saturate: bool
+) -> int | None:
+    """The most one transfer may send; null: as much as it can.
+
+    One cap for all pairs, so that they compare: that of the slowest node.
+
+    Args:
+        asked_bps: `--max-bandwidth`; narrows the cap.
+        links_bps: Each node's speed on the underlay; null where its driver does not tell.
+        saturate: `--saturate`: what was asked for alone counts.
+    """
     if saturate:
         return asked_bps
-    own = UNKNOWN_LINK_CAP_BPS if link_bps is None else int(link_bps * SHARE)
+    own = min(
+        (UNKNOWN_LINK_CAP_BPS if each is None else int(each * SHARE) for each in links_bps),
+        default=UNKNOWN_LINK_CAP_BPS,
+    )
     return own if asked_bps is None else min(own, asked_bps)
 
 
@@ -41,11 +54,15 @@ class Addresses:
 
 
 class CarefulFleet:
-    """Passes commands on to another fleet, each made fit for a cluster that others use too."""
+    """Passes commands on to another fleet, each made fit for a cluster that others use too.
+
+    Attributes:
+        most_bps: The most one transfer sends; null: as much as it can. Known once nodes were read.
+    """
 
     def __init__(self, fleet: Fleet, most_bps: int | None, addresses: Addresses) -> None:
         self._fleet = fleet
-        self._most_bps = most_bps
+        self.most_bps = most_bps
         self._addresses = addresses
 
     @property
@@ -75,6 +92,9 @@ class CarefulFleet:
                 return messages.Measure(sessions=tuple(map(self._session, command.sessions)))
             case messages.Transfer():
                 return self._transfer(command)
+            case messages.WatchPath():
+                now = self._addresses.of(command.peer_address)
+                return msgspec.structs.replace(command, peer_address=now)
             case messages.ServeTransfer():
                 own = self._addresses.of(command.bind_address)
                 return msgspec.structs.replace(command, bind_address=own)
@@ -93,9 +113,9 @@ class CarefulFleet:
 
     def _transfer(self, order: messages.Transfer) -> messages.Transfer:
         rate = order.rate_bps
-        if self._most_bps is not None:
+        if self.most_bps is not None:
             # iperf3's -b is for each stream.
-            share = self._most_bps // order.streams
+            share = self.most_bps // order.streams
             rate = share if rate is None else min(share, rate)
         return msgspec.structs.replace(
             order,

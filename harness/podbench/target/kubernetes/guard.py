@@ -1,7 +1,7 @@
 """Watches over a deployed run, and ends it within seconds when the cluster gets into trouble.
 
-Three things are trouble: the lease is lost, a node that takes part goes NotReady, somebody changes
-what the run made. The run is cancelled and ends with the reason.
+Four things are trouble: the lease is lost, a node that takes part goes NotReady, somebody changes
+what the run made, the canary falls silent. The run is cancelled and ends with the reason.
 """
 
 import asyncio
@@ -20,11 +20,19 @@ LOOK_S = 2.0
 
 
 @contextlib.asynccontextmanager
-async def guarded(deployment: Deployment, api: Api, nodes: Sequence[str]) -> AsyncIterator[None]:
+async def guarded(
+    deployment: Deployment, api: Api, nodes: Sequence[str], canary: asyncio.Future[None]
+) -> AsyncIterator[None]:
     """Cancels what runs in the context when there is trouble, and raises the trouble instead.
 
+    Args:
+        deployment: Its lease and its objects are looked after.
+        api: The cluster.
+        nodes: Those that take part.
+        canary: Fails when the cluster's own network is in trouble.
+
     Raises:
-        ClusterError: The lease was lost, or a node went NotReady.
+        ClusterError: The lease was lost, a node went NotReady, or the canary says so.
         InterferenceError: Somebody changed what the run had made.
     """
     inside = asyncio.current_task()
@@ -40,7 +48,8 @@ async def guarded(deployment: Deployment, api: Api, nodes: Sequence[str]) -> Asy
     watching = [
         asyncio.create_task(each)
         for each in (
-            _lease(deployment),
+            _failure(deployment.lease.lost),
+            _failure(canary),
             _nodes(api, nodes, deployment),
             _objects(deployment),
         )
@@ -60,8 +69,8 @@ async def guarded(deployment: Deployment, api: Api, nodes: Sequence[str]) -> Asy
         await asyncio.gather(*watching, return_exceptions=True)
 
 
-async def _lease(deployment: Deployment) -> None:
-    await asyncio.shield(deployment.lease.lost)
+async def _failure(future: asyncio.Future[None]) -> None:
+    await asyncio.shield(future)
 
 
 async def _nodes(api: Api, names: Sequence[str], deployment: Deployment) -> None:

@@ -17,6 +17,7 @@ import yaml
 from podbench.target.kubernetes.canonical import CANONICAL
 from podbench.target.kubernetes.fill import OMIT, Object, Pair, Several, fill
 from podbench.target.kubernetes.settings import (
+    CANARY_COMPONENT,
     HOST_COMPONENT,
     Broker,
     Credentials,
@@ -34,7 +35,9 @@ PARTS = (
     "network-policies",
     "pools",
     "broker",
+    "node-status",
     "host",
+    "canary",
     "modes",
 )
 RBAC_PART = "rbac"
@@ -90,6 +93,8 @@ def _part(part: str, settings: Settings) -> Iterable[Object]:
             return ()
         case "network-policies" if not settings.network_policy:
             return ()
+        case "node-status":
+            return _node_statuses(settings) if settings.node_status else ()
         case "pools":
             return _pools(settings)
         case "modes":
@@ -98,6 +103,8 @@ def _part(part: str, settings: Settings) -> Iterable[Object]:
     if part == "host":
         pairs.append(_passwords(settings, HOST_COMPONENT, HOST_COMPONENT))
         pairs += [(_RESTRICTED, _CAPTURING)] if settings.capture else []
+    if part == "canary":
+        pairs.append(_passwords(settings, CANARY_COMPONENT, CANARY_COMPONENT))
     return [fill(each, pairs, _texts(settings)) for each in carried(part)]
 
 
@@ -111,6 +118,13 @@ def _modes(settings: Settings) -> Iterator[Object]:
         ]
         texts = {**_texts(settings), shown.mode.value: mode.mode.value}
         yield from (fill(each, pairs, texts) for each in carried("modes"))
+
+
+def _node_statuses(settings: Settings) -> Iterator[Object]:
+    (shown,) = carried("node-status")
+    (node,) = CANONICAL.nodes
+    for name in settings.nodes:
+        yield fill(shown, (), {**_texts(settings), node: name})
 
 
 def _pools(settings: Settings) -> Iterator[Object]:

@@ -11,13 +11,13 @@ from podbench.target.kubernetes.nodes import Place
 from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.refs import Ref, ref
 from podbench.target.kubernetes.settings import (
-    HOST_COMPONENT,
     ORCHESTRATOR,
     Broker,
     Credentials,
     ModeSet,
+    OtherBroker,
     Settings,
-    agent_id,
+    agents_on,
 )
 
 NO_IMAGE = "podbench.invalid/image:none"
@@ -26,24 +26,28 @@ NO_SECRET = "0" * 16
 """Of a password's form, and nobody's."""
 
 
-def preview(places: Sequence[Place], modes: Sequence[ModeSet]) -> list[Ref]:
+def preview(
+    places: Sequence[Place], modes: Sequence[ModeSet], other: OtherBroker | None = None
+) -> list[Ref]:
     """Every object of a run on these nodes, in the order in which they are made."""
-    return [*(ref(each) for each in preview_objects(places, modes, None)), LEDGER]
+    return [*(ref(each) for each in preview_objects(places, modes, None, other)), LEDGER]
 
 
 def preview_objects(
-    places: Sequence[Place], modes: Sequence[ModeSet], image: str | None
+    places: Sequence[Place],
+    modes: Sequence[ModeSet],
+    image: str | None,
+    other: OtherBroker | None = None,
 ) -> list[Object]:
-    """The objects themselves, in that order."""
+    """The objects themselves, in that order; without a broker's where there is another."""
     names = [each.name for each in places]
-    components = (HOST_COMPONENT, *(each.mode.value for each in modes))
-    who = [*(agent_id(name, each) for name in names for each in components), ORCHESTRATOR]
+    who = [*agents_on(names, modes), ORCHESTRATOR]
     settings = Settings(
         run_id="preview",
         image=image or NO_IMAGE,
         nodes=tuple(names),
         modes=tuple(modes),
-        broker=Broker(node=names[0], address=places[0].address),
+        broker=other or Broker(node=names[0], address=places[0].address),
         credentials=Credentials(
             passwords=dict.fromkeys(who, NO_SECRET),
             hmac_key=NO_SECRET,

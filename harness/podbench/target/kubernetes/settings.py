@@ -6,7 +6,7 @@ whoever deploys makes the credentials and chooses nodes, pools and the broker's 
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ from podbench.model.nodes import AgentId
 NAMESPACE, HOST_NAMESPACE = "podbench", "podbench-host"
 RUN_LABEL, COMPONENT_LABEL = "podbench.io/run", "podbench.io/component"
 HOST_COMPONENT, BROKER_COMPONENT = "host", "broker"
+CANARY_COMPONENT = "canary"
+"""The pods that take the cluster's own network, outside the arms."""
 LEASE = "podbench"
 ORCHESTRATOR = "orchestrator"
 """The orchestrator's name at the broker."""
@@ -124,6 +126,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     network_policy: bool = True
     capture: bool = False
     """The host agents hold NET_RAW, as root: for `--proof capture`, while it captures."""
+    node_status: bool = False
+    """Calico is asked for its BGP sessions, node by node."""
 
 
 def agent_id(node: str, component: str) -> AgentId:
@@ -132,9 +136,14 @@ def agent_id(node: str, component: str) -> AgentId:
 
 
 def agents(settings: Settings) -> tuple[AgentId, ...]:
-    """Every agent of a deployment: each node's host agent, then one per mode."""
-    components = (HOST_COMPONENT, *(each.mode.value for each in settings.modes))
-    return tuple(agent_id(node, name) for node in settings.nodes for name in components)
+    """Every agent of a deployment: each node's host agent, its canary, then one per mode."""
+    return agents_on(settings.nodes, settings.modes)
+
+
+def agents_on(nodes: Iterable[str], modes: Sequence[ModeSet]) -> tuple[AgentId, ...]:
+    """Every agent of a deployment of these modes on these nodes."""
+    components = (HOST_COMPONENT, CANARY_COMPONENT, *(each.mode.value for each in modes))
+    return tuple(agent_id(node, name) for node in nodes for name in components)
 
 
 def component_passwords(settings: Settings, component: str) -> dict[str, str]:
@@ -184,6 +193,8 @@ def values(settings: Settings) -> dict[str, Any]:
             "passwords": component_passwords(settings, HOST_COMPONENT),
             "capture": settings.capture,
         },
+        "canary": {"passwords": component_passwords(settings, CANARY_COMPONENT)},
+        "nodeStatus": {"enabled": settings.node_status},
         "agents": {
             "port": settings.agent_port,
             "cpu": settings.agent_cpu,

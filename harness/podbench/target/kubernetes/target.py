@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
+from podbench.cni.detect_nodes import link_speed
 from podbench.cni.switch import recipe
 from podbench.model.arms import OVERHEAD_BYTES
 from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
@@ -24,17 +25,25 @@ from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.base import Aftermath
 from podbench.target.kubernetes import clocks, credentials, lease, portforward
+from podbench.target.kubernetes.canary import Perch, Watchman
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
 from podbench.target.kubernetes.deployment import Deployment, ready
-from podbench.target.kubernetes.fleet import Addresses, CarefulFleet, cap_bps
+from podbench.target.kubernetes.fleet import (
+    UNKNOWN_LINK_CAP_BPS,
+    Addresses,
+    CarefulFleet,
+    cap_bps,
+)
 from podbench.target.kubernetes.guard import guarded
 from podbench.target.kubernetes.ledger import Entry
 from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.other_broker import Access
 from podbench.target.kubernetes.refs import Ref, collection
 from podbench.target.kubernetes.settings import (
     BROKER_COMPONENT,
+    CANARY_COMPONENT,
     COMPONENT_LABEL,
     HOST_COMPONENT,
     HOST_NAMESPACE,
@@ -43,9 +52,11 @@ from podbench.target.kubernetes.settings import (
     RUN_LABEL,
     Broker,
     Credentials,
+    OtherBroker,
     Settings,
     agent_id,
     agents,
+    agents_on,
     mode_set,
 )
 from podbench.target.kubernetes.switch import Switch, interference
@@ -55,6 +66,7 @@ from podbench.target.kubernetes.watch import changes
 from podbench.target.kubernetes.world import KubernetesWorld, Method
 from podbench.transport import endpoint
 from podbench.transport.base import Fleet
+from podbench.transport.endpoint import Endpoint
 from podbench.transport.mqtt import MqttFleet
 
 logger = logging.getLogger(__name__)
@@ -80,6 +92,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = PATIENCE_S
     most_bps: int | None = None
     saturate: bool = False
+    broker: Access | None = None
+    """Somebody else's; null: the run brings its own."""
 
 
 def holder() -> str:
@@ -125,7 +139,8 @@ class KubernetesTarget:
             if self._asked.method.name == "pools":
                 laid.world.keep_off(await taken_networks(api, nodes))
             try:
-                async with guarded(laid.deployment, api, [each.name for each in choice.places]):
+                names = [each.name for each in choice.places]
+                async with guarded(laid.deployment, api, names, laid.watchman.trouble):
                     yield laid
             finally:
                 await self._undo(api, laid.deployment)
@@ -199,6 +214,12 @@ class LaidCluster:
             api, asked.run_id, choice.places, asked.method, found.calico, self._turning
         )
         self.deployment = Deployment(api, asked.run_id, holder(), asked.lease_s, asked.folder)
+        self.watchman = Watchman(
+            say, saturate=asked.saturate, pods=switch is None, folder=asked.folder
+        )
+        self.most_bps: int | None = UNKNOWN_LINK_CAP_BPS
+        """The most one transfer sends; null: as much as it can. Known once deployed."""
+        self._world.hush = self.watchman.held
 
     @property
     def world(self) -> KubernetesWorld:
@@ -218,32 +239,46 @@ class LaidCluster:
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
         await self.deployment.make(objects(settings), await self.changes())
-        wanted = len(agents(settings)) + 1
+        wanted = len(agents(settings)) + isinstance(settings.broker, Broker)
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
             async with (
-                portforward.forwarded(self._api, self._broker, settings.broker.port) as port,
-                MqttFleet(
-                    _endpoint(port, settings.credentials), run_id=settings.run_id, away_s=AWAY_S
-                ) as mqtt,
+                self._way_to_broker(settings) as endpoint,
+                MqttFleet(endpoint, run_id=settings.run_id, away_s=AWAY_S) as mqtt,
             ):
                 await mqtt.wait_ready(agents(settings), AGENTS_S)
-                most = cap_bps(self._asked.most_bps, None, saturate=self._asked.saturate)
                 addresses = Addresses()
-                fleet = CarefulFleet(mqtt, most, addresses)
+                fleet = CarefulFleet(mqtt, UNKNOWN_LINK_CAP_BPS, addresses)
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
+                fleet.most_bps = self.most_bps = self._cap_bps(nodes)
                 await self._detect_again()
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
-                    yield nodes, fleet
+                    watching = self.watchman.watching(fleet, mqtt.gone, _perches(nodes, pods))
+                    async with watching:
+                        yield nodes, fleet
                     if self._turning is not None:
                         await self._turning.back()
                 finally:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
+
+    @contextlib.asynccontextmanager
+    async def _way_to_broker(self, settings: Settings) -> AsyncIterator[Endpoint]:
+        """To the run's own through the API server; somebody else's is reached as the agents do."""
+        if self._asked.broker is not None:
+            yield self._asked.broker.endpoint
+            return
+        forwarded = portforward.forwarded(self._api, self._broker, settings.broker.port)
+        async with forwarded as port:
+            yield _endpoint(port, settings.credentials)
+
+    def _cap_bps(self, nodes: Sequence[Node]) -> int | None:
+        links = [each.nic_bps for each in nodes]
+        return cap_bps(self._asked.most_bps, links, saturate=self._asked.saturate)
 
     async def _detect_again(self) -> None:
         """Completes what the API told by what agents read on their nodes."""
@@ -282,20 +317,25 @@ class LaidCluster:
         places = self.choice.places
         names = tuple(each.name for each in places)
         modes = tuple(mode_set(mode, planned) for mode, planned in self._world.taken.items())
-        components = (HOST_COMPONENT, *(each.mode.value for each in modes))
-        who = [agent_id(name, component) for name in names for component in components]
-        host = min(places, key=lambda each: each.light)
-        broker = Broker(node=host.name, address=host.address)
+        broker, secret = await self._broker_for(agents_on(names, modes))
         return Settings(
             run_id=self._asked.run_id,
             image=self._asked.image,
             nodes=names,
             modes=modes,
             broker=broker,
-            credentials=await credentials.make(who, broker.address),
+            credentials=secret,
             lease_holder=holder(),
             lease_s=self._asked.lease_s,
         )
+
+    async def _broker_for(self, who: Sequence[str]) -> tuple[Broker | OtherBroker, Credentials]:
+        """The broker, and what these agents need to get in."""
+        if self._asked.broker is not None:
+            return self._asked.broker.broker, credentials.shared(who, self._asked.broker)
+        host = min(self.choice.places, key=lambda each: each.light)
+        broker = Broker(node=host.name, address=host.address)
+        return broker, await credentials.make(who, broker.address)
 
     async def _broker(self) -> Ref:
         """The broker's pod as it is now: it may have been replaced."""
@@ -319,7 +359,7 @@ class LaidCluster:
                 for pod in pods.values()
                 if pod["spec"]["nodeName"] == node.name
                 and pod["metadata"]["labels"][COMPONENT_LABEL]
-                not in (HOST_COMPONENT, BROKER_COMPONENT)
+                not in (HOST_COMPONENT, BROKER_COMPONENT, CANARY_COMPONENT)
             ]
             order = list(self._world.taken)
             mine.sort(key=lambda pod: order.index(pod.mode))
@@ -327,6 +367,7 @@ class LaidCluster:
                 msgspec.structs.replace(
                     node,
                     mtu_underlay=mtu,
+                    nic_bps=link_speed(facts, node.address).value,
                     pods=tuple(mine),
                     kernel=facts.kernel,
                     cpu_model=facts.cpu_model,
@@ -350,6 +391,25 @@ class LaidCluster:
         return Pod(pod["metadata"]["name"], node, mode, address, agent, mtu)
 
 
+def _perches(nodes: Sequence[Node], pods: dict[str, Object]) -> tuple[Perch, ...]:
+    """Where the canary sits: each node's host agent, and its pod outside the arms."""
+    by_node = {
+        pod["spec"]["nodeName"]: pod["status"]["podIP"]
+        for pod in pods.values()
+        if pod["metadata"]["labels"][COMPONENT_LABEL] == CANARY_COMPONENT
+    }
+    return tuple(
+        Perch(
+            node=node.name,
+            host=node.agent,
+            host_address=node.address,
+            pod=agent_id(node.name, CANARY_COMPONENT),
+            pod_address=by_node[node.name],
+        )
+        for node in nodes
+    )
+
+
 def _mtu_of(facts: NodeFacts, address: str) -> int:
     """The MTU of the device that has an address.
 
@@ -362,7 +422,7 @@ def _mtu_of(facts: NodeFacts, address: str) -> int:
     raise PodbenchError(f"{facts.node}: no device has the address {address}")
 
 
-def _endpoint(port: int, secret: Credentials) -> endpoint.Endpoint:
+def _endpoint(port: int, secret: Credentials) -> Endpoint:
     known = endpoint.Credentials(secret.ca, ORCHESTRATOR, secret.passwords[ORCHESTRATOR])
     return endpoint.parse_broker(f"mqtts://127.0.0.1:{port}", known)
 

@@ -4,7 +4,9 @@ Nothing is made here: `apply` says whether a mode can be had and remembers it; t
 all at once. Facts are read by each node's host-network agent, so there are none before it runs.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
@@ -40,6 +42,12 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     allow_bgp_export: bool = False
 
 
+def _loud(nodes: Sequence[str]) -> AbstractAsyncContextManager[None]:
+    """Nothing is to be kept quiet."""
+    del nodes
+    return contextlib.nullcontext()
+
+
 class KubernetesWorld:
     """Modes taken on, and after deployment the nodes and their agents."""
 
@@ -62,6 +70,8 @@ class KubernetesWorld:
         """Modes taken on; with the temporary pool, where one is to be made."""
         self.fleet: Fleet | None = None
         self._overlaps: list[str] = []
+        self.hush: Callable[[Sequence[str]], AbstractAsyncContextManager[None]] = _loud
+        """Keeps the run's own traffic off nodes' tunnels (`quiet`); the target's, once it runs."""
         self._nodes = tuple(
             Node(
                 name=each.name,
@@ -94,6 +104,10 @@ class KubernetesWorld:
     def proof_probes(self) -> int:
         """Agents' connections, and others' traffic, cross the same tunnels."""
         return CLUSTER_PROOF_PROBES
+
+    def quiet(self, nodes: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """The canary's pod path may share a tunnel with a mode: it pauses."""
+        return self.hush(nodes)
 
     def keep_off(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Takes note of networks that temporary pools must not overlap."""

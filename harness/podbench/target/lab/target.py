@@ -71,6 +71,11 @@ class LaidLab:
         return self._world
 
     @property
+    def most_bps(self) -> int | None:
+        """Nobody else uses a lab: no cap."""
+        return None
+
+    @property
     def detected(self) -> None:
         """A lab is no cluster: what it is made of is known."""
 

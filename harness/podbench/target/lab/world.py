@@ -6,6 +6,7 @@ come from the drivers in `podbench.cni`.
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
@@ -113,6 +114,11 @@ class LabWorld:
     def proof_probes(self) -> int:
         """Nothing else is on the wire."""
         return PROOF_PROBES
+
+    def quiet(self, nodes: Sequence[str]) -> contextlib.AbstractAsyncContextManager[None]:
+        """Nothing but probes is ever on the wire."""
+        del nodes
+        return contextlib.nullcontext()
 
     async def capture(self, nodes: Sequence[str]) -> LabCapture:
         """Starts counting pod packets by outer header on these nodes' underlay devices.

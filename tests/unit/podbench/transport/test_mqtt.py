@@ -326,8 +326,9 @@ def test_garbage_is_ignored_and_other_formats_are_answered(short_dir: Path) -> N
     assert by_id[5].answer == messages.Done(facts={"command": "Stop"})
 
 
-def test_both_sides_survive_the_broker(short_dir: Path) -> None:
-    """When the broker is ended and started again, pending asks fail and later ones are answered."""
+def test_both_sides_survive_the_broker(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that stays away fails pending asks; once it is back later ones are answered."""
+    monkeypatch.setattr(mqtt, "RESUME_S", 0.2)
 
     async def handler(command: messages.Command) -> Reply:
         if isinstance(command, messages.Reflect):
@@ -351,6 +352,38 @@ def test_both_sides_survive_the_broker(short_dir: Path) -> None:
         return reply
 
     assert asyncio.run(scene()).answer == messages.Done(facts={"command": "CollectCounters"})
+
+
+def test_what_was_asked_outlives_the_broker(short_dir: Path) -> None:
+    """A new broker knows nothing; the command is done once all the same, and answered."""
+    asked: list[messages.Command] = []
+
+    async def scene() -> Reply:
+        begun, release = asyncio.Event(), asyncio.Event()
+
+        async def handler(command: messages.Command) -> Reply:
+            asked.append(command)
+            begun.set()
+            await release.wait()
+            return await done(command)
+
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            fleet = mqtt.MqttFleet(f"unix://{socket}", run_id=RUN)
+            await fleet.__aenter__()
+            await fleet.wait_ready([N1], 5)
+            pending = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
+            await begun.wait()
+        release.set()
+        async with private_broker(short_dir):
+            reply = await pending
+            await agent.end()
+            await fleet.__aexit__(None, None, None)
+        return reply
+
+    reply = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert reply.answer == messages.Done(facts={"command": "CollectCounters"})
+    assert asked == [messages.CollectCounters()]
 
 
 def test_unreachable_broker_is_an_error(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,15 @@ commands = st.one_of(
     st.builds(messages.StartCounters, node=words, period_s=sensible, pids=ids),
     st.builds(messages.CollectCounters, stop=st.booleans()),
     st.just(messages.Stop()),
+    st.builds(
+        messages.WatchPath,
+        session_id=small,
+        peer_address=words,
+        peer_port=small,
+        delay_s=st.none() | sensible,
+    ),
+    st.builds(messages.HoldWatch, hold_s=sensible),
+    st.just(messages.EndWatch()),
 )
 facts = st.dictionaries(words, st.none() | words | small | sensible | st.booleans(), max_size=3)
 answers = st.one_of(
@@ -55,14 +64,28 @@ answers = st.one_of(
         output=words,
         error=st.none() | words,
     ),
+    st.builds(
+        messages.Watched,
+        trouble=st.none() | words,
+        sent=small,
+        lost=small,
+        unjudged=small,
+        stalls=small,
+        baseline_ns=st.none() | small,
+        p50_ns=st.none() | small,
+        p99_ns=st.none() | small,
+        max_ns=st.none() | small,
+    ),
     st.builds(messages.Failed, reason=words, retryable=st.booleans()),
 )
 
 
-@given(request_id=small, command=commands)
-def test_requests_come_back(request_id: int, command: messages.Command) -> None:
+@given(request_id=small, command=commands, have=st.none() | ids)
+def test_requests_come_back(
+    request_id: int, command: messages.Command, have: tuple[int, ...] | None
+) -> None:
     """Every kind of command survives the wire, its kind included."""
-    request = messages.Request(id=request_id, command=command)
+    request = messages.Request(id=request_id, command=command, have=have)
 
     assert messages.decode_request(messages.encode(request)) == request
     assert messages.request_id(messages.encode(request)) == request_id
@@ -95,6 +118,7 @@ def test_every_command_is_covered_here() -> None:
     covered = {
         "Reflect", "Measure", "CollectReflections", "ServeTransfer", "Transfer",
         "CollectTransfer", "StartCounters", "CollectCounters", "ReadFacts", "LookUp", "Stop",
+        "WatchPath", "HoldWatch", "EndWatch",
     }  # fmt: skip
 
     assert {kind.__name__ for kind in get_args(messages.Command)} == covered

@@ -82,21 +82,24 @@ def test_transfers_keep_under_the_cap_together(
 
 
 @pytest.mark.parametrize(
-    ("asked", "link", "saturate", "cap"),
+    ("asked", "links", "saturate", "cap"),
     [
-        (None, None, False, 500_000_000),
-        (None, 10_000_000_000, False, 1_000_000_000),
-        (200_000_000, 10_000_000_000, False, 200_000_000),
-        (2_000_000_000, 10_000_000_000, False, 1_000_000_000),
-        (None, 10_000_000_000, True, None),
-        (2_000_000_000, None, True, 2_000_000_000),
+        (None, [None, None], False, 500_000_000),
+        (None, [], False, 500_000_000),
+        (None, [10_000_000_000, 25_000_000_000], False, 1_000_000_000),
+        (None, [10_000_000_000, None], False, 500_000_000),
+        (None, [1_000_000_000, None], False, 100_000_000),
+        (200_000_000, [10_000_000_000], False, 200_000_000),
+        (2_000_000_000, [10_000_000_000], False, 1_000_000_000),
+        (None, [10_000_000_000], True, None),
+        (2_000_000_000, [None], True, 2_000_000_000),
     ],
 )
-def test_the_cap_is_a_tenth_of_the_link(
-    asked: int | None, link: int | None, saturate: bool, cap: int | None
+def test_the_cap_is_a_tenth_of_the_slowest_link(
+    asked: int | None, links: list[int | None], saturate: bool, cap: int | None
 ) -> None:
-    """500 Mbit/s where the link is not known; only --saturate lifts it."""
-    assert cap_bps(asked, link, saturate=saturate) == cap
+    """500 Mbit/s where a link is not known; only --saturate lifts it."""
+    assert cap_bps(asked, links, saturate=saturate) == cap
 
 
 def test_commands_go_where_the_pods_are_now() -> None:
