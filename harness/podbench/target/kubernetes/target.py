@@ -94,6 +94,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     saturate: bool = False
     broker: Access | None = None
     """Somebody else's; null: the run brings its own."""
+    capture: bool = False
+    """Whether proofs take captures (`--proof capture`): then host agents hold NET_RAW."""
 
 
 def holder() -> str:
@@ -325,6 +327,7 @@ class LaidCluster:
             modes=modes,
             broker=broker,
             credentials=secret,
+            capture=self._asked.capture,
             lease_holder=holder(),
             lease_s=self._asked.lease_s,
         )

@@ -15,10 +15,11 @@ from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
 from podbench.cni.detect_calico import CalicoDetected
 from podbench.cni.edits import Recipe
 from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError, ProbeError
+from podbench.model.errors import ClusterError, PodbenchError, ProbeError
 from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.captures import ClusterCapture
 from podbench.target.kubernetes.client import Api, Object
 from podbench.target.kubernetes.nodes import Place
 from podbench.target.kubernetes.objects import carried
@@ -223,15 +224,28 @@ class KubernetesWorld:
         return ()
 
     async def capture(self, nodes: Sequence[str]) -> Capture:
-        """Refuses: host agents here have no right to capture.
+        """Starts counting our pods' packets by outer header on these nodes' underlay devices.
 
         Raises:
-            PrerequisiteError: Always.
+            ProbeError: A host agent was not given the right to; TransportError: it is gone.
         """
-        raise PrerequisiteError(
-            f"--proof capture: agents on {', '.join(nodes)} cannot capture yet",
-            advice="leave --proof out: counters and routes prove as well",
-        )
+        devices = {node: await self._underlay(node) for node in nodes}
+        pods = tuple(pod.address for each in self._nodes for pod in each.pods)
+
+        async def ask(node: str, command: messages.Command) -> messages.Answer:
+            return await self._ask(agent_id(node, HOST_COMPONENT), command)
+
+        running = ClusterCapture(ask, devices)
+        await running.start(pods)
+        return running
+
+    async def _underlay(self, node: str) -> str:
+        """The device that has a node's address."""
+        address = next(each.address for each in self._nodes if each.name == node)
+        for link in (await self.facts(node)).links:
+            if any(each.partition("/")[0] == address for each in link.addresses):
+                return link.name
+        raise ProbeError(f"{node}: no device has the address {address}")
 
     async def _ask(self, agent: AgentId, command: messages.Command) -> messages.Answer:
         if self.fleet is None:
