@@ -9,12 +9,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from podbench.model import units
+
 NOT_MEASURED = "not measured"
 NBSP = "\u00a0"
 MINUS = "\u2212"
 EN_DASH = "\u2013"
 THIN = "\u202f"
 _MANY = 1000
+_FAR = 5.0
 
 _STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
@@ -41,9 +44,11 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
-    """One scale for all of these: the unit of the largest, decimals for three digits of each."""
+    """One scale for all of these: the unit of their middle, decimals for three digits of each."""
     known = _magnitudes(values)
-    factor, shown = _step(max(known, default=0.0), _SAME_UNIT.get(unit, unit))
+    # Between the smallest and the largest: medians of 90 µs do not become 0.0901 ms by their tails.
+    middle = math.sqrt(min(known) * max(known)) if known else 0.0
+    factor, shown = _step(middle, _SAME_UNIT.get(unit, unit))
     return Scale(factor, shown, _joint_decimals(known, factor))
 
 
@@ -58,10 +63,16 @@ def _magnitudes(values: Iterable[float | None]) -> list[float]:
 
 
 def _joint_decimals(known: list[float], factor: float) -> int:
-    """Three digits of the smallest, but at most one decimal more than the largest needs."""
+    """Three digits of the smallest, two where it is far smaller than the largest.
+
+    At most one decimal more than the largest needs.
+    """
     if not known:
         return 0
-    return min(_decimals(min(known) / factor), _decimals(max(known) / factor) + 1)
+    small, large = _decimals(min(known) / factor), _decimals(max(known) / factor)
+    if max(known) > _FAR * min(known):
+        return max(large, min(small - 1, large + 1))
+    return min(small, large + 1)
 
 
 def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
@@ -172,11 +183,17 @@ def plural(number: int, noun: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`3 min 20 s`, `45 s`."""
+    """As `units.show_duration` has it, without a break in it."""
     if seconds is None:
         return NOT_MEASURED
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+    return units.show_duration(seconds).replace(" ", NBSP)
+
+
+def moment(iso: str) -> str:
+    """`2026-08-14 09:12 UTC` from an ISO time; anything else as it is."""
+    if len(iso) >= 16 and iso[10:11] == "T" and iso.endswith(("Z", "+00:00")):
+        return f"{iso[:10]} {iso[11:16]} UTC"
+    return iso
 
 
 def _step(magnitude: float, unit: str) -> tuple[float, str]:

@@ -130,9 +130,9 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     found = summary_of(run)
     assert found["method"] == "observe"
     arms = {each["arm"]: each for each in found["arms"]}
-    assert set(arms) >= {"vxlan/pod", "vxlan/host"}
-    assert arms["vxlan/pod"]["proof"]["verdict"] == "match"
-    assert arms["vxlan/pod"]["proof"]["method"] == "counted"
+    assert set(arms) >= {"as-found/pod", "as-found/host"}
+    proof = arms["as-found/pod"]["proof"]
+    assert (proof["verdict"], proof["method"], proof["observed"]) == ("match", "counted", "vxlan")
     assert found["cni"]["version"] == "3.31.0"
     assert "calico-node" in found["cni"]["detected_from"][0]
     assert found["versions"]["podbench_agent"] == found["versions"]["podbench"]

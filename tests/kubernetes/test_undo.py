@@ -316,3 +316,66 @@ def test_names_with_markup_are_names(tmp_path: Path) -> None:
         assert at(server, "Namespace", "podbench") is None
 
     play(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    ("status", "behind"),
+    [
+        # As a real controller counts (Kubernetes 1.36), while Flannel goes back on three nodes.
+        ({"observedGeneration": 3}, "not seen"),
+        ({"observedGeneration": 4, "updatedNumberScheduled": 1, "numberAvailable": 2}, "1 of 3"),
+        (
+            {"observedGeneration": 4, "updatedNumberScheduled": 3, "numberAvailable": 2},
+            "2 an avail",
+        ),
+        ({"observedGeneration": 4, "updatedNumberScheduled": 3, "numberAvailable": 3}, None),
+    ],
+)
+def test_a_roll_out_takes_until_every_node_has_the_new_pod(
+    status: dict[str, int], behind: str | None
+) -> None:
+    """Put back is not yet restored: its pods have to be replaced once more."""
+    daemons = {
+        "metadata": {"generation": 4},
+        "status": {"desiredNumberScheduled": 3, **status},
+    }
+    told = undo.rolling(daemons)
+    assert told is None if behind is None else behind in (told or "")
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_what_was_put_back_is_rolled_out_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: bool
+) -> None:
+    """A DaemonSet's restoration ends with its last node; one that takes for ever is said."""
+    monkeypatch.setattr(undo, "ROLLED_S", 0.5 if stuck else 20.0)
+    said: list[str] = []
+    daemons: Object = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "flannel", "namespace": "kube-flannel"},
+        "spec": {"selector": {"matchLabels": {}}, "template": {"metadata": {}, "spec": {}}},
+    }
+    mark = ("spec", "template", "metadata", "annotations", "podbench.io/switched")
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        if stuck:
+            server.kubelet.refused["n2"] = "never ready"
+        put(server, space("podbench", ledger.labels("r")))
+        put(server, {**copy.deepcopy(daemons), "status": {}})
+        before = at(server, "DaemonSet", "flannel", "kube-flannel")
+        assert before is not None
+        written = Ledger(api, "r", tmp_path)
+        written.plan([Entry(ref=ref(before), earlier=before, fields=(Field(mark, ("1",)),))])
+        await written.publish()
+        live = await api.get(ref(before).path)
+        await api.replace(ref(before).path, fields.written(live, {mark: "1"}))
+        listing = await Undo(api, said.append, own="test").run()
+        assert [str(each) for each in listing.restored] == ["DaemonSet kube-flannel/flannel"]
+        after = at(server, "DaemonSet", "flannel", "kube-flannel")
+        assert after is not None
+        assert (undo.rolling(after) is None) != stuck
+
+    play(tmp_path, scene)
+    told = [each for each in said if "still being rolled out" in each]
+    assert bool(told) == stuck

@@ -37,6 +37,8 @@ from podbench.model.summary import (
     NodeSummary,
     OverlayTax,
     ProofSummary,
+    Shift,
+    ShiftPoint,
     StealRatio,
     Summary,
     VarianceShare,
@@ -156,6 +158,7 @@ def _summary(case: Case, rng: random.Random) -> Summary:
         ),
         warnings=(DOUBT,) if case.all_lost or case.blocks < 2 else (DOUBT, MORE),
         discoveries=tuple(_discoveries(case)),
+        shifts=tuple(_shifts(case)),
     )
 
 
@@ -411,6 +414,40 @@ def _discoveries(case: Case) -> list[Discoveries]:
         differs, question="stands out", significant=0, found=0, confirmed=0, strongest=()
     )
     return [differs, nowhere]
+
+
+def _shifts(case: Case) -> list[Shift]:
+    """Each mode against the base: the change grows towards the tail; one block: no interval."""
+    base = case.measured[-1]
+    if case.all_lost:
+        return []
+    return [
+        Shift(
+            metric=metric,
+            base=f"{base}/pod",
+            other=f"{mode}/pod",
+            path="pod",
+            unit="ns",
+            points=tuple(
+                ShiftPoint(
+                    q=q,
+                    ratio=ratio,
+                    ci95=around(ratio, 0.02 + q / 20) if case.blocks > 1 else None,
+                    difference=BASE_NS[base] * (ratio - 1),
+                    p_value=0.001,
+                    p_adjusted=0.002,
+                    told_apart=True,
+                    blocks=case.blocks,
+                )
+                for q, ratio in (
+                    (q, (BASE_NS[mode] / BASE_NS[base]) ** (0.8 + q / 2))
+                    for q in (0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
+                )
+            ),
+        )
+        for metric in ("rtt_kernel_ns", "rtt_app_ns")
+        for mode in case.measured[:-1]
+    ]
 
 
 def _blame(case: Case) -> tuple[Blame, ...]:

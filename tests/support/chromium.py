@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 CHROMIUM = (
@@ -74,6 +75,33 @@ def driven(page: Path, script: str, folder: Path, *options: str) -> object:
     match = re.search(r'<pre id="found">(.*?)</pre>', shown, re.DOTALL)
     assert match is not None, "the script inside the page did not finish"
     return json.loads(html.unescape(match[1]))
+
+
+_WIDTHS = """
+parent.postMessage([window.innerWidth, document.documentElement.scrollWidth,
+  Array.from(document.querySelectorAll('.scroll,p,h1,h2,dd')).filter(function (e) {
+    return e.getBoundingClientRect().right > window.innerWidth + 1; }).length], '*');
+"""
+
+
+def overflows(page: Path, folder: Path, widths: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """By width of the window: how far the page reaches beyond it, and how many boxes do.
+
+    A window is never narrower than 500 px; a frame is, so every width is a frame of one page.
+    """
+    inner, outer = folder / "framed.html", folder / "frames.html"
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    inner.write_text(text.replace("</body>", f"<script>{_WIDTHS}</script></body>"), "utf-8")
+    frames = "".join(
+        f'<iframe src="framed.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        for width in widths
+    )
+    listen = "addEventListener('message',function(e){document.title+='['+e.data+']'})"
+    outer.write_text(f"<title></title><script>{listen}</script><body>{frames}", "utf-8")
+    shown, _ = dom(outer, folder / "frames-profile", "--window-size=1400,1000")
+    told = re.findall(r"\[(\d+),(\d+),(\d+)\]", shown.partition("</title>")[0])
+    return {int(wide): (int(page_px) - int(wide), int(out)) for wide, page_px, out in told}
 
 
 _ON_PAPER = """

@@ -93,7 +93,8 @@ class Relay:
         self._ssid_at = 26 if authenticated else 14
         self._damage_at = {
             "forward": 100 if authenticated else 9,
-            "backward": 100 if authenticated else 33,
+            # Another octet of the echo: the same one damaged twice would be whole again.
+            "backward": 100 if authenticated else 34,
         }
         self._ends: dict[Way, int] = {"forward": _tun("pa", POD_A), "backward": _tun("pb", POD_B)}
         self.events: list[Event] = []

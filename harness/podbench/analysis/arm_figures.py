@@ -35,6 +35,9 @@ QUANTILES_OF: dict[str, tuple[float, ...]] = {
 }
 """Whatever a comparison may ask of a cell."""
 _CHUNK_ROWS = 200_000
+_PLENTY = 2
+"""A cell with twice the samples its quantiles need hardly stands beside one with too few of them:
+then its samples are not held for unions, unless drawn. Where it does, `unions` reads them again."""
 
 
 class Whole(msgspec.Struct, frozen=True):
@@ -67,6 +70,8 @@ class _Pools(msgspec.Struct, eq=False):
 
     parts: dict[tuple[str, int], list[Small]] = {}
     rest: list[Small] = []
+    dropped: set[tuple[str, int]] = set()
+    """(series, block) of which some cells' samples are not held: see `_PLENTY`."""
     sessions: dict[str, list[variance.Session]] = {}
 
 
@@ -143,8 +148,15 @@ def _cell(found: ArmFigures, pools: _Pools, name: str, cell: Cell, part: FloatAr
     sessions = pools.sessions.setdefault(name, [])
     if n:
         sessions.append(variance.session(pair, known, effective.n_effective([known])))
-    pools.parts.setdefault((name, key.block), []).append(ordered)
+    if name in shapes.DRAWN or not _plenty(name, n):
+        pools.parts.setdefault((name, key.block), []).append(ordered)
+    else:
+        pools.dropped.add((name, key.block))
     return ordered
+
+
+def _plenty(name: str, n: int) -> bool:
+    return all(quantiles.supported(n // _PLENTY, q) for q in QUANTILES_OF[name])
 
 
 def _pooled(found: ArmFigures, pools: _Pools) -> None:
@@ -153,7 +165,10 @@ def _pooled(found: ArmFigures, pools: _Pools) -> None:
         blocks = sorted(block for of, block in pools.parts if of == name)
         held = []
         for block in blocks:
-            ordered = np.sort(np.concatenate(pools.parts.pop((name, block))))
+            parts = pools.parts.pop((name, block))
+            if (name, block) in pools.dropped:
+                continue
+            ordered = np.sort(np.concatenate(parts))
             found.wholes[name, block] = _whole(found.digests[name, block], name, ordered)
             held.append(ordered)
         if not held or name not in shapes.DRAWN:

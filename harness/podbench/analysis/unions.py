@@ -1,7 +1,8 @@
 """Quantiles of several pairs' samples together, for arms that are compared over the same pairs.
 
 Where the pairs asked for are all that an arm has in a block, they were made when it was read. Where
-arms lost different pairs, the block is read once more: exact, and rare enough to be worth it.
+arms lost different pairs, or one lost so much that samples are needed that were not held, the block
+is read once more: exact, and rare enough to be worth it.
 """
 
 from collections.abc import Mapping
@@ -35,8 +36,8 @@ class Unions:
         self, series: str, place: Place, pairs: tuple[PairKey, ...], q: float
     ) -> float | None:
         """The q-quantile of a series over these pairs in this arm and block."""
-        whole, asked = self._wholes[series, place], frozenset(pairs)
-        if whole.pairs == asked:
+        whole, asked = self._wholes.get((series, place)), frozenset(pairs)
+        if whole is not None and whole.pairs == asked:
             return whole.quantiles[q]
         if (series, place, asked) not in self._parts:
             self._read(PHASE_OF[series], place, asked)

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from podbench.model.errors import PodbenchError
-from podbench.run import checks
+from podbench.run import checks, spec
 from podbench.run.checks import Check, Need
 from podbench.run.doctor import machine
+from podbench.run.options import Options
 
 WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
@@ -26,6 +27,9 @@ def doctor(
     context: Annotated[str | None, typer.Option(help="The kubeconfig context to look at.")] = None,
     image: Annotated[
         str | None, typer.Option(help="On a cluster: the agents' image, to be looked for.")
+    ] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="On a cluster: another MQTT 5 broker, to be reached.")
     ] = None,
     instrument: Annotated[
         bool,
@@ -43,8 +47,10 @@ def doctor(
     Exit code: 0 all modes can be measured, 3 not all of them or not all could be told, 2 nothing
     can. On a cluster nothing is created: what a run would make is tried by dry runs.
     """
-    place = _place(target, context, image)
-    found = _examine_lab() if place == "lab" else _examine_cluster(context, image)
+    asked = Options(target=target, context=context, image=image, broker=broker)
+    # Where `bench run` with the same options would measure.
+    place = spec.chosen_target(asked)
+    found = _examine_lab() if place == "lab" else _examine_cluster(asked)
     if instrument:
         found += _examine_instrument()
     code = checks.exit_code(found)
@@ -53,31 +59,6 @@ def doctor(
     else:
         _show(found, code, place)
     raise typer.Exit(code)
-
-
-def _place(target: str, context: str | None, image: str | None) -> str:
-    """`lab` or `kubernetes`: where `bench run` with the same options would measure.
-
-    Raises:
-        ConfigError: There is no such target, or an option has no meaning there.
-    """
-    from podbench.run import spec
-    from podbench.run.options import Options
-
-    return spec.chosen_target(Options(target=target, context=context, image=image))
-
-
-def _examine_instrument() -> list[Check]:
-    # Late: these bring NumPy.
-    from podbench.run import doctor_lab, instrument, instrument_floor
-    from podbench_agent.probes import selftest
-
-    measure = partial(selftest.measure, instrument_floor.entered)
-    found = instrument.instrument_checks()
-    try:
-        return found + doctor_lab.ask_inside(partial(instrument_floor.floors, measure))
-    except PodbenchError as error:
-        return [*found, instrument_floor.failed("veth floor", error)]
 
 
 def _examine_lab() -> list[Check]:
@@ -94,12 +75,25 @@ def _examine_lab() -> list[Check]:
     return [*host_checks(), *doctor_lab.lab_checks([stamps])]
 
 
-def _examine_cluster(context: str | None, image: str | None) -> list[Check]:
+def _examine_cluster(asked: Options) -> list[Check]:
     # Late: brings the kubernetes client.
     from podbench.run import doctor_cluster
 
-    asked = doctor_cluster.Asked(context=context, image=image)
-    return [*doctor_cluster.here_checks(), *doctor_cluster.examined_checks(asked)]
+    look = doctor_cluster.Asked(context=asked.context, image=asked.image, broker=asked.broker)
+    return [*doctor_cluster.here_checks(), *doctor_cluster.examined_checks(look)]
+
+
+def _examine_instrument() -> list[Check]:
+    # Late: these bring NumPy.
+    from podbench.run import doctor_lab, instrument, instrument_floor
+    from podbench_agent.probes import selftest
+
+    measure = partial(selftest.measure, instrument_floor.entered)
+    found = instrument.instrument_checks()
+    try:
+        return found + doctor_lab.ask_inside(partial(instrument_floor.floors, measure))
+    except PodbenchError as error:
+        return [*found, instrument_floor.failed("veth floor", error)]
 
 
 def _document(found: Sequence[Check], code: int, place: str) -> dict[str, object]:

@@ -113,6 +113,9 @@ def show_bps(value_bps: float) -> str:
 
 
 def show_duration(value_s: float) -> str:
-    """`3 min 20 s`, `45 s`."""
+    """`45 s`, `3 min 20 s`; from an hour on `22 h 30 min`."""
     minutes, seconds = divmod(round(value_s), 60)
+    if minutes >= 60:
+        hours, minutes = divmod(minutes + (seconds >= 30), 60)
+        return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

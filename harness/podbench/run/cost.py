@@ -7,6 +7,7 @@ import msgspec
 from podbench.cni.base import CLUSTER_PROOF_PROBES, PROOF_PROBES
 from podbench.model.arms import OVERHEAD_BYTES, Mode, Path
 from podbench.run import mesh, plan
+from podbench.run.pace import Pace
 
 LATENCY_ROW_BYTES = 45
 """Compressed Parquet per latency row, as seen on runs of this kind."""
@@ -116,7 +117,7 @@ def _overhead(mode: Mode, path: Path) -> int:
     return OVERHEAD_BYTES.get(mode, 0) if path is Path.POD else 0
 
 
-def _probes(phase: str, pace: plan.Pace) -> list[tuple[Path, float]]:
+def _probes(phase: str, pace: Pace) -> list[tuple[Path, float]]:
     if phase == "idle":
         return [(Path.POD, plan.IDLE_PPS * pace.idle_s)]
     return [

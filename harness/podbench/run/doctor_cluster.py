@@ -5,6 +5,7 @@ What admission says is in `doctor_admission`, what the network says in `doctor_n
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -16,12 +17,14 @@ from podbench.cni.detect_calico import CalicoDetected
 from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError, PodbenchError
-from podbench.run import doctor, doctor_admission, doctor_network
+from podbench.run import doctor, doctor_admission, doctor_broker, doctor_network
 from podbench.run.checks import Check, Need, listed
+from podbench.target.kubernetes import other_broker
 from podbench.target.kubernetes.client import Api, ApiError
 from podbench.target.kubernetes.examine import Answered, Examined, examine
 from podbench.target.kubernetes.refs import Ref
 from podbench.target.kubernetes.rights import ALWAYS, BY_METHOD, roles_for
+from podbench.target.kubernetes.settings import OtherBroker
 
 PATIENCE_S = 5.0
 """Who asks a doctor sits there and waits; a run has more."""
@@ -32,19 +35,28 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     context: str | None = None
     image: str | None = None
+    broker: str | None = None
+    """Another broker's URL."""
 
 
 def examined_checks(asked: Asked) -> list[Check]:
-    """Looks at the cluster of a context; nothing is changed there."""
+    """Looks at the cluster of a context, and at another broker; nothing is changed there.
+
+    Raises:
+        ConfigError: The broker's URL is none.
+    """
+    other = None if asked.broker is None else other_broker.named(asked.broker)
+    brokers = [] if asked.broker is None else [doctor_broker.broker(asked.broker, os.environ)]
     try:
-        return cluster_checks(asyncio.run(_examined(asked)), asked)
+        found = asyncio.run(_examined(asked, other))
     except PodbenchError as error:
-        return [_unreachable(error)]
+        return [_unreachable(error), *brokers]
+    return [*cluster_checks(found, asked), *brokers]
 
 
-async def _examined(asked: Asked) -> Examined:
+async def _examined(asked: Asked, other: OtherBroker | None) -> Examined:
     async with Api(asked.context, patience_s=PATIENCE_S) as api:
-        return await examine(api, asked.image)
+        return await examine(api, asked.image, other)
 
 
 def cluster_checks(found: Examined, asked: Asked) -> list[Check]:

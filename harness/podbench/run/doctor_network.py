@@ -30,7 +30,9 @@ def checks(found: Examined) -> list[Check]:
 def ports(found: Examined) -> Iterator[Check]:
     """Ports that the broker and the host agents take of their nodes."""
     places = [each.name for each in found.choice.places]
-    asked = {"broker": (BROKER_PORT, places[:1]), "host agents": (AGENT_PORT, places)}
+    asked = {"host agents": (AGENT_PORT, places)}
+    if found.other is None:
+        asked = {"broker": (BROKER_PORT, places[:1]), **asked}
     for who, (port, nodes) in asked.items():
         taken = [
             f"{pod.namespace}/{pod.name} on {pod.node}"

@@ -13,45 +13,15 @@ import msgspec
 
 from podbench.model.arms import Arm, Mode, Path
 from podbench.model.errors import ConfigError
-from podbench.model.units import show_duration
 from podbench.run import mesh
-from podbench.run.spec import DEFAULT_BLOCKS, RunSpec
+from podbench.run.pace import Pace, block_s, fitting
+from podbench.run.spec import RunSpec
 
 WARM_PPS = 1000.0
 IDLE_PPS = 20.0
 LOADED_PPS = 100.0
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long each measurement takes; seconds."""
-
-    warm_pod_s: float = 1.05
-    """A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and keep it."""
-    warm_host_s: float = 0.5
-    idle_s: float = 1.5
-    transfer_s: int = 1
-    omit_s: float = 0.3
-    """Of a transfer, this much is slow start; `omitted` in the samples."""
-    setup_s: float = 0.12
-    """Commands, drain and collection around one measurement in the quiet windows."""
-    transfer_setup_s: float = 0.4
-    """Starting an iperf3 server and client, and taking their results."""
-    proof_s: float = 0.25
-    """One proof window with its counters and lookups."""
-
-
-PACES = {
-    "lab": (Pace(),),
-    # Commands travel through the API server, a proof window takes 5,000 probes at 2,000 pps, and a
-    # flow over a real network needs seconds to settle; the short transfers are for short budgets.
-    "kubernetes": (
-        Pace(transfer_s=12, omit_s=2.0, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
-        Pace(transfer_s=2, omit_s=0.5, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
-    ),
-}
-"""By target, the pace that is preferred first; the next where a budget leaves it too few blocks."""
-MAX_BLOCKS = 50
-"""Looks are at 5, 10, 15, 20, 30 and 50 blocks; more do not narrow what matters."""
 PRIOR_SD = {"rtt_kernel_ns.p50": 0.05, "rtt_kernel_ns.p99": 0.15, "goodput_bps.tcp.p50": 0.06}
 """Standard deviation of a block's log ratio, as seen on labs of this kind. Only the plan's
 expectation rests on it; a report uses what the run itself showed."""
@@ -155,7 +125,7 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     flips = {tuple(sorted(p)): rng.random() < 0.5 for m in matchings for p in m}
     groups = [tuple(g) for m in matchings for g in mesh.split(m, exclusive=exclusive)]
     carriers = mesh.directed(mesh.without(groups, spec.light))
-    size = _fitting(spec, len(groups), len(carriers))
+    size = fitting(spec, len(groups), len(carriers))
     aa_mode = spec.possible[0]
     visits: list[Visit] = []
     arms: list[tuple[Mode, int]] = []
@@ -174,7 +144,7 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
         probes=spec.probes,
         blocks=size.blocks,
         visits=tuple(visits),
-        block_s=_block_s(spec, len(groups), size),
+        block_s=block_s(spec, len(groups), size),
         exclusive=exclusive,
         pace=size.pace,
         groups=tuple(groups),
@@ -212,14 +182,6 @@ def _order(
     rng.shuffle(ends)
     rng.shuffle(others)
     return [ends[0], *((mode, 1) for mode in others), ends[1]]
-
-
-class _Size(msgspec.Struct, frozen=True):
-    """How much is measured: blocks, groups of transfers in each visit, and at which pace."""
-
-    blocks: int
-    per_visit: int
-    pace: Pace
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -270,54 +232,3 @@ def _transfers(shape: _Shape) -> tuple[Transfer, ...]:
         for a, b in group
     ]
     return (*pod, *host)
-
-
-def _fitting(spec: RunSpec, groups: int, carriers: int) -> _Size:
-    """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage.
-
-    Of the target's paces, the first that gives enough blocks for an interval, else the shortest.
-
-    Raises:
-        ConfigError: The budget is too short for one block.
-    """
-
-    def size(blocks: int, pace: Pace) -> _Size:
-        return _Size(blocks, min(carriers, max(2, math.ceil(carriers / blocks))), pace)
-
-    def fits(asked: _Size) -> bool:
-        assert spec.budget_s is not None
-        return asked.blocks * _block_s(spec, groups, asked) <= spec.budget_s
-
-    paces = PACES[spec.target]
-    if spec.budget_s is None:
-        return size(spec.blocks or DEFAULT_BLOCKS, paces[0])
-    if spec.blocks is not None:
-        exact = [size(spec.blocks, pace) for pace in paces]
-        return next(filter(fits, exact), exact[-1])
-    sizes = [
-        size(blocks, pace) for pace in paces for blocks in range(MAX_BLOCKS, DEFAULT_BLOCKS - 1, -1)
-    ]
-    sizes += [size(blocks, paces[-1]) for blocks in range(DEFAULT_BLOCKS - 1, 0, -1)]
-    # One block need not cover every directed pair: two transfers a visit are the least.
-    least = _Size(1, min(2, carriers), paces[-1])
-    found = next(filter(fits, [*sizes, least]), None)
-    if found is not None:
-        return found
-    needed_s = math.ceil(_block_s(spec, groups, least))
-    raise ConfigError(
-        f"--budget: {show_duration(spec.budget_s)} is too short: a block takes {needed_s} s",
-        advice=f"use --budget {needed_s}s or more, fewer --nodes, --modes or --probes",
-    )
-
-
-def _block_s(spec: RunSpec, groups: int, size: _Size) -> float:
-    pace = size.pace
-    visit_s = groups * pace.proof_s
-    if "latency" in spec.probes:
-        visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
-        visit_s += pace.idle_s + pace.setup_s
-    kinds = [p for p in spec.probes if p.startswith("throughput")]
-    if kinds and size.per_visit:
-        each_s = pace.transfer_s + pace.transfer_setup_s
-        visit_s += (size.per_visit * len(kinds) + 1) * each_s
-    return visit_s * (len(spec.possible) + 1)

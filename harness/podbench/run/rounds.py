@@ -11,6 +11,7 @@ from podbench.model.arms import Arm, Path
 from podbench.run import latency, plan, transfer
 from podbench.run.crew import Crew, Outcome, Part
 from podbench.run.journal import Entry, Journal
+from podbench.run.pace import Pace
 from podbench.store import samples
 from podbench.store.rundir import RunDir
 from podbench.store.samples import Scalar
@@ -29,7 +30,7 @@ async def measure(crew: Crew, visit: plan.Visit, planned: plan.Round, drawn: pla
     return outcome
 
 
-def _stretches(visit: plan.Visit, planned: plan.Round, pace: plan.Pace) -> list[latency.Stretch]:
+def _stretches(visit: plan.Visit, planned: plan.Round, pace: Pace) -> list[latency.Stretch]:
     if planned.phase == "idle":
         steps = [(Path.POD, plan.IDLE_PPS, pace.idle_s)]
     else:

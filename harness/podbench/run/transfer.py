@@ -8,6 +8,7 @@ from podbench.model.errors import PodbenchError
 from podbench.run import latency, plan
 from podbench.run.crew import Crew, End, Outcome
 from podbench.run.journal import Failure, Span
+from podbench.run.pace import Pace
 from podbench.wire import iperf3, messages
 
 UDP_HEADERS_BYTES = 28
@@ -37,7 +38,7 @@ def _command(
 
 
 async def measure(
-    crew: Crew, mode: Mode, transfer: plan.Transfer, pace: plan.Pace, outcome: Outcome
+    crew: Crew, mode: Mode, transfer: plan.Transfer, pace: Pace, outcome: Outcome
 ) -> None:
     """Runs one transfer; a failed one is a row with its reason."""
     near = crew.end(transfer.src, mode, transfer.path)

@@ -24,14 +24,16 @@ from podbench.model.nodes import AgentId
 from podbench.transport.asks import Ask, check_format, same_process
 from podbench.transport.base import Handler, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
+from podbench.transport.limits import Limits
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
 from podbench.wire import batches, messages, topics
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REQUESTS = 4096
-RESUME_S = 30.0
-"""How long what was asked waits for a broken connection; a broker's pod is replaced in less."""
+RESUME_S = 60.0
+"""How long what was asked waits for a broken connection: a control plane that is upgraded, and with
+it the way through it, is away for half a minute; a broker's pod is replaced in less."""
 LAST_WORDS_S = 0.3
 """A broker that ends tells every agent's last will first: wait whether it goes itself."""
 KEPT_ANSWERS = 8
@@ -48,7 +50,8 @@ class MqttFleet:
         broker: Where it is.
         run_id: Whose agents.
         away_s: How long an agent whose connection ended may take to be back before what was asked
-            of it fails. For brokers behind a network, which ends connections of those that live on.
+            of it fails. For brokers behind a network, which ends connections of those that live
+            on: there the time limits of what is asked stand still as long as our own is broken.
     """
 
     def __init__(self, broker: str | Endpoint, *, run_id: str, away_s: float = 0.0) -> None:
@@ -56,6 +59,8 @@ class MqttFleet:
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
         self._stale: set[AgentId] = set()
+        self._limits = Limits()
+        self._networked = away_s > 0
         self._away_s = max(away_s, LAST_WORDS_S)
         self._away: dict[AgentId, asyncio.TimerHandle] = {}
         self._repeating: set[asyncio.Task[None]] = set()
@@ -158,7 +163,7 @@ class MqttFleet:
         """
         name = type(command).__name__
         try:
-            async with asyncio.timeout(timeout_s):
+            async with self._limits.within(timeout_s):
                 await self._until_announced(agent)
                 return await self._exchange(agent, command)
         except TimeoutError:
@@ -255,16 +260,20 @@ class MqttFleet:
         if self._giving_up is None:
             loop = asyncio.get_running_loop()
             self._giving_up = loop.call_later(RESUME_S, self._give_up)
+            if self._networked:
+                self._limits.stand_still()
         self._tell()
 
     def _found_broker(self) -> None:
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
+            self._limits.go_on()
         self._tell()
 
     def _give_up(self) -> None:
         self._giving_up = None
+        self._limits.go_on()
         self._fail_asks(f"the broker at {self._endpoint} went away")
 
     def _fail_asks(self, why: str, agent: AgentId | None = None) -> None:

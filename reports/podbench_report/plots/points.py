@@ -12,6 +12,8 @@ from podbench_report import names, palette
 from podbench_report.plots import canvas
 
 _SIZE = (520, 300)
+_EVERY = 12
+"""Up to this many blocks each has its label."""
 
 
 def block_plot(key: str, points: Sequence[BlockPoint], factor: float, label: str) -> Markup:
@@ -25,7 +27,10 @@ def block_plot(key: str, points: Sequence[BlockPoint], factor: float, label: str
             _series(ax, arm, [p for p in points if p.arm == arm])
         blocks = sorted({p.block for p in points})
         ax.set_xlim(blocks[0] - 0.3, blocks[-1] + 0.3)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+        if len(blocks) <= _EVERY:
+            ax.set_xticks(blocks)
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=_EVERY))
         ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / factor:.4g}"))
         ax.set_xlabel("block")

@@ -54,13 +54,13 @@ def tail_plot(key: str, lines: Sequence[Line], label: str) -> Markup:
             _line(ax, line)
         last = max(line.shown[-1][0] for line in drawn)
         ax.set_yscale("log")
-        ax.set_xlim(_place(_FIRST), max(_place(last), _place(0.75)) * 1.02)
+        ax.set_xlim(nines(_FIRST), max(nines(last), nines(0.75)) * 1.02)
         _axes(ax, last)
         values = [value for line in drawn for _, value in line.shown]
         canvas.log_ticks(ax, min(values), max(values), "ns")
         ax.set_ylim(min(values) / 1.08, max(values) * 1.08)
         canvas.end_labels(
-            ax, [(_place(line.shown[-1][0]), line.shown[-1][1]) for line in drawn], drawn_as(drawn)
+            ax, [(nines(line.shown[-1][0]), line.shown[-1][1]) for line in drawn], drawn_as(drawn)
         )
 
     return canvas.draw(f"tail-{key}", _SIZE, paint, label)
@@ -71,15 +71,15 @@ def drawn_as(lines: Sequence[Line]) -> list[tuple[str, str]]:
     return [(line.label, line.ink) for line in lines]
 
 
-def _place(q: float) -> float:
-    """Where a percentile lies: the number of its nines."""
+def nines(q: float) -> float:
+    """Where a percentile lies on a stretched axis: the number of its nines."""
     return -math.log10(1 - q)
 
 
 def _line(ax: Axes, line: Line) -> None:
     points = line.shown
     (drawn,) = ax.plot(
-        [_place(q) for q, _ in points],
+        [nines(q) for q, _ in points],
         [value for _, value in points],
         color=canvas.colour(line.ink),
         linewidth=1.9 if line.marker else 1.0,
@@ -102,9 +102,9 @@ def _nearest(q: Sequence[float]) -> list[int]:
 
 def _axes(ax: Axes, last: float) -> None:
     ticks = [q for q in _TICKS if q <= last + 1e-9]
-    if _place(last) - _place(ticks[-1]) > _CLEAR * (_place(last) - _place(_FIRST)):
+    if nines(last) - nines(ticks[-1]) > _CLEAR * (nines(last) - nines(_FIRST)):
         ticks.append(last)
-    ax.set_xticks([_place(q) for q in ticks], [f"{q * 100:.7g}" for q in ticks])
+    ax.set_xticks([nines(q) for q in ticks], [f"{q * 100:.7g}" for q in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.tick_params(axis="x", pad=6)
     ax.set_xlabel("percentile")

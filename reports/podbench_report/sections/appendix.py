@@ -33,7 +33,9 @@ def build(view: RunView) -> Appendix:
             _cluster_facts(view),
         ),
         run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
-        settings=_pairs("Every setting, defaults included", ("Setting", "Value"), _flat(s.spec)),
+        settings=_pairs(
+            "Every setting, defaults included", ("Setting", "Value"), flat(_asked(view))
+        ),
         versions=_pairs(
             "Versions", ("What", "Version"), [(k, v or "not known") for k, v in s.versions.items()]
         ),
@@ -85,6 +87,12 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
     return facts
 
 
+def _asked(view: RunView) -> dict[str, object]:
+    """The settings of the kind of place this was: a cluster's run has no lab, nor the reverse."""
+    other = "cluster" if view.on_lab else "lab"
+    return {name: value for name, value in view.summary.spec.items() if name != other}
+
+
 def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
     facts = view.bundle.cluster
     if facts is None:
@@ -102,13 +110,13 @@ def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
     ]
 
 
-def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as dotted names; null is said."""
     if isinstance(value, dict) and value:
         return [
             pair
             for key, inner in value.items()
-            for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            for pair in flat(inner, f"{prefix}.{key}" if prefix else str(key))
         ]
     if value is None:
         return [(prefix, "not set")]

@@ -95,7 +95,7 @@ def _runs(page: SideBySide) -> tables.Table:
         rows.append(
             tables.row(
                 tables.Cell(_named(page, run), css="wrap"),
-                tables.Cell(_moment(s.started)),
+                tables.Cell(numbers.moment(s.started)),
                 tables.Cell(", ".join([s.target, *places]), css="wrap"),
                 tables.Cell(cni, css="wrap"),
                 tables.count_cell(len(s.nodes)),
@@ -124,10 +124,6 @@ def _named(page: SideBySide, run: int) -> str:
     """The run's full name, its letter in front where letters stand for runs below."""
     label = page.cards[run].label
     return label if len(page.cards) == 2 else f"{compare_words.LETTERS[run]} · {label}"
-
-
-def _moment(iso: str) -> str:
-    return f"{iso[:10]} {iso[11:16]} UTC" if len(iso) >= 16 and iso.endswith("Z") else iso
 
 
 def _damage(card: Card) -> list[str]:

@@ -1,12 +1,11 @@
 """Method, limits, the short reading guide and every setting of every run of a comparison."""
 
-import json
-
 import msgspec
 
 from podbench.analysis.campaigns import MIN_BLOCKS
 from podbench.analysis.compare_bundle import Card, SideBySide
 from podbench_report import compare_words, tables
+from podbench_report.sections.appendix import flat
 
 Note = tuple[str, str]
 
@@ -129,7 +128,7 @@ def _settings(card: Card) -> tables.Table:
         ("seed", str(s.seed)),
         *((f"version of {name}", version or "not known") for name, version in s.versions.items()),
         *((f"label {key}", value) for key, value in s.labels.items()),
-        *_flat(s.spec),
+        *flat(s.spec),
     ]
     return tables.Table(
         caption=f"{card.label}: every setting and version",
@@ -137,17 +136,3 @@ def _settings(card: Card) -> tables.Table:
         rows=tuple(tables.row(key, tables.Cell(value, css="wrap")) for key, value in facts),
         sortable=False,
     )
-
-
-def _flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as dotted names; null is said."""
-    if isinstance(value, dict) and value:
-        return [
-            pair
-            for key, inner in value.items()
-            for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        ]
-    if value is None:
-        return [(prefix, "not set")]
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return [(prefix, text)] if prefix else []

@@ -55,7 +55,7 @@ def _line(view: RunView) -> str:
     zones = len({node.zone for node in view.nodes if node.zone})
     nodes = numbers.plural(len(view.nodes), "node")
     parts = (
-        _moment(s.started),
+        numbers.moment(s.started),
         "lab" if view.on_lab else "Kubernetes",
         nodes + (f" in {numbers.plural(zones, 'zone')}" if zones > 1 else ""),
         methods.get(s.method, s.method),
@@ -81,10 +81,3 @@ def _status(view: RunView) -> str | None:
             return f"Partial run: {done} measured{what}."
         case _:
             return None
-
-
-def _moment(iso: str) -> str:
-    """`2026-08-14 09:12 UTC` from an ISO time; anything else as it is."""
-    if len(iso) >= 16 and iso[10:11] == "T" and iso.endswith(("Z", "+00:00")):
-        return f"{iso[:10]} {iso[11:16]} UTC"
-    return iso

@@ -1,12 +1,14 @@
 """What the measuring process suffers: stretches of waiting and throttling, packets thrown away."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podbench_agent import procfs
 from podbench_agent.probes import ownwatch
 from podbench_agent.probes.ownwatch import OwnWatch, Unread
 
@@ -27,6 +29,24 @@ def test_only_the_stretch_that_starved_is_marked() -> None:
     assert waited.tolist() == [True, True, False, False, False, False, False]
     assert throttled.tolist() == [False, False, True, True, False, False, False]
     assert watch.totals() == (300 * ms, 40 * ms, 1)
+
+
+def test_throttling_is_read_from_the_control_group(tmp_path: Path) -> None:
+    """cpu.stat is read again at each note; a probe that left while it rose is marked."""
+    stat = tmp_path / "cpu.stat"
+    stat.write_text("nr_throttled 0\nthrottled_usec 0\n")
+    watch = OwnWatch()
+    watch._group = ownwatch._Reading(str(stat), procfs.throttled_ns)
+    watch.watch_this_thread()
+    watch.note()
+    stat.write_text("nr_throttled 1\nthrottled_usec 7\n")
+    watch.note()
+    watch.close()
+
+    _, throttled = watch.starved(np.array(watch._mono_ns))
+
+    assert throttled.tolist() == [False, True, True]
+    assert watch.totals()[2] == 7000
 
 
 def test_readings_do_not_pile_up_where_only_totals_count() -> None:

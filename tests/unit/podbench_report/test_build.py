@@ -164,6 +164,20 @@ def test_the_page_says_what_an_answer_would_take_and_how_to_repeat_it() -> None:
     assert "PDV p99 µs IPDV p50 µs RFC 3550 µs" in page
 
 
+def test_the_change_at_each_percentile_is_drawn_and_tabled() -> None:
+    """One plot for each kind of round trip, a line for each mode but the base, intervals named."""
+    page = build.render(make_bundle())
+    title = "<h3>Kernel round trip, change against BGP</h3>"
+    drawn = re.search(title + ".*?</figure>", page, re.DOTALL)
+
+    assert drawn is not None
+    assert re.findall(r">(VXLAN|IPIP|BGP)</text>", drawn[0]) == ["VXLAN", "IPIP"]
+    assert "VXLAN from +17.2 % at the 10th to +27.4 % at the 99th" in text_of(
+        re.findall(r'aria-label="([^"]*by percentile[^"]*)"', drawn[0])[0]
+    )
+    assert "told apart" in text_of(page)
+
+
 def test_every_node_has_its_part_as_a_sender_and_as_a_receiver() -> None:
     """From four nodes on; beyond twelve the worst stand outright and all behind a summary."""
     few = text_of(build.render(make_bundle(Case(nodes=4))))

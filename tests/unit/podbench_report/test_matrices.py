@@ -50,7 +50,7 @@ def test_one_bad_pair_makes_the_scale_logarithmic() -> None:
     group = matrices.build(RunView(changed)).groups[0]
 
     assert group.logarithmic
-    assert group.unit == "ms"
+    assert group.unit == "µs"
 
 
 def test_a_cell_tells_its_interval_and_n() -> None:

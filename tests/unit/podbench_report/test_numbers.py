@@ -93,6 +93,21 @@ def test_a_column_has_one_unit_and_decimals_for_its_smallest() -> None:
 
     assert (scale.unit, scale.number(76_000.0), scale.number(109_000.0)) == ("µs", "76.0", "109.0")
     assert scale.number(None) == "not measured"
+    wide = numbers.scale_for([6_404.0, 701.0], "ns")
+    assert (wide.number(6_404.0), wide.number(701.0)) == ("6.40", "0.70")
+
+
+def test_tails_do_not_choose_the_unit() -> None:
+    """Medians of 90 µs stay in µs beside a p99 of 1.8 ms."""
+    scale = numbers.scale_for([90_100.0, 1_830_000.0], "ns")
+    medians = numbers.column_scale([90_100.0], scale)
+    assert (scale.unit, medians.number(90_100.0)) == ("µs", "90.1")
+
+
+def test_long_times_are_told_in_hours() -> None:
+    """Nobody counts in thousands of minutes."""
+    shown = [numbers.duration(s).replace(numbers.NBSP, " ") for s in (45, 200, 81_021)]
+    assert shown == ["45 s", "3 min 20 s", "22 h 30 min"]
 
 
 def test_counts_group_from_ten_thousand() -> None:

@@ -17,6 +17,7 @@ from podbench.target.kubernetes.nodes import Choice, choose
 from podbench.target.kubernetes.pods import SeenPod, seen
 from podbench.target.kubernetes.refs import Ref, collection
 from podbench.target.kubernetes.rights import Right
+from podbench.target.kubernetes.settings import OtherBroker
 from podbench.target.kubernetes.trial import Tried
 from podbench.target.kubernetes.undo import NAMESPACES, POOLS
 
@@ -54,6 +55,8 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     detected: ClusterDetected
     nodes: tuple[Object, ...]
     choice: Choice
+    other: OtherBroker | None
+    """Another broker than the run's own, where one was named."""
     rights: tuple[Answered, ...]
     """Of all methods, each once."""
     tried: tuple[Tried, ...]
@@ -71,13 +74,13 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """What has the name of something a run makes, and the run; null: none of podbench's."""
 
 
-async def examine(api: Api, image: str | None, most_nodes: int | None = None) -> Examined:
+async def examine(api: Api, image: str | None, other: OtherBroker | None = None) -> Examined:
     """Looks at a cluster; takes a second or two, and a lease's length where a run left one.
 
     Args:
         api: The cluster.
         image: The agents' image; null where none was named.
-        most_nodes: As `--nodes`.
+        other: Another broker; null: the run brings its own.
 
     Raises:
         ApiError: The server stays away, takes no credentials of ours, or shows no nodes.
@@ -85,15 +88,16 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
     nodes = await api.items(collection("Node"))
     facts = await collect(api)
     detected = detect_cluster(facts)
-    choice = choose(nodes, most_nodes)
-    objects = trial.objects_of(choice, detected, image)
+    choice = choose(nodes)
+    objects = trial.objects_of(choice, detected, image, other)
     return Examined(
         context=api.context,
         facts=facts,
         detected=detected,
         nodes=tuple(nodes),
         choice=choice,
-        rights=await _rights(api, facts, detected.cni.value),
+        other=other,
+        rights=await _rights(api, facts, detected.cni.value, own_broker=other is None),
         tried=await trial.try_out(api, objects),
         objects=tuple(trial.with_pods(objects)),
         pods=await _pods(api),
@@ -107,11 +111,15 @@ async def examine(api: Api, image: str | None, most_nodes: int | None = None) ->
     )
 
 
-async def _rights(api: Api, facts: ClusterFacts, cni: str | None) -> tuple[Answered, ...]:
+async def _rights(
+    api: Api, facts: ClusterFacts, cni: str | None, *, own_broker: bool
+) -> tuple[Answered, ...]:
     wanted = dict.fromkeys(
         right
         for method in rights.BY_METHOD
-        for right in rights.needed(method, tuple(Mode), groups=facts.groups, cni=cni)
+        for right in rights.needed(
+            method, tuple(Mode), broker=own_broker, groups=facts.groups, cni=cni
+        )
     )
     return tuple(await trial.together([_ask(api, right) for right in wanted]))
 

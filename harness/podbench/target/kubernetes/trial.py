@@ -19,7 +19,7 @@ from podbench.target.kubernetes.deployment import CREATED, SPACE
 from podbench.target.kubernetes.nodes import Choice
 from podbench.target.kubernetes.preview import preview_objects
 from podbench.target.kubernetes.refs import Ref, collection, ref
-from podbench.target.kubernetes.settings import mode_set
+from podbench.target.kubernetes.settings import OtherBroker, mode_set
 
 T = TypeVar("T")
 
@@ -41,7 +41,9 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     answer: Object | None = None
 
 
-def objects_of(choice: Choice, detected: ClusterDetected, image: str | None) -> list[Object]:
+def objects_of(
+    choice: Choice, detected: ClusterDetected, image: str | None, other: OtherBroker | None = None
+) -> list[Object]:
     """What a run here would make; empty without nodes."""
     if not choice.places:
         return []
@@ -49,7 +51,7 @@ def objects_of(choice: Choice, detected: ClusterDetected, image: str | None) -> 
         modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, MODES)]
     else:
         modes = [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
-    return preview_objects(choice.places, modes, image)
+    return preview_objects(choice.places, modes, image, other)
 
 
 def with_pods(made: Iterable[Object]) -> Iterator[Object]:

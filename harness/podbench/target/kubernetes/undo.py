@@ -27,6 +27,8 @@ WORKLOADS = ("DaemonSet", "Deployment")
 PODS_S = 120.0
 BLOCKS_S = 60.0
 NAMESPACES_S = 180.0
+ROLLED_S = 180.0
+"""Node after node, as a DaemonSet's default is."""
 LOOK_S = 0.5
 
 Say = Callable[[str], None]
@@ -91,6 +93,9 @@ class Undo:
             await self._api.delete(ref(pool).path)
         for name in NAMESPACES:
             await self._remove_namespace(spaces.get(name))
+        for each in self._restored:
+            if each.kind == "DaemonSet":
+                await self._rolled_out(each)
         return await self._look_again(entries)
 
     async def _published(self, spaces: dict[str, Object]) -> tuple[Entry, ...]:
@@ -139,7 +144,7 @@ class Undo:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while found := await self._api.items(path, query):
             if asyncio.get_running_loop().time() > deadline:
-                names = ", ".join(each["metadata"]["name"] for each in found)
+                names = ", ".join(_where(each) for each in found)
                 raise ClusterError(
                     f"{what} are still there after {timeout_s:g} s: {names}",
                     advice="look why they do not end (kubectl describe), then call this again",
@@ -193,6 +198,17 @@ class Undo:
             else:
                 self._left.append(Left(entry.ref, why))
 
+    async def _rolled_out(self, name: Ref) -> None:
+        """Waits until every node runs what was put back: until then the network still changes."""
+        deadline = asyncio.get_running_loop().time() + ROLLED_S
+        while (found := await self._api.find(name.path)) is not None:
+            if (behind := rolling(found)) is None:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                self._say(f"{name} is still being rolled out after {ROLLED_S:g} s: {behind}")
+                return
+            await asyncio.sleep(LOOK_S)
+
     async def _remove_namespace(self, space: Object | None) -> None:
         if space is None:
             return
@@ -232,6 +248,28 @@ class Undo:
             restored=tuple(self._restored),
             left=tuple(dict.fromkeys(self._left)),
         )
+
+
+def rolling(daemons: Object) -> str | None:
+    """What a DaemonSet's roll-out lacks; null once every node runs its newest template.
+
+    Source: https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/, as `kubectl rollout
+    status` judges it.
+    """
+    status = daemons.get("status") or {}
+    if status.get("observedGeneration", 0) < daemons["metadata"].get("generation", 0):
+        return "its controller has not seen it yet"
+    wanted = int(status.get("desiredNumberScheduled") or 0)
+    updated = int(status.get("updatedNumberScheduled") or 0)
+    available = int(status.get("numberAvailable") or 0)
+    if min(updated, available) >= wanted:
+        return None
+    return f"{updated} of {wanted} nodes have the new pod, {available} an available one"
+
+
+def _where(pod: Object) -> str:
+    """A pod that does not end, with its node: that is where the reason mostly is."""
+    return f"{pod['metadata']['name']} on {pod.get('spec', {}).get('nodeName', 'no node')}"
 
 
 def _hindered(space: Object) -> str:

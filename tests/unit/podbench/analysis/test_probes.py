@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import rundirs, synthetic
 
-from podbench.analysis import probes, quantiles, residues
+from podbench.analysis import arm_figures, probes, quantiles, residues
 from podbench.analysis.bundle import Bundle
 from podbench.analysis.inputs import Inputs
 from podbench.analysis.source import Held, Piece
@@ -119,6 +119,16 @@ def test_a_large_run_sketches_only_what_is_not_path(
     assert msgspec.structs.replace(exact.summary, **none) == msgspec.structs.replace(
         large.summary, **none
     )
+
+
+def test_samples_that_are_not_held_are_read_again(
+    made: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large cells' variation is not kept for unions: where one is asked for, nothing changes."""
+    assert made.latency is not None
+    whole = analyse(made)
+    monkeypatch.setattr(arm_figures, "_plenty", lambda name, n: n > 0)
+    assert _from(_Rounds(made.latency), made) == whole
 
 
 def test_without_visits_time_begins_with_the_first_probe(made: Inputs) -> None:

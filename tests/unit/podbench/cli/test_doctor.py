@@ -125,8 +125,18 @@ def test_doctor_looks_where_a_run_would_go(
     place: str,
 ) -> None:
     """With `auto` a kubeconfig decides, and so does a context."""
+    looked: list[str] = []
+
+    def look(where: str) -> list[Check]:
+        looked.append(where)
+        return [GOOD]
+
     monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: FOUND if there else None)
-    assert doctor._place(*arguments) == place
+    monkeypatch.setattr(doctor, "_examine_lab", lambda: look("lab"))
+    monkeypatch.setattr(doctor, "_examine_cluster", lambda _: look("kubernetes"))
+    with pytest.raises(typer.Exit):
+        doctor.doctor(*arguments)
+    assert looked == [place]
 
 
 def test_verdicts_exist_for_every_exit_code() -> None:

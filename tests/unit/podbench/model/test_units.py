@@ -53,3 +53,12 @@ def test_ratio_above_one_is_refused() -> None:
 def test_shown_time(value_ns: float, text: str) -> None:
     """A time is shown with three digits in a fitting unit."""
     assert units.show_ns(value_ns) == text
+
+
+@pytest.mark.parametrize(
+    ("value_s", "text"),
+    [(45.4, "45 s"), (200, "3 min 20 s"), (3599.6, "1 h 0 min"), (81_021, "22 h 30 min")],
+)
+def test_a_duration_is_shown_as_people_say_it(value_s: float, text: str) -> None:
+    """Seconds below a minute, no seconds from an hour on."""
+    assert units.show_duration(value_s) == text
