@@ -122,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent_cpu: str = "250m"
     agent_memory: str = "128Mi"
     agent_memory_limit: str = "512Mi"
+    canary_cpu: str = "20m"
     broker_cpu: str = "100m"
     broker_memory: str = "64Mi"
     broker_memory_limit: str = "512Mi"
@@ -204,7 +205,10 @@ def values(settings: Settings) -> dict[str, Any]:
             "passwords": component_passwords(settings, HOST_COMPONENT),
             "capture": settings.capture,
         },
-        "canary": {"passwords": component_passwords(settings, CANARY_COMPONENT)},
+        "canary": {
+            "cpu": settings.canary_cpu,
+            "passwords": component_passwords(settings, CANARY_COMPONENT),
+        },
         "nodeStatus": {"enabled": settings.node_status},
         "agents": {
             "port": settings.agent_port,
