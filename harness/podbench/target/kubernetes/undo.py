@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import lease
+from podbench.target.kubernetes import lease, node_status
 from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, published, run_of
 from podbench.target.kubernetes.putback import put_back
@@ -84,6 +84,7 @@ class Undo:
         entries = {each.ref: each for each in (*known, *await self._published(spaces))}
         await self._put_back(list(reversed(entries.values())))
         await self._workloads(spaces)
+        await self._questions(entries)
         pools = await self._pools(entries)
         for pool in pools:
             await self._released(pool)
@@ -150,6 +151,14 @@ class Undo:
                     advice="look why they do not end (kubectl describe), then call this again",
                 )
             await asyncio.sleep(LOOK_S)
+
+    async def _questions(self, entries: dict[Ref, Entry]) -> None:
+        """What Calico was asked and was not taken away at once, as it should have been."""
+        for name in [each for each in entries if each.kind == node_status.KIND]:
+            body = await self._api.find(name.path)
+            if body is not None and self._mine(body):
+                self._say(f"removing {name}")
+                await self._api.delete(name.path)
 
     async def _pools(self, entries: dict[Ref, Entry]) -> list[Object]:
         """Temporary pools: those of the ledger and, for a run that died early, by name."""
