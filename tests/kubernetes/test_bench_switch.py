@@ -24,7 +24,8 @@ from podbench.run.session import Session
 from podbench.run.spec import resolve
 from podbench.store import rundir as store
 from podbench.target.kubernetes import turning
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld
 

@@ -18,7 +18,8 @@ from podbench.model.arms import Mode
 from podbench.run import latency
 from podbench.run.crew import Crew
 from podbench.target.kubernetes import credentials, other_broker
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab import layout, namespaces
 from podbench.target.lab.inside import inside, with_netlink

@@ -17,7 +17,8 @@ from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError
 from podbench.target.kubernetes import canary
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import KubernetesWorld, Method
 from podbench.target.lab.inside import with_netlink
 from podbench.target.lab.world import LabWorld

@@ -14,9 +14,11 @@ from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
 from podbench.target.kubernetes import guard, undo
+from podbench.target.kubernetes.asked import Cluster
 from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.laid import LaidCluster
 from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget, LaidCluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
 Trouble = Callable[[ApiServer, Api], Awaitable[None]]

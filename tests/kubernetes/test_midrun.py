@@ -19,9 +19,11 @@ from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
 from podbench.target.kubernetes import client, guard, lease, undo
+from podbench.target.kubernetes.asked import LEASE_S, Cluster
 from podbench.target.kubernetes.client import PATIENCE_S, Api
+from podbench.target.kubernetes.laid import LaidCluster
 from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.target import LEASE_S, Cluster, KubernetesTarget, LaidCluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
 AWAY_S = 30.0

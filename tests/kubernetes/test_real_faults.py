@@ -18,7 +18,9 @@ from podbench.model.errors import PodbenchError
 from podbench.model.nodes import LabOptions
 from podbench.run import latency
 from podbench.run.crew import Crew, Outcome
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget, LaidCluster
+from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.laid import LaidCluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld
 

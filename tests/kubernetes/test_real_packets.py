@@ -16,7 +16,8 @@ from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof
 from podbench.run import latency
 from podbench.run.crew import Crew
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.undo import Listing
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld

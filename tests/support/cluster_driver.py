@@ -22,7 +22,8 @@ from typing import Any
 from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import PodbenchError
-from podbench.target.kubernetes import credentials, guard, ledger, target, undo
+from podbench.target.kubernetes import credentials, guard, laid, ledger, target, undo
+from podbench.target.kubernetes.asked import Cluster
 from podbench.target.kubernetes.client import Api
 from podbench.target.kubernetes.objects import objects
 from podbench.target.kubernetes.settings import ORCHESTRATOR, Credentials
@@ -58,7 +59,7 @@ def _kill_after(number: int) -> None:
 
 
 async def _run(folder: Path, run_id: str, method: str) -> int:
-    asked = target.Cluster(
+    asked = Cluster(
         run_id=run_id,
         image="image",
         method=Method(name=method),
@@ -66,18 +67,18 @@ async def _run(folder: Path, run_id: str, method: str) -> int:
         lease_s=1,
         patience_s=3.0,
     )
-    async with target.KubernetesTarget(asked, lambda _: None).up() as laid:
-        await detect.driver("calico").lay(laid.world, MODES)
-        if laid.switch is not None:
-            await laid.deployment.make(objects(await laid._settings()), await laid.changes())
+    async with target.KubernetesTarget(asked, lambda _: None).up() as there:
+        await detect.driver("calico").lay(there.world, MODES)
+        if there.switch is not None:
+            await there.deployment.make(objects(await there._settings()), await there.changes())
             for mode in (*MODES, MODES[0]):
-                await laid.switch.write(laid.switch.values(mode))
+                await there.switch.write(there.switch.values(mode))
             return DONE
         try:
-            async with laid.deploy():
+            async with there.deploy():
                 raise AssertionError("there is no broker here")
         except PodbenchError as error:
-            if not laid.deployment.complete:
+            if not there.deployment.complete:
                 raise
             print(f"ended: {error}", file=sys.stderr)
             return DONE
@@ -92,7 +93,7 @@ async def _restore() -> int:
 def _child(command: dict[str, Any]) -> int:
     credentials.make = _no_openssl
     undo.LOOK_S = guard.LOOK_S = 0.05
-    target.AGENTS_S = 1.0
+    laid.AGENTS_S = 1.0
     folder = Path(command["folder"])
     if command["do"] == "restore":
         return asyncio.run(_restore())

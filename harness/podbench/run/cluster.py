@@ -24,11 +24,12 @@ from podbench.run import consent, record, spec
 from podbench.run.options import Options
 from podbench.run.spec import RunSpec
 from podbench.target.kubernetes import other_broker
+from podbench.target.kubernetes.asked import Cluster
 from podbench.target.kubernetes.client import Api, ApiError, Context
 from podbench.target.kubernetes.collect import collect
 from podbench.target.kubernetes.nodes import LeftOut, Place, choose
 from podbench.target.kubernetes.refs import collection
-from podbench.target.kubernetes.target import Cluster, KubernetesTarget
+from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
 METHODS = ("pools", "observe", "switch")

@@ -9,8 +9,8 @@ from podbench.model.errors import ConfigError
 from podbench.run import consent
 from podbench.store import rundir as store
 from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.asked import holder
 from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.target import holder
 from podbench.target.kubernetes.undo import Listing, Say, Undo
 
 
