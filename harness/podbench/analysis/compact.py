@@ -21,7 +21,7 @@ def small(values: FloatArray) -> Small:
     if known.max() >= 2.0**32 or known.min() < 0.0:
         return values
     whole = known.astype(np.uint32)
-    return whole if np.array_equal(whole, known) else values
+    return whole if bool((whole == known).all()) else values
 
 
 def full(values: Small) -> FloatArray:

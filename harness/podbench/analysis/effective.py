@@ -49,7 +49,7 @@ def _n_effective(centred: Sequence[Centred]) -> float | None:
     covariance = _pooled_autocovariance([part for part in centred if len(part)])
     if not covariance[0] > 1e-12 * n:
         return None  # a constant series: correlation is not defined
-    return float(np.clip(n / max(_geyer_tau(covariance), 1e-12), 1.0, n))
+    return min(max(n / max(_geyer_tau(covariance), 1e-12), 1.0), float(n))
 
 
 def n_effective(parts: Sequence[FloatArray]) -> float | None:

@@ -58,6 +58,11 @@ def _weights(n: int, q: float) -> tuple[int, FloatArray]:
     return first, weights
 
 
+def _inside(weights: FloatArray, part: Ordered) -> float:
+    """Their mean; rounding of the weights must not push it past the values it is made of."""
+    return min(max(float(weights @ part), float(part[0])), float(part[-1]))
+
+
 def harrell_davis(ordered: Ordered, q: float) -> float:
     """The q-quantile of values sorted ascending, without asking whether they support it.
 
@@ -76,9 +81,7 @@ def harrell_davis(ordered: Ordered, q: float) -> float:
     if q in {0.0, 1.0} or n == 1:
         return float(ordered[0 if q == 0.0 else -1])
     first, weights = _weights(n, q)
-    part = ordered[first : first + len(weights)]
-    # Rounding of the weights must not push the estimate past the values it is made of.
-    return float(np.clip(weights @ part, part[0], part[-1]))
+    return _inside(weights, ordered[first : first + len(weights)])
 
 
 def beyond(n: int, q: float) -> int:
@@ -106,8 +109,7 @@ def harrell_davis_of_tail(largest: FloatArray, n: int, q: float) -> float:
     absent = n - len(largest) - first
     if absent > 0:
         largest = np.concatenate((np.full(absent, largest[0]), largest))
-    part = largest[max(0, -absent) :][: len(weights)]
-    return float(np.clip(weights @ part, part[0], part[-1]))
+    return _inside(weights, largest[max(0, -absent) :][: len(weights)])
 
 
 def quantile(ordered: Ordered, q: float, *, tail_rule: bool = True) -> float | None:

@@ -2,6 +2,7 @@
 
 Run: `python tests/bench/analysis_scale [--samples 1e7] [--nodes 20] [--blocks 5] [--keep DIR]`.
 `--samples 1e8` is what docs/statistics.md has figures of (1.6 GB on disk, 10 GB as rows in memory).
+Wall time means little on a busy machine: look at the CPU time beside it.
 Memory is the proportional set of all processes together (Pss), sampled ten times a second. DuckDB
 answers four quantiles of two series by arm and directed pair over the same files, on two threads:
 nothing of blocks, effective sizes, loss episodes or intervals. Last, a report of 100 nodes.

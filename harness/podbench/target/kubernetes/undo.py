@@ -18,6 +18,7 @@ from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, published, run_of
 from podbench.target.kubernetes.putback import put_back
 from podbench.target.kubernetes.refs import Ref, collection, ref
+from podbench.target.kubernetes.rollout import rolling
 from podbench.target.kubernetes.settings import HOST_NAMESPACE, NAMESPACE, RUN_LABEL
 
 NAMESPACES = (HOST_NAMESPACE, NAMESPACE)
@@ -248,23 +249,6 @@ class Undo:
             restored=tuple(self._restored),
             left=tuple(dict.fromkeys(self._left)),
         )
-
-
-def rolling(daemons: Object) -> str | None:
-    """What a DaemonSet's roll-out lacks; null once every node runs its newest template.
-
-    Source: https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/, as `kubectl rollout
-    status` judges it.
-    """
-    status = daemons.get("status") or {}
-    if status.get("observedGeneration", 0) < daemons["metadata"].get("generation", 0):
-        return "its controller has not seen it yet"
-    wanted = int(status.get("desiredNumberScheduled") or 0)
-    updated = int(status.get("updatedNumberScheduled") or 0)
-    available = int(status.get("numberAvailable") or 0)
-    if min(updated, available) >= wanted:
-        return None
-    return f"{updated} of {wanted} nodes have the new pod, {available} an available one"
 
 
 def _where(pod: Object) -> str:
