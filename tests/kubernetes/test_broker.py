@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from support.apiserver.lab_kubelet import DEFAULT_POOL
 from support.inlab import in_lab, needs_namespaces
 from support.lab_cluster import lab_cluster
 
@@ -85,6 +86,21 @@ def _answer_for_it() -> None:
     with_netlink(None, work)
 
 
+def _answer_pods(cidrs: Sequence[str], nodes: int) -> None:
+    """Leads what the broker answers to pods back to their nodes, as their NAT would."""
+    driver = detect.driver("calico")
+    usual = driver.pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=True)
+    plans = layout.plan_nodes(nodes)
+
+    def work(netlink: Any) -> None:
+        for cidr in cidrs:
+            pool = msgspec.structs.replace(usual, cidr=cidr)
+            for pod in layout.plan_pods(pool, plans, "calico"):
+                netlink.route("add", dst=pod.block, gateway=pod.node.address)
+
+    with_netlink(layout.UNDERLAY, work)
+
+
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     sock = inside(layout.UNDERLAY, lambda: socket.create_connection((ADDRESS, PORT), 5))
     sock.setblocking(False)
@@ -132,6 +148,9 @@ async def _run(world: LabWorld, folder: Path) -> Seen:
         with _service(folder / "service", made.certificate, made.key):
             async with KubernetesTarget(asked, lambda _: None).up() as laid:
                 await detect.driver("calico").lay(laid.world, [Mode.VXLAN])
+                planned = laid.world.taken[Mode.VXLAN]
+                assert planned is not None
+                _answer_pods((planned.cidr, DEFAULT_POOL.cidr), len(world.nodes))
                 try:
                     async with laid.deploy() as (nodes, fleet):
                         first, second = (each.pod(Mode.VXLAN) for each in nodes[:2])

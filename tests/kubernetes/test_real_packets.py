@@ -12,6 +12,7 @@ from support.cluster import kubeconfig, node, put
 from support.inlab import in_lab, needs_namespaces
 
 from podbench.cni import detect
+from podbench.cni.proof import STALE
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof
 from podbench.run import latency
@@ -30,6 +31,8 @@ class Seen(msgspec.Struct):
 
     proofs: list[ArmProof]
     captured: list[ArmProof]
+    dead: ArmProof | None
+    """By routes, once BIRD on n2 is gone."""
     answered: dict[str, int]
     listing: Listing
     left: list[str]
@@ -59,18 +62,19 @@ async def _measure(
         )
         target = KubernetesTarget(asked, said.append)
         with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
-            proofs, captured, answered = await _run(target, modes, kubelet, cni)
+            proofs, captured, dead, answered = await _run(target, modes, kubelet, cni)
         assert target.listing is not None
         left = [str(each) for each in server.store.places() if each not in before]
-        return Seen(proofs, captured, answered, target.listing, left, kubelet.disorder, said)
+        return Seen(proofs, captured, dead, answered, target.listing, left, kubelet.disorder, said)
 
 
 async def _run(
     target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet, cni: str
-) -> tuple[list[ArmProof], list[ArmProof], dict[str, int]]:
+) -> tuple[list[ArmProof], list[ArmProof], ArmProof | None, dict[str, int]]:
     driver = detect.driver(cni)
     proofs: list[ArmProof] = []
     captured: list[ArmProof] = []
+    dead = None
     answered: dict[str, int] = {}
     async with target.up() as laid:
         refused = {m: each.reason for m, each in (await driver.lay(laid.world, modes)).items()}
@@ -89,9 +93,14 @@ async def _run(
                     captured.append(more)
                     first, second = (each.pod(mode) for each in nodes[:2])
                     answered[mode.value] = await probe(first, second, 50)
+                if Mode.BGP in modes:
+                    daemon = kubelet.bird("n2")
+                    daemon.kill()
+                    daemon.wait()
+                    dead = await driver.verify(laid.world, Mode.BGP, None)
         except Exception as error:
             raise AssertionError(kubelet.log("podbench")) from error
-    return proofs, captured, answered
+    return proofs, captured, dead, answered
 
 
 def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> None:
@@ -111,6 +120,10 @@ def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> No
     }
     evidence = [pair.evidence for each in seen.proofs for pair in each.pairs]
     assert {each["bgp_session"] for each in evidence} == {"up"}
+    # The connection is gone at once; by graceful restart the routes stay for a while.
+    assert seen.dead is not None
+    assert {each.evidence["bgp_session"] for each in seen.dead.pairs} == {"down"}
+    assert any(STALE in each.warnings for each in seen.dead.pairs)
     assert "CalicoNodeStatus podbench-n1" in {str(each) for each in seen.listing.gone}
     assert {each.mode: each.route_origin for each in seen.proofs} == {
         Mode.VXLAN: "Felix",

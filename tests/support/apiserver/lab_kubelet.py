@@ -171,6 +171,10 @@ class LabKubelet(Kubelet):
                     connection.close()
                     return
 
+    def bird(self, node: str) -> subprocess.Popen[bytes]:
+        """A node's BGP daemon, for those who inject faults."""
+        return self._world.mesh.daemons[node]
+
     async def node_status(self, node: str) -> Object:
         """The lab's BIRD, as Calico would tell of its own."""
         found = await self._world.facts(node)
