@@ -14,6 +14,7 @@ from podbench.wire import messages
 from podbench.wire.columns import Table
 from podbench_agent import evidence
 from podbench_agent.canary import Canary
+from podbench_agent.capture import Capture
 from podbench_agent.host import Counters
 from podbench_agent.probes.throughput import Transfers
 
@@ -60,6 +61,7 @@ class Agent:
         self.transfers = Transfers()
         self.counters = Counters()
         self.canary = Canary(key)
+        self.capture = Capture()
 
     async def handle(self, command: messages.Command) -> Reply:
         """Carries out one command (`transport.base.Handler`).
@@ -85,6 +87,10 @@ class Agent:
                 return await asyncio.to_thread(evidence.answer, command)
             case messages.WatchPath() | messages.HoldWatch() | messages.EndWatch():
                 return await self._watch(command)
+            case messages.StartCapture():
+                self.capture.start(command)
+            case messages.CollectCapture():
+                return self.capture.collect()
             case messages.Stop():
                 self._stop.set()
         return messages.Done()
@@ -140,5 +146,6 @@ class Agent:
     async def close(self) -> None:
         """Ends what still runs: servers, clients, the counter thread."""
         self.canary.end()
+        self.capture.close()
         self.counters.stop()
         await self.transfers.close()

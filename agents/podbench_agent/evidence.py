@@ -5,6 +5,8 @@ its offloads; called in a thread beside the event loop.
 """
 
 import http.client
+import socket
+import struct
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from podbench.model.errors import ProbeError
-from podbench.model.facts import Link, NodeFacts
+from podbench.model.facts import BgpSession, Link, NodeFacts
 from podbench.wire import messages, rtnetlink
 from podbench_agent import devices
 
@@ -24,6 +26,9 @@ DMI = Path("/sys/class/dmi/id")
 PROXY_PORT = 10249
 """Where kube-proxy serves metrics and its mode by default, on the loopback only."""
 PROXY_S = 0.5
+BGP_PORT = 179
+ESTABLISHED = "01"
+"""TCP_ESTABLISHED in /proc/net/tcp."""
 PROXY_MODES = ("iptables", "ipvs", "nftables", "userspace", "kernelspace")
 
 
@@ -54,9 +59,28 @@ def _whole(facts: NodeFacts) -> NodeFacts:
     return msgspec.structs.replace(
         facts,
         links=links,
+        bgp=bgp_sessions(_text(Path("/proc/net/tcp"))),
         machine=machine(_text(DMI / "sys_vendor"), _text(DMI / "product_name")),
         hypervisor=hypervisor(_text(Path("/proc/cpuinfo"))),
         proxy_mode=proxy_mode(),
+    )
+
+
+def bgp_sessions(table: str) -> tuple[BgpSession, ...]:
+    """Peers with an established connection on BGP's port, from /proc/net/tcp.
+
+    One connection a row; addresses are in the machine's own order of octets, in hexadecimal.
+    """
+    rows = [line.split() for line in table.splitlines()[1:]]
+    peers = set()
+    for row in rows:
+        if row[3:4] != [ESTABLISHED]:
+            continue
+        (_, own_port), (peer, peer_port) = (each.split(":") for each in row[1:3])
+        if BGP_PORT in {int(own_port, 16), int(peer_port, 16)}:
+            peers.add(socket.inet_ntoa(struct.pack("=I", int(peer, 16))))
+    return tuple(
+        BgpSession(peer=peer, state="Established", source="connection") for peer in sorted(peers)
     )
 
 

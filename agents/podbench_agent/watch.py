@@ -84,6 +84,8 @@ class Watch:
         whole = self._order.window_s * self._order.rate_pps
         if lost < self._order.lost_ratio * whole:
             return None
+        if not self._rtts:
+            return f"none of {self._sent} probes was ever answered"
         return f"{lost} of {len(self._recent)} probes in {self._order.window_s:g} s were lost"
 
     def _delay(self, now_ns: int) -> str | None:

@@ -104,6 +104,7 @@ def environment() -> jinja2.Environment:
     )
     made.filters["glue"] = _glue
     made.filters["full_stop"] = wording.full_stop
+    made.filters["stop"] = wording.stop
     return made
 
 

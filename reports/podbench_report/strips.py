@@ -40,7 +40,7 @@ def nice_axis(values: list[float], *, zero: bool = True, unit_factor: float = 1.
         low, high = min(low, 0.0), max(high, 0.0)
     if low == high:
         high = low + 1.0
-    step = _nice_step((high - low) / 4)
+    step = nice_step((high - low) / 4)
     first, last = math.floor(low / step), math.ceil(high / step)
     decimals = next(d for d in range(12) if abs(round(step, d) - step) < step * 1e-9)
     ticks = tuple(
@@ -140,7 +140,8 @@ def _svg(inner: Markup, height: int) -> Markup:
     ).format(_WIDTH, height, _WIDTH, height, inner)
 
 
-def _nice_step(rough: float) -> float:
+def nice_step(rough: float) -> float:
+    """The next of 1, 2, 2.5, 5, 10 times a power of ten: a step between ticks."""
     power = 10.0 ** math.floor(math.log10(rough))
     for nice in (1.0, 2.0, 2.5, 5.0, 10.0):
         if rough <= nice * power:

@@ -200,85 +200,6 @@ def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> S
     return Sentence(text=text, verdict=tax.verdict, theme="Overlay tax")
 
 
-def lede(
-    comparisons: Sequence[Comparison],
-    implementations: Mapping[str, str | None],
-    *,
-    on_lab: bool,
-    all_lost: bool = False,
-    check: AaCheck | None = None,
-) -> tuple[str, ...]:
-    """What a hurried reader takes away: every mode's median round trip, then its goodput.
-
-    Where the A/A check failed it is that, and nothing else.
-    """
-    if check is not None and check.passed is False:
-        compared = numbers.plural(check.comparisons, "comparison")
-        return (
-            f"The same mode measured twice came out different in {check.false_alarms} of "
-            f"{compared}: no verdict of this run can be trusted.",
-        )
-    if all_lost:
-        return ("Not one probe came back in any mode, so there is nothing to compare.",)
-    out: list[str] = []
-    for metric in _LEDE:
-        found = [c for c in comparisons if c.metric == metric and c.path == "pod"]
-        found = [c for c in found if not names.is_repeat(c.other) and not names.is_repeat(c.base)]
-        if any(c.ratio is not None for c in found):
-            out.append(_lede_sentence(found, implementations, on_lab=on_lab and not out))
-    return tuple(out) or ("Nothing could be compared: no two modes have figures to compare.",)
-
-
-_LEDE_OPEN = {"inconclusive", "not measured"}
-_LEDE = ("rtt_kernel_ns.p50", "goodput_bps.tcp.p50")
-
-
-def _lede_sentence(
-    found: Sequence[Comparison], implementations: Mapping[str, str | None], *, on_lab: bool
-) -> str:
-    words = metrics.metric_words(found[0].metric)
-    base = names.mode_label(names.mode_of(found[0].base))
-    place = " in this lab" if on_lab else ""
-    told = [c for c in found if c.verdict not in _LEDE_OPEN and c.ratio is not None]
-    said = [_lede_open(c, implementations) for c in found if c not in told]
-    if told:
-        said.insert(0, f"is {listed([_lede_part(c, implementations) for c in told])}")
-    return f"Compared with {base}{place}, the {words.phrase} {'; it '.join(said)}."
-
-
-def _lede_open(c: Comparison, implementations: Mapping[str, str | None]) -> str:
-    how = implementations.get(names.mode_of(c.other))
-    who = names.mode_label(names.mode_of(c.other))
-    if c.verdict == "not measured" or c.ratio is None:
-        return f"was not measured under {who}"
-    sure = f"{numbers.percent_change(c.ratio)} was seen, without an interval"
-    if c.ci95 is not None:
-        sure = f"95{numbers.NBSP}% CI {numbers.percent_change_interval(c.ci95)}"
-    stand_in = f"stand-in: {how}; " if is_stand_in(how) else ""
-    return f"cannot be told yet for {who} ({stand_in}{sure})"
-
-
-def _lede_part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
-    how = implementations.get(names.mode_of(c.other))
-    who = names.mode_label(names.mode_of(c.other))
-    sure = "no interval"
-    if c.ci95 is not None:
-        one_side = c.ci95[0] > 1 or c.ci95[1] < 1
-        shown = numbers.percent_size_interval if one_side else numbers.percent_change_interval
-        sure = f"95{numbers.NBSP}% CI {shown(c.ci95)}"
-    if is_stand_in(how):
-        sure = f"stand-in: {how}; {sure}"
-    if c.verdict == "equivalent":
-        return f"equivalent under {who} ({sure})"
-    rises = (c.ratio or 1.0) >= 1
-    if metrics.metric_words(c.metric).more_is_better:
-        change = "higher" if rises else "lower"
-    else:
-        change = "longer" if rises else "shorter"
-    size = numbers.percent_change(c.ratio, c.ci95).lstrip("+" + numbers.MINUS)
-    return f"{size} {change} under {who} ({sure})"
-
-
 def loss(arm: str, losses: LossSummary, implementations: Mapping[str, str | None]) -> Sentence:
     """The sentence for one arm's lost probes, with direction."""
     who = subject(arm, implementations)
@@ -376,6 +297,11 @@ def full_stop(text: str) -> str:
     first = text.partition(" ")[0]
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
+    return stop(text)
+
+
+def stop(text: str) -> str:
+    """The text with one full stop at its end."""
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

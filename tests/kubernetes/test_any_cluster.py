@@ -12,6 +12,7 @@ import os
 import uuid
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.commands import run
 
@@ -28,9 +29,10 @@ from podbench.target.kubernetes.settings import (
     HOST_NAMESPACE,
     NAMESPACE,
     Broker,
+    Credentials,
     ModeSet,
     Settings,
-    agent_id,
+    agents,
 )
 from podbench.target.kubernetes.undo import Listing, Undo
 from podbench.target.kubernetes.watch import changes
@@ -52,18 +54,19 @@ async def _settings(api: Api, run_id: str) -> Settings:
     """A run's, with pods of each kind on every node that takes part."""
     places = choose(await api.items(collection("Node")), None).places
     assert places, "no node of this cluster can take part"
-    who = [agent_id(place.name, name) for place in places for name in ("host", "native")]
     broker = Broker(node=places[0].name, address=places[0].address)
-    return Settings(
+    asked = Settings(
         run_id=run_id,
         image=IMAGE or NO_IMAGE,
         nodes=tuple(place.name for place in places),
         modes=(ModeSet(mode=Mode.NATIVE),),
         broker=broker,
-        credentials=await credentials.make(who, broker.address),
+        credentials=Credentials(passwords={}, hmac_key="", salt=b""),
         lease_holder=run_id,
         lease_s=LEASE_S,
     )
+    made = await credentials.make(agents(asked), broker.address)
+    return msgspec.structs.replace(asked, credentials=made)
 
 
 def _deployment(api: Api, run_id: str, folder: Path | None) -> Deployment:

@@ -16,6 +16,7 @@ from support.lab_cluster import ON_IT, Finished, bench, ended, lab_cluster, star
 
 from podbench.cni import detect
 from podbench.model.arms import Mode
+from podbench.target.kubernetes import canary
 from podbench.target.lab.world import LabWorld
 
 pytestmark = [pytest.mark.lab, needs_namespaces()]
@@ -146,4 +147,12 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     usual = [each["tcp"]["p50"] for each in goodputs if each.get("tcp")]
     # iperf3 sends in bursts to keep its rate; without a cap this is gigabits.
     assert 0 < max(usual) < 300_000_000
+    assert found["spec"]["transfer_most_bps"] == 100_000_000
+    # A veth's speed limits nothing, so it is no link's.
+    assert found["spec"]["nic_bps"] == {"n1": None, "n2": None}
+    assert [each["name"] for each in found["nodes"] if each["steal_ratio"]] == ["n1", "n2"]
+    assert [each["mode"] for each in found["cpu_price"] if each["cores_per_gbps"]] == ["as-found"]
+    (stretch,) = canary.read(run)
+    assert stretch.trouble is None
+    assert {each.way.path for each in stretch.accounts} == {"host", "pod"}
     assert (run / "report.html").stat().st_size > 50_000

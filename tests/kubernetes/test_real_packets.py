@@ -28,6 +28,7 @@ class Seen(msgspec.Struct):
     """What a scenario saw."""
 
     proofs: list[ArmProof]
+    captured: list[ArmProof]
     answered: dict[str, int]
     listing: Listing
     left: list[str]
@@ -47,20 +48,28 @@ async def _measure(
             put(server, node(number))
         before = server.store.places()
         said: list[str] = []
-        asked = Cluster(run_id="run-1", image="i", method=method, folder=folder, patience_s=5.0)
+        asked = Cluster(
+            run_id="run-1",
+            image="i",
+            method=method,
+            folder=folder,
+            patience_s=5.0,
+            capture=method.name == "pools",
+        )
         target = KubernetesTarget(asked, said.append)
         with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
-            proofs, answered = await _run(target, modes, kubelet, cni)
+            proofs, captured, answered = await _run(target, modes, kubelet, cni)
         assert target.listing is not None
         left = [str(each) for each in server.store.places() if each not in before]
-        return Seen(proofs, answered, target.listing, left, kubelet.disorder, said)
+        return Seen(proofs, captured, answered, target.listing, left, kubelet.disorder, said)
 
 
 async def _run(
     target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet, cni: str
-) -> tuple[list[ArmProof], dict[str, int]]:
+) -> tuple[list[ArmProof], list[ArmProof], dict[str, int]]:
     driver = detect.driver(cni)
     proofs: list[ArmProof] = []
+    captured: list[ArmProof] = []
     answered: dict[str, int] = {}
     async with target.up() as laid:
         refused = {m: each.reason for m, each in (await driver.lay(laid.world, modes)).items()}
@@ -74,11 +83,14 @@ async def _run(
 
                 for mode in modes:
                     proofs.append(await driver.verify(laid.world, mode, probe))
+                    see = laid.world.capture
+                    more = await driver.verify(laid.world, mode, probe, probes=500, capture=see)
+                    captured.append(more)
                     first, second = (each.pod(mode) for each in nodes[:2])
                     answered[mode.value] = await probe(first, second, 50)
         except Exception as error:
             raise AssertionError(kubelet.log("podbench")) from error
-    return proofs, answered
+    return proofs, captured, answered
 
 
 def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> None:
@@ -92,6 +104,13 @@ def test_pools_side_by_side_are_proven_and_gone_afterwards(tmp_path: Path) -> No
         Mode.VXLAN: ("match", "counted"),
         Mode.BGP: ("match", "counted"),
     }
+    assert {each.mode: (each.verdict, each.method) for each in seen.captured} == {
+        Mode.VXLAN: ("match", "captured"),
+        Mode.BGP: ("match", "captured"),
+    }
+    evidence = [pair.evidence for each in seen.proofs for pair in each.pairs]
+    assert {each["bgp_session"] for each in evidence} == {"up"}
+    assert "CalicoNodeStatus podbench-n1" in {str(each) for each in seen.listing.gone}
     assert {each.mode: each.route_origin for each in seen.proofs} == {
         Mode.VXLAN: "Felix",
         Mode.BGP: "BIRD",

@@ -94,6 +94,8 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
         ({"pool_cidr": "198.18.0.0/30"}, "--pool-cidr"),
         ({"max_bandwidth": "much"}, "--max-bandwidth"),
+        ({"broker": "mqtt://broker.example"}, "--broker"),
+        ({"proof": "captures"}, "did you mean 'capture'"),
     ],
 )
 def test_what_cannot_be_is_the_user_s_error(
@@ -104,6 +106,30 @@ def test_what_cannot_be_is_the_user_s_error(
         resolved(surveyed(tmp_path), **asked)
     assert words in str(caught.value)
     assert caught.value.advice
+
+
+def test_another_broker_takes_the_place_of_ours(tmp_path: Path) -> None:
+    """By its URL alone; the plan then shows no broker of ours, nor its secrets."""
+    found = surveyed(tmp_path)
+    run = resolved(found, broker="mqtts://broker.example", proof="capture")
+    assert run.proof_capture
+    assert run.cluster is not None
+    assert run.cluster.broker == "mqtts://broker.example:8883"
+    assert any("podbench-broker" in line for line in changes.created(resolved(found), found))
+    assert not any("podbench-broker" in line for line in changes.created(run, found))
+
+
+def test_many_nodes_are_told_to_bring_a_broker(tmp_path: Path) -> None:
+    """All results of 51 nodes through the API server are more than others should bear."""
+    found = surveyed(tmp_path)
+    places = tuple(
+        msgspec.structs.replace(found.places[0], name=f"n{number}") for number in range(51)
+    )
+    many = msgspec.structs.replace(found, places=places)
+    assert any("--broker" in note for note in resolved(many).notes)
+    assert not any("--broker" in note for note in resolved(found).notes)
+    other = resolved(many, broker="mqtts://broker.example")
+    assert not any("--broker" in note for note in other.notes)
 
 
 def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:

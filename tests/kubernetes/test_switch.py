@@ -244,6 +244,22 @@ def _between(stage: Stage, change: Callable[[Object], None], monkeypatch: Any) -
     monkeypatch.setattr(api, "replace", beaten)
 
 
+def test_putting_back_at_the_end_costs_no_result(tmp_path: Path) -> None:
+    """Somebody wrote it in the last moment: told, not written over, and left to undoing."""
+
+    async def scene(stage: Stage) -> None:
+        assert await stage.turn(Mode.BGP) is None
+        pool = at(stage.server, "IPPool", POOL)
+        assert pool is not None
+        pool["spec"]["ipipMode"] = "CrossSubnet"
+        put(stage.server, pool)
+        await stage.turning.back()
+        assert ".spec.ipipMode" in stage.said[-1]
+        assert stage.spec()["ipipMode"] == "CrossSubnet"
+
+    on_calico(tmp_path, scene)
+
+
 def test_a_write_in_the_same_instant_is_a_conflict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,9 +379,17 @@ def test_flannel_is_rolled_out_after_each_change(tmp_path: Path) -> None:
             async def prove() -> ArmProof:
                 return arm(Mode.HOST_GW, follows(Mode.HOST_GW))
 
+            async def prove_quickly() -> ArmProof:
+                """As if the nodes that take part were the first to be replaced."""
+                return arm(Mode.VXLAN, Mode.VXLAN)
+
             turned = Turning(switch, lambda _: None)
             assert await turned.turn(Mode.HOST_GW, prove) is None
             assert json.loads(flannel.conf(server))["Backend"]["Type"] == "host-gw"
+            second = flannel.pods(server)
+            assert await turned.turn(Mode.VXLAN, prove_quickly) is None
+            third = flannel.pods(server)
+            assert (len(third), set(second) & set(third)) == (3, set())
             marked = at(server, "DaemonSet", "kube-flannel-ds", "kube-flannel")
             await switch.write(switch.first())
             assert flannel.conf(server) == flannel.CONF

@@ -14,6 +14,7 @@ from podbench.target.kubernetes import fields, ledger, putback, undo
 from podbench.target.kubernetes.client import Api
 from podbench.target.kubernetes.ledger import Entry, Field, Ledger
 from podbench.target.kubernetes.refs import ref
+from podbench.target.kubernetes.rollout import rolling
 from podbench.target.kubernetes.undo import Listing, Undo
 
 POOL: Object = {
@@ -339,7 +340,7 @@ def test_a_roll_out_takes_until_every_node_has_the_new_pod(
         "metadata": {"generation": 4},
         "status": {"desiredNumberScheduled": 3, **status},
     }
-    told = undo.rolling(daemons)
+    told = rolling(daemons)
     assert told is None if behind is None else behind in (told or "")
 
 
@@ -374,7 +375,7 @@ def test_what_was_put_back_is_rolled_out_before_it_is_told(
         assert [str(each) for each in listing.restored] == ["DaemonSet kube-flannel/flannel"]
         after = at(server, "DaemonSet", "flannel", "kube-flannel")
         assert after is not None
-        assert (undo.rolling(after) is None) != stuck
+        assert (rolling(after) is None) != stuck
 
     play(tmp_path, scene)
     told = [each for each in said if "still being rolled out" in each]

@@ -34,6 +34,7 @@ class Pair:
     """A sender in one pod, a reflector in the other."""
 
     def __init__(self, key: bytes | None = None) -> None:
+        self.counters: dict[str, int] = {}
         with vxlan_path.entered("pb"):
             self.reflector = ReflectorWorker(
                 vxlan_path.POD_B, vxlan_path.PORT, Rules(key=key, provisioned_only=True)
@@ -57,6 +58,7 @@ class Pair:
         sender = (await self.probe.measure((session,)))[SSIDS[0]]
         log, counters = await self.reflector.collect(SSIDS)
         whole = {name: value for name, value in counters.items() if isinstance(value, int)}
+        self.counters = whole
         return fates.resolve(sender, log, whole), fates.resolve(sender, None, whole)
 
     def close(self) -> None:
@@ -171,6 +173,35 @@ def test_a_stopped_sender_is_late_not_slow(tmp_path: Path) -> None:
     assert census["status"] == {"ok": 500}
     assert census["late"] > 40_000_000
     assert census["most"] < 40_000_000
+
+
+def test_a_full_receive_buffer_is_counted_and_not_blamed_on_the_path(tmp_path: Path) -> None:
+    """A reflector stopped until its buffer is full: each request refused is counted and marked."""
+
+    def scenario() -> dict[str, Any]:
+        def work(pair: Pair) -> Any:
+            pid = pair.reflector.pid
+            assert pid is not None
+            for number, after_s in ((signal.SIGSTOP, 0.2), (signal.SIGCONT, 1.5)):
+                threading.Timer(after_s, os.kill, (pid, number)).start()
+            # 12 MB with their overhead: more than the 4 MiB asked for, which the kernel doubles.
+            rows, _ = asyncio.run(pair.measure(4000, 1.6, udp_payload_bytes=1400))
+            lost = rows["status"] == "lost_forward"
+            return {
+                "census": _census(rows)["status"],
+                "reasons": sorted(set(rows["invalid_reason"][lost].tolist())),
+                "drops": pair.counters["rx_drops"],
+            }
+
+        return dict(_with_pair(work))
+
+    found = vxlan_path.on_path(scenario, dict[str, Any], tmp_path / "answer.json")
+
+    lost = found["census"]["lost_forward"]
+    assert lost > 100
+    assert found["census"] == {"ok": 6400 - lost, "lost_forward": lost}
+    assert found["drops"] == lost
+    assert found["reasons"] == ["reflector's receive buffer dropped packets"]
 
 
 def test_a_dead_reflector_gives_losses_and_comes_back(tmp_path: Path) -> None:

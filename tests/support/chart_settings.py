@@ -92,6 +92,7 @@ CASES: dict[str, Settings] = {
         agent_cpu="1",
         agent_memory="1Gi",
         agent_memory_limit="2Gi",
+        canary_cpu="3m",
         broker_cpu="2",
         broker_memory="3Gi",
         broker_memory_limit="4Gi",

@@ -85,6 +85,8 @@ def words(kind: object) -> str:
         if issubclass(kind, Enum):
             return " or ".join(f"`{member.value}`" for member in kind)
         return PLAIN.get(kind, kind.__name__)
+    if isinstance(kind, typing.NewType):
+        return words(kind.__supertype__)
     return _composed(typing.get_origin(kind), typing.get_args(kind))
 
 

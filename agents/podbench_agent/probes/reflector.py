@@ -3,6 +3,7 @@
 `ReflectorWorker` is the agent's side, `serve` the child's; the loop itself is reflector_loop.py.
 """
 
+import gc
 import os
 import resource
 import socket
@@ -158,6 +159,7 @@ def _answer(reflector: Reflector) -> None:
     try:
         timestamping.sharpen_timers()
         timestamping.shorten_slice()
+        gc.freeze()  # what was imported stays: collections look at what answering makes only
         reflector.serve()
     finally:
         traceback.print_exc()

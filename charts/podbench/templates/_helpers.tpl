@@ -126,7 +126,7 @@ ports:
     containerPort: {{ $values.agents.port }}
     protocol: UDP
 resources:
-  {{- include "podbench.resources" $values.agents | nindent 2 }}
+  {{- include "podbench.resources" (dict "cpu" (default $values.agents.cpu .cpu) "memory" $values.agents.memory "memoryLimit" $values.agents.memoryLimit) | nindent 2 }}
 securityContext:
   {{- if .capture }}
   # Capabilities reach root only, where privileges may not grow.
@@ -156,7 +156,7 @@ volumeMounts:
 
 {{- /*
 One set of agents on the pod network, and their passwords. Call with (dict "root" $ "component" "vxlan" "pool" name or
-empty "passwords" map).
+empty "passwords" map "cpu" what it requests, where not what all do).
 */ -}}
 {{- define "podbench.podAgents" -}}
 apiVersion: v1
@@ -199,7 +199,7 @@ spec:
     spec:
       {{- include "podbench.placement" (dict "root" .root "nodes" .root.Values.nodes) | nindent 6 }}
       containers:
-        - {{ include "podbench.agent" (dict "root" .root "component" .component "capture" false "address" "status.podIP") | nindent 10 | trim }}
+        - {{ include "podbench.agent" (dict "root" .root "component" .component "cpu" .cpu "capture" false "address" "status.podIP") | nindent 10 | trim }}
       volumes:
         {{- include "podbench.agentVolumes" . | nindent 8 }}
 {{- end }}

@@ -71,6 +71,11 @@ class BgpSession(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     state: str
     since: str | None = None
+    learned: tuple[str, ...] | None = None
+    """Networks that the peer announced; null where nobody tells."""
+    source: str | None = None
+    """`CalicoNodeStatus`; `connection`: a connection on BGP's port is all that is known; null: the
+    daemon itself."""
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):

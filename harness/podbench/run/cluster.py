@@ -93,7 +93,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ConfigError: What was asked for cannot be had there, or an option's value cannot be used.
     """
     asked = spec.common(options)
-    _refuse_what_is_not_there(options)
+    _refuse_contradictions(options)
     _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
@@ -139,13 +139,8 @@ def _observed(mode: Fact[Mode]) -> str:
     return f"what is observed is {mode.value}: {mode.source}"
 
 
-def _refuse_what_is_not_there(options: Options) -> None:
-    """Options of the contract that this version has nothing behind on a cluster."""
-    if options.proof is not None:
-        raise ConfigError(
-            "--proof capture: agents on a cluster cannot capture yet",
-            advice="leave --proof out: counters and routes prove as well",
-        )
+def _refuse_contradictions(options: Options) -> None:
+    """Options that mean nothing without another."""
     if options.disrupt is not None and options.method != "switch":
         raise ConfigError(
             "--disrupt: it is for --method switch, which was not asked for",
@@ -343,6 +338,7 @@ def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) ->
             folder=folder,
             most_bps=asked.most_bps,
             saturate=asked.saturate,
+            capture=begun.spec.proof_capture,
             broker=None if asked.broker is None else other_broker.access(asked.broker, os.environ),
         ),
         say,

@@ -173,6 +173,20 @@ class EndWatch(msgspec.Struct, frozen=True, tag=True):
     """End the watch: its own command is answered."""
 
 
+class StartCapture(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Count what leaves by a device between these addresses, by outer header; one at a time.
+
+    Takes the right to a packet socket (NET_RAW). Nothing but the count is kept of a packet.
+    """
+
+    device: str
+    addresses: tuple[str, ...]
+
+
+class CollectCapture(msgspec.Struct, frozen=True, tag=True):
+    """Stop and hand over the count (answer: `Captured`)."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """End this agent."""
 
@@ -191,6 +205,8 @@ Command = (
     | WatchPath
     | HoldWatch
     | EndWatch
+    | StartCapture
+    | CollectCapture
     | Stop
 )
 
@@ -226,6 +242,23 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     route: Route
 
 
+class CapturedPackets(msgspec.Struct, frozen=True, kw_only=True):
+    """Packets alike: inner addresses, what wrapped them (`vxlan`, `ipip`, `plain`), VXLAN's VNI."""
+
+    src: str
+    dst: str
+    encapsulation: str
+    vni: int | None
+    packets: int
+
+
+class Captured(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a capture saw leave. `dropped` above zero: it missed some, and proves nothing."""
+
+    seen: tuple[CapturedPackets, ...]
+    dropped: int
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How a watch ended. Round trips are the agent's own: send call to receive return."""
 
@@ -250,7 +283,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     retryable: bool = False
 
 
-Answer = Done | Ran | Facts | Found | Watched | Failed
+Answer = Done | Ran | Facts | Found | Captured | Watched | Failed
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

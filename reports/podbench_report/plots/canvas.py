@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from podbench_report import numbers, palette
+from podbench_report import numbers, palette, strips
 
 PX = 1 / 72
 """One CSS pixel at full size, in matplotlib's inches (an SVG user unit is 1/72 inch there)."""
@@ -95,7 +95,7 @@ def log_ticks(ax: Axes, low: float, high: float, unit: str) -> None:
         if len(ticks) >= 3:
             break
     else:
-        step = 10.0 ** math.floor(math.log10(max(high - low, high * 1e-3)))
+        step = strips.nice_step(max(high - low, high * 1e-3) / 4)
         ticks = [step * i for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.yaxis.set_minor_locator(NullLocator())

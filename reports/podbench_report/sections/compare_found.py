@@ -160,7 +160,7 @@ def _open(page: SideBySide, found: list[Contrast]) -> tables.Table:
             tables.row(
                 tables.Cell(who, css="wrap"),
                 compare_words.row_label(c.row),
-                tables.Cell(compare_words.change(c)),
+                tables.Cell(numbers.EN_DASH if c.ratio is None else compare_words.change(c)),
                 tables.Cell(compare_words.bounds(c) or "no interval"),
                 tables.Cell(numbers.percent_change(seen).lstrip("+") if seen else numbers.EN_DASH),
                 tables.Cell(
@@ -218,6 +218,8 @@ def _ranking(page: SideBySide) -> tables.Table:
 
 
 def _no_ranking(page: SideBySide) -> str:
+    if all(c.design == REFUSED for c in _contrasts(page)):
+        return "No ranking: no figure of these runs may be compared."
     if any(c.ci95 is not None for c in _contrasts(page)):
         return "No ranking: no figure's intervals tell two of these runs apart."
     return "No ranking: no figure has an interval between runs (descriptive: one campaign each)."

@@ -6,7 +6,7 @@ import msgspec
 from markupsafe import Markup
 
 from podbench.model.summary import Comparison
-from podbench_report import losses, metrics, names, numbers, palette, strips, tables, wording
+from podbench_report import lede, losses, metrics, names, numbers, palette, strips, tables, wording
 from podbench_report.view import RunView
 
 _SHOWN = {"different", "small", "equivalent"}
@@ -53,11 +53,12 @@ def build(view: RunView) -> Found:
     aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor, alone)
     themes.append(Theme("Noise floor", (aa,)))
     return Found(
-        lede=wording.lede(
+        lede=lede.sentences(
             view.summary.comparisons,
             view.implementations,
             on_lab=view.on_lab,
             check=view.summary.aa_check,
+            taxes=view.summary.overlay_tax,
             all_lost=bool(seen) and all(losses.lost(one) >= one.sent for one in seen),
         ),
         themes=tuple(theme for theme in themes if theme.sentences),

@@ -38,10 +38,9 @@ def _asked(view: RunView) -> str:
     cni = view.summary.cni
     version = f" {cni.version}" if cni.version else ""
     place = "in the lab" if view.on_lab else f"on {_cluster(view)}"
-    return (
-        f"What do {modes} of {cni.name.capitalize()}{version} cost between "
-        f"{numbers.plural(len(view.nodes), 'node')} {place}?"
-    )
+    nodes = numbers.plural(len(view.nodes), "node")
+    verb = "does" if len(view.modes) == 1 else "do"
+    return f"What {verb} {modes} of {cni.name.capitalize()}{version} cost between {nodes} {place}?"
 
 
 def _cluster(view: RunView) -> str:

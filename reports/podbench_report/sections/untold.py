@@ -7,6 +7,8 @@ from podbench.model.summary import Comparison, Doubt, OverlayTax
 from podbench_report import metrics, names, numbers, tables, wording
 from podbench_report.view import RunView
 
+_DAMAGED = "file_damaged"
+"""The doubt of a damaged file says what its entry among the damages says."""
 _MORE_BLOCKS = "more_blocks_needed"
 """The doubt that sums up the open questions: it heads them in place of standing among doubts."""
 
@@ -42,7 +44,7 @@ def build(view: RunView) -> Untold:
             [c for c in unclear if c.ci95 is None], view.implementations
         ),
         not_measured=(*_arms(view), *_comparisons(view)),
-        doubts=tuple(w for w in warnings if w.code != _MORE_BLOCKS),
+        doubts=tuple(w for w in warnings if w.code not in {_MORE_BLOCKS, _DAMAGED}),
         damages=view.bundle.damages,
     )
 

@@ -188,6 +188,7 @@ def burn(count: int) -> list["subprocess.Popen[bytes]"]:
 
 def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
     """All turns."""
+    vxlan_path.with_default_buffers()
     vxlan_path.build()
     sleeping, spinning = Podbench(spin=False), Podbench(spin=True)
     tools: dict[str, Tool] = {"podbench": sleeping, "podbench --spin": spinning}

@@ -112,6 +112,7 @@ async def _stretch(
 
 def measure(folder: Path) -> list[Finding]:
     """All stretches, without and with burners."""
+    vxlan_path.with_default_buffers()
     vxlan_path.build()
     with vxlan_path.entered("pb"):
         reflector = ReflectorWorker(vxlan_path.POD_B, vxlan_path.PORT)

@@ -187,6 +187,7 @@ def main() -> int:
 
     def over(path: str) -> Callable[[], int]:
         def inside() -> int:
+            vxlan_path.with_default_buffers()
             vxlan_path.build(vxlan=path == "vxlan")
             rows = measure(options)
             print(f"{path}:\n{render(rows, pps)}", flush=True)

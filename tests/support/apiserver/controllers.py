@@ -69,6 +69,7 @@ class Controllers:
                 for plural in WORKLOADS:
                     for place, workload in list(self._store.all("apps/v1", plural)):
                         await self._reconcile(place, workload)
+                await self._node_statuses()
                 await self._orphans()
                 await self._terminating()
 
@@ -214,6 +215,13 @@ class Controllers:
             "observedGeneration": live["metadata"].get("generation", 1),
         }
         self._store.put(place, live)
+
+    async def _node_statuses(self) -> None:
+        """calico-node's part: each status that is asked for is told once."""
+        for place, body in list(self._store.all("projectcalico.org/v3", "caliconodestatuses")):
+            if "status" not in body:
+                told = await self._kubelet.node_status(body["spec"]["node"])
+                self._store.put(place, {**body, "status": {**told, "lastUpdated": now()}})
 
     async def _orphans(self) -> None:
         """Pods whose owner went, and those that are to be deleted, end."""

@@ -21,6 +21,7 @@ KINDS: dict[tuple[str, str], str] = {
     ("networking.k8s.io/v1", "servicecidrs"): "ServiceCIDR",
     ("apiextensions.k8s.io/v1", "customresourcedefinitions"): "CustomResourceDefinition",
     ("projectcalico.org/v3", "ippools"): "IPPool",
+    ("projectcalico.org/v3", "caliconodestatuses"): "CalicoNodeStatus",
     ("projectcalico.org/v3", "bgpconfigurations"): "BGPConfiguration",
     ("projectcalico.org/v3", "bgppeers"): "BGPPeer",
     ("projectcalico.org/v3", "felixconfigurations"): "FelixConfiguration",

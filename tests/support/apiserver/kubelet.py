@@ -33,6 +33,10 @@ class Kubelet:
     async def pool_gone(self, pool: Object) -> None:
         """A Calico pool went."""
 
+    async def node_status(self, node: str) -> Object:
+        """What calico-node tells of its BGP: here it has no peers."""
+        return {"bgp": {"peersV4": []}, "routes": {"routesV4": []}}
+
     async def connect(
         self, pod: Object, port: int
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -171,6 +171,26 @@ class LabKubelet(Kubelet):
                     connection.close()
                     return
 
+    async def node_status(self, node: str) -> Object:
+        """The lab's BIRD, as Calico would tell of its own."""
+        found = await self._world.facts(node)
+        learned = [
+            {
+                "type": "FIB",
+                "destination": route.dst,
+                "gateway": route.gateway,
+                "interface": route.device,
+                "learnedFrom": {"sourceType": "NodeMesh", "peerIP": route.gateway},
+            }
+            for route in found.routes
+            if route.protocol == 12
+        ]
+        peers = [
+            {"peerIP": each.peer, "type": "NodeMesh", "state": each.state, "since": each.since}
+            for each in found.bgp or ()
+        ]
+        return {"bgp": {"peersV4": peers}, "routes": {"routesV4": learned}}
+
     async def stop(self, pod: Object) -> None:
         """Ends the pod's process."""
         name = pod["metadata"]["name"]

@@ -98,3 +98,19 @@ def test_where_nobody_listens_there_is_no_mode(kube_proxy: int) -> None:
         port = server.server_port
     assert port != kube_proxy
     assert evidence.proxy_mode(port) is None
+
+
+def test_peers_are_read_off_connections_on_port_179() -> None:
+    """Either end may have called; listening and closing sockets are no session."""
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue\n"
+        "   0: 020012AC:00B3 030012AC:A1B2 01 00000000:00000000\n"
+        "   1: 020012AC:A1B3 040012AC:00B3 01 00000000:00000000\n"
+        "   2: 00000000:00B3 00000000:0000 0A 00000000:00000000\n"
+        "   3: 020012AC:00B3 050012AC:A1B2 06 00000000:00000000\n"
+        "   4: 020012AC:0050 060012AC:A1B2 01 00000000:00000000\n"
+    )
+    found = evidence.bgp_sessions(table)
+    assert [each.peer for each in found] == ["172.18.0.3", "172.18.0.4"]
+    assert {each.state for each in found} == {"Established"}
+    assert evidence.bgp_sessions("") == ()

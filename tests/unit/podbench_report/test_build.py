@@ -17,7 +17,7 @@ from support.poison import EVIL, poisoned
 
 from podbench.analysis.bundle import Damage
 from podbench.model.errors import ReportError
-from podbench.model.summary import AaCheck
+from podbench.model.summary import AaCheck, Doubt
 from podbench_report import build
 
 LONG = tuple(f"gke-prod-europe-west4-default-pool-7c0d4f6e-{c}x9z" for c in "abcd")
@@ -176,6 +176,33 @@ def test_the_change_at_each_percentile_is_drawn_and_tabled() -> None:
         re.findall(r'aria-label="([^"]*by percentile[^"]*)"', drawn[0])[0]
     )
     assert "told apart" in text_of(page)
+
+
+def test_a_damaged_file_is_named_once() -> None:
+    """The damage and the doubt that analysis makes of it are one thing to a reader."""
+    bundle = make_bundle()
+    doubt = Doubt(code="file_damaged", message="samples/x.parquet could not be read", evidence="r")
+    summary = msgspec.structs.replace(bundle.summary, warnings=(*bundle.summary.warnings, doubt))
+    damage = Damage(file="samples/x.parquet", reason="the file is cut short.")
+    page = text_of(
+        build.render(msgspec.structs.replace(bundle, summary=summary, damages=(damage,)))
+    )
+
+    assert page.count("samples/x.parquet") == 1
+    assert "could not be read: the file is cut short. Everything else is shown." in page
+
+
+def test_a_run_of_one_mode_says_what_that_costs() -> None:
+    """With nothing to compare it with, the host path of the same pairs is what there is."""
+    page = build.render(make_bundle(Case(modes=("vxlan",), target="kubernetes")))
+    found = re.findall(r'<p class="lede">(.*?)</p>', page)
+    ledes = [text_of(lede).replace("– ", "–") for lede in found]
+
+    assert "What does VXLAN of Calico 3.31 cost" in page
+    assert ledes == [
+        "Over the host path of the same node pairs, VXLAN adds 7.40 µs (95 % CI 6.22–8.58 µs) to "
+        "the median kernel round trip: different."
+    ]
 
 
 def test_every_node_has_its_part_as_a_sender_and_as_a_receiver() -> None:

@@ -105,6 +105,7 @@ def test_it_says_first_what_may_be_compared() -> None:
     assert "reason to refuse" in text
     assert text.index("a lab is network namespaces on one machine") < text.index('id="figures"')
     assert "not compared" in text
+    assert "No ranking: no figure of these runs may be compared." in text
     assert "Nothing is refused" in compare.render(PAGES["two"])
 
 

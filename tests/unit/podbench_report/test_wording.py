@@ -5,7 +5,7 @@ import pytest
 
 from podbench.model.arms import is_stand_in
 from podbench.model.summary import AaCheck, Blame, Comparison, LossSummary, OverlayTax
-from podbench_report import numbers, wording
+from podbench_report import lede, numbers, wording
 
 KERNEL = {"vxlan": "kernel device", "ipip": "eBPF at tc", "bgp": "routed"}
 BASE = Comparison(
@@ -164,7 +164,7 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
     ipip = msgspec.structs.replace(
         BASE, other="ipip/pod", verdict="not measured", ratio=None, ci95=None
     )
-    lines = [plain(line) for line in wording.lede([BASE, ipip], KERNEL, on_lab=True)]
+    lines = [plain(line) for line in lede.sentences([BASE, ipip], KERNEL, on_lab=True)]
 
     assert lines == [
         "Compared with BGP in this lab, the median kernel round trip is 20.6 % longer under VXLAN "
@@ -175,7 +175,7 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
 def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     """Undecided is undecided, and the stand-in is named beside its interval."""
     ipip = msgspec.structs.replace(BASE, other="ipip/pod", verdict="inconclusive", ci95=(0.9, 1.1))
-    (line,) = wording.lede([ipip], KERNEL, on_lab=False)
+    (line,) = lede.sentences([ipip], KERNEL, on_lab=False)
 
     assert plain(line) == (
         "Compared with BGP, the median kernel round trip cannot be told yet for IPIP (stand-in: "
@@ -183,10 +183,24 @@ def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     )
 
 
+def test_the_lede_joins_what_cannot_be_told() -> None:
+    """Two open modes are one clause, each with its interval."""
+    open_ones = [
+        msgspec.structs.replace(BASE, other=f"{mode}/pod", verdict="inconclusive", ci95=(0.9, 1.1))
+        for mode in ("native", "vxlan")
+    ]
+    (line,) = lede.sentences(open_ones, {}, on_lab=False)
+
+    assert plain(line) == (
+        "Compared with BGP, the median kernel round trip cannot be told yet for native (95 % CI "
+        "−10.0 to +10.0 %) and VXLAN (95 % CI −10.0 to +10.0 %)."
+    )
+
+
 def test_the_lede_of_nothing() -> None:
     """All lost, or nothing to compare: said in words."""
-    assert "Not one probe" in wording.lede([], {}, on_lab=True, all_lost=True)[0]
-    assert "Nothing could be compared" in wording.lede([], {}, on_lab=True)[0]
+    assert "Not one probe" in lede.sentences([], {}, on_lab=True, all_lost=True)[0]
+    assert "Nothing could be compared" in lede.sentences([], {}, on_lab=True)[0]
 
 
 def test_not_measured_groups_metrics_of_one_reason() -> None:

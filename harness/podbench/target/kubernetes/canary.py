@@ -11,6 +11,7 @@ trouble, too.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -138,6 +139,7 @@ class Watchman:
         self._gone: Gone = lambda _: False
         self._ways: tuple[Way, ...] = ()
         self._watched: set[Way] = set()
+        self._holds: Counter[Way] = Counter()
         self._news = asyncio.Event()
         self._why: dict[Way, str] = {}
         self._accounts: list[Account] = []
@@ -181,13 +183,19 @@ class Watchman:
 
     @contextlib.asynccontextmanager
     async def held(self, nodes: Sequence[str]) -> AsyncIterator[None]:
-        """Nothing of the pod path's canary crosses these nodes while the context lasts."""
+        """Nothing of the pod path's canary crosses these nodes while the context lasts.
+
+        Windows of other pairs may overlap: a path goes on when the last one is over.
+        """
         near = [way for way in self._ways if way.path == "pod" and {way.src, way.dst} & set(nodes)]
-        await asyncio.gather(*(self._tell(w, messages.HoldWatch(hold_s=HOLD_S)) for w in near))
+        self._holds.update(near)
         try:
+            await asyncio.gather(*(self._tell(w, messages.HoldWatch(hold_s=HOLD_S)) for w in near))
             yield
         finally:
-            await asyncio.gather(*(self._tell(w, messages.HoldWatch(hold_s=0.0)) for w in near))
+            self._holds.subtract(near)
+            free = [way for way in near if not self._holds[way]]
+            await asyncio.gather(*(self._tell(w, messages.HoldWatch(hold_s=0.0)) for w in free))
 
     async def _tell(self, way: Way, command: messages.HoldWatch | messages.EndWatch) -> None:
         """Whoever does not watch at the moment has nothing to hold or to end."""

@@ -54,6 +54,7 @@ CANONICAL = Settings(
     agent_cpu="10003m",
     agent_memory="10004Mi",
     agent_memory_limit="10005Mi",
+    canary_cpu="10009m",
     broker_cpu="10006m",
     broker_memory="10007Mi",
     broker_memory_limit="10008Mi",

@@ -28,7 +28,7 @@ WATCHED = ("IPPool", "DaemonSet", "Namespace")
 """What is looked at again during the run, field by field."""
 
 
-CREATED = ("IPPool",)
+CREATED = ("IPPool", "CalicoNodeStatus")
 """Made by a plain create: Calico's own API server need not know server-side apply."""
 
 

@@ -92,15 +92,23 @@ class CarefulFleet:
                 return messages.Measure(sessions=tuple(map(self._session, command.sessions)))
             case messages.Transfer():
                 return self._transfer(command)
-            case messages.WatchPath():
-                now = self._addresses.of(command.peer_address)
-                return msgspec.structs.replace(command, peer_address=now)
+            case _:
+                return self._led(command)
+
+    def _led(self, command: messages.Command) -> messages.Command:
+        """A command with the addresses where the pods are now."""
+        now_at = self._addresses.of
+        match command:
             case messages.ServeTransfer():
-                own = self._addresses.of(command.bind_address)
-                return msgspec.structs.replace(command, bind_address=own)
+                return msgspec.structs.replace(command, bind_address=now_at(command.bind_address))
             case messages.LookUp():
-                source = None if command.source is None else self._addresses.of(command.source)
-                return messages.LookUp(address=self._addresses.of(command.address), source=source)
+                source = None if command.source is None else now_at(command.source)
+                return messages.LookUp(address=now_at(command.address), source=source)
+            case messages.WatchPath():
+                return msgspec.structs.replace(command, peer_address=now_at(command.peer_address))
+            case messages.StartCapture():
+                ours = tuple(map(now_at, command.addresses))
+                return msgspec.structs.replace(command, addresses=ours)
             case _:
                 return command
 

@@ -160,6 +160,7 @@ def _words(settings: Settings) -> tuple[str, ...]:
         settings.agent_cpu,
         settings.agent_memory,
         settings.agent_memory_limit,
+        settings.canary_cpu,
         settings.broker_cpu,
         settings.broker_memory,
         settings.broker_memory_limit,

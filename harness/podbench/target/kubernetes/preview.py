@@ -18,6 +18,7 @@ from podbench.target.kubernetes.settings import (
     OtherBroker,
     Settings,
     agents_on,
+    asks_calico,
 )
 
 NO_IMAGE = "podbench.invalid/image:none"
@@ -57,5 +58,6 @@ def preview_objects(
             key=NO_SECRET,
         ),
         lease_holder="preview",
+        node_status=asks_calico(names, modes),
     )
     return objects(settings)

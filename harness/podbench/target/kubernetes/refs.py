@@ -39,6 +39,7 @@ KINDS: dict[str, Kind] = {
     "BGPConfiguration": Kind("projectcalico.org/v3", "bgpconfigurations", namespaced=False),
     "BGPPeer": Kind("projectcalico.org/v3", "bgppeers", namespaced=False),
     "ClusterInformation": Kind("projectcalico.org/v3", "clusterinformations", namespaced=False),
+    "CalicoNodeStatus": Kind("projectcalico.org/v3", "caliconodestatuses", namespaced=False),
     "Installation": Kind("operator.tigera.io/v1", "installations", namespaced=False),
     "ServiceCIDR": Kind("networking.k8s.io/v1", "servicecidrs", namespaced=False),
     "ResourceQuota": Kind("v1", "resourcequotas"),

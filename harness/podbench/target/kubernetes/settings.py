@@ -26,6 +26,8 @@ ORCHESTRATOR = "orchestrator"
 BROKER_PORT = 18883
 """Not 8883, where another broker may listen on the node."""
 AGENT_PORT = 8620
+MOST_ASKED = 10
+"""Calico: `CalicoNodeStatus` is meant for fewer than ten nodes at a time."""
 PASSWORD_ITERATIONS = 101
 """As mosquitto_passwd has it; these passwords are random and long: guessing is hopeless anyway."""
 
@@ -120,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent_cpu: str = "250m"
     agent_memory: str = "128Mi"
     agent_memory_limit: str = "512Mi"
+    canary_cpu: str = "20m"
     broker_cpu: str = "100m"
     broker_memory: str = "64Mi"
     broker_memory_limit: str = "512Mi"
@@ -138,6 +141,15 @@ def agent_id(node: str, component: str) -> AgentId:
 def agents(settings: Settings) -> tuple[AgentId, ...]:
     """Every agent of a deployment: each node's host agent, its canary, then one per mode."""
     return agents_on(settings.nodes, settings.modes)
+
+
+def asks_calico(nodes: Sequence[str], modes: Sequence[ModeSet]) -> bool:
+    """Whether calico-node is asked for its BGP sessions.
+
+    It is where BGP is one of the pools and the nodes are few: Calico says it is made for those.
+    """
+    bgp = any(each.mode is Mode.BGP and each.create is not None for each in modes)
+    return bgp and len(nodes) <= MOST_ASKED
 
 
 def agents_on(nodes: Iterable[str], modes: Sequence[ModeSet]) -> tuple[AgentId, ...]:
@@ -193,7 +205,10 @@ def values(settings: Settings) -> dict[str, Any]:
             "passwords": component_passwords(settings, HOST_COMPONENT),
             "capture": settings.capture,
         },
-        "canary": {"passwords": component_passwords(settings, CANARY_COMPONENT)},
+        "canary": {
+            "cpu": settings.canary_cpu,
+            "passwords": component_passwords(settings, CANARY_COMPONENT),
+        },
         "nodeStatus": {"enabled": settings.node_status},
         "agents": {
             "port": settings.agent_port,

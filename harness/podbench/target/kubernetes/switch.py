@@ -18,6 +18,7 @@ from podbench.target.kubernetes.apply import FIELD_MANAGER, differences
 from podbench.target.kubernetes.client import AGAIN, Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, Field
 from podbench.target.kubernetes.refs import Ref
+from podbench.target.kubernetes.rollout import rolling
 
 WRITES = 3
 """Attempts at one write whose answer was lost."""
@@ -139,7 +140,14 @@ class Switch:
         return _read(self._earlier, _given(self.recipe.followers.values()))
 
     async def followed(self) -> str | None:
-        """What a controller has not made of the last change yet; null once all is so."""
+        """What a controller has not made of the last change yet; null once all is so.
+
+        A roll-out has to reach every node, also those that take no part: until then it disturbs.
+        """
+        for name in self._seen:
+            live = await self._api.find(name.path) if name.kind == "DaemonSet" else None
+            if live is not None and (behind := rolling(live)) is not None:
+                return f"{name} is being rolled out: {behind}"
         for name, values in self._awaited.items():
             live = await self._api.find(name.path)
             if live is None or not fields.holds(live, values):

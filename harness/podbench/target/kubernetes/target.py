@@ -24,7 +24,7 @@ from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
 from podbench.target.base import Aftermath
-from podbench.target.kubernetes import clocks, credentials, lease, portforward
+from podbench.target.kubernetes import clocks, credentials, lease, node_status, portforward
 from podbench.target.kubernetes.canary import Perch, Watchman
 from podbench.target.kubernetes.client import PATIENCE_S, Api, Object
 from podbench.target.kubernetes.collect import collect, taken_networks
@@ -57,6 +57,7 @@ from podbench.target.kubernetes.settings import (
     agent_id,
     agents,
     agents_on,
+    asks_calico,
     mode_set,
 )
 from podbench.target.kubernetes.switch import Switch, interference
@@ -94,6 +95,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     saturate: bool = False
     broker: Access | None = None
     """Somebody else's; null: the run brings its own."""
+    capture: bool = False
+    """Whether proofs take captures (`--proof capture`): then host agents hold NET_RAW."""
 
 
 def holder() -> str:
@@ -206,6 +209,7 @@ class LaidCluster:
     ) -> None:
         self._api = api
         self._asked = asked
+        self._say = say
         self.choice = choice
         self.detected = found
         self.switch = switch
@@ -252,6 +256,8 @@ class LaidCluster:
                 self._world.settle(self._world.nodes, fleet)
                 nodes = await self._nodes(pods)
                 fleet.most_bps = self.most_bps = self._cap_bps(nodes)
+                if settings.node_status:
+                    await self._hear_calico(settings.nodes)
                 await self._detect_again()
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
@@ -279,6 +285,12 @@ class LaidCluster:
     def _cap_bps(self, nodes: Sequence[Node]) -> int | None:
         links = [each.nic_bps for each in nodes]
         return cap_bps(self._asked.most_bps, links, saturate=self._asked.saturate)
+
+    async def _hear_calico(self, nodes: Sequence[str]) -> None:
+        """Calico's own word on its BGP sessions; what it does not tell stays unknown."""
+        self._world.told = told = await node_status.ask(self._api, nodes)
+        if silent := node_status.check(told, nodes):
+            self._say(silent)
 
     async def _detect_again(self) -> None:
         """Completes what the API told by what agents read on their nodes."""
@@ -325,6 +337,8 @@ class LaidCluster:
             modes=modes,
             broker=broker,
             credentials=secret,
+            capture=self._asked.capture,
+            node_status=asks_calico(names, modes),
             lease_holder=holder(),
             lease_s=self._asked.lease_s,
         )

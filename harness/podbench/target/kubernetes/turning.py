@@ -82,12 +82,19 @@ class Turning:
             )
 
     async def back(self) -> None:
-        """Puts the mode as found back while there are eyes to see it, and says if nodes lag."""
+        """Puts the mode as found back while there are eyes to see it, and says if nodes lag.
+
+        All is measured by then: what cannot be put back is told, and undoing tries it again.
+        """
         if not self._changed or self._found is None:
             return
         prove, found = self._found
         self._say(f"switching back: {self._switch.recipe.by}")
-        await self._switch.write(self._switch.first())
+        try:
+            await self._switch.write(self._switch.first())
+        except ClusterError as error:
+            self._say(f"the mode could not be put back yet: {error}")
+            return
         late = await self._until(prove, lambda proof: _looks_like(proof, found))
         if late is not None:
             self._say(f"the mode is put back, but not every node follows yet: {late}")

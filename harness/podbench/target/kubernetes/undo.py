@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import lease
+from podbench.target.kubernetes import lease, node_status
 from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, published, run_of
 from podbench.target.kubernetes.putback import put_back
 from podbench.target.kubernetes.refs import Ref, collection, ref
+from podbench.target.kubernetes.rollout import rolling
 from podbench.target.kubernetes.settings import HOST_NAMESPACE, NAMESPACE, RUN_LABEL
 
 NAMESPACES = (HOST_NAMESPACE, NAMESPACE)
@@ -83,6 +84,7 @@ class Undo:
         entries = {each.ref: each for each in (*known, *await self._published(spaces))}
         await self._put_back(list(reversed(entries.values())))
         await self._workloads(spaces)
+        await self._questions(entries)
         pools = await self._pools(entries)
         for pool in pools:
             await self._released(pool)
@@ -149,6 +151,14 @@ class Undo:
                     advice="look why they do not end (kubectl describe), then call this again",
                 )
             await asyncio.sleep(LOOK_S)
+
+    async def _questions(self, entries: dict[Ref, Entry]) -> None:
+        """What Calico was asked and was not taken away at once, as it should have been."""
+        for name in [each for each in entries if each.kind == node_status.KIND]:
+            body = await self._api.find(name.path)
+            if body is not None and self._mine(body):
+                self._say(f"removing {name}")
+                await self._api.delete(name.path)
 
     async def _pools(self, entries: dict[Ref, Entry]) -> list[Object]:
         """Temporary pools: those of the ledger and, for a run that died early, by name."""
@@ -239,23 +249,6 @@ class Undo:
             restored=tuple(self._restored),
             left=tuple(dict.fromkeys(self._left)),
         )
-
-
-def rolling(daemons: Object) -> str | None:
-    """What a DaemonSet's roll-out lacks; null once every node runs its newest template.
-
-    Source: https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/, as `kubectl rollout
-    status` judges it.
-    """
-    status = daemons.get("status") or {}
-    if status.get("observedGeneration", 0) < daemons["metadata"].get("generation", 0):
-        return "its controller has not seen it yet"
-    wanted = int(status.get("desiredNumberScheduled") or 0)
-    updated = int(status.get("updatedNumberScheduled") or 0)
-    available = int(status.get("numberAvailable") or 0)
-    if min(updated, available) >= wanted:
-        return None
-    return f"{updated} of {wanted} nodes have the new pod, {available} an available one"
 
 
 def _where(pod: Object) -> str:

@@ -15,10 +15,11 @@ from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
 from podbench.cni.detect_calico import CalicoDetected
 from podbench.cni.edits import Recipe
 from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, PodbenchError, PrerequisiteError, ProbeError
-from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
+from podbench.model.errors import ClusterError, PodbenchError, ProbeError
+from podbench.model.facts import ArmProof, BgpSession, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
-from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes import ledger, node_status
+from podbench.target.kubernetes.captures import ClusterCapture
 from podbench.target.kubernetes.client import Api, Object
 from podbench.target.kubernetes.nodes import Place
 from podbench.target.kubernetes.objects import carried
@@ -69,6 +70,8 @@ class KubernetesWorld:
         self.taken: dict[Mode, calico_pools.Planned | None] = {}
         """Modes taken on; with the temporary pool, where one is to be made."""
         self.fleet: Fleet | None = None
+        self.told: dict[str, tuple[BgpSession, ...]] = {}
+        """BGP sessions as Calico told them, by node; empty where it was not asked."""
         self._overlaps: list[str] = []
         self.hush: Callable[[Sequence[str]], AbstractAsyncContextManager[None]] = _loud
         """Keeps the run's own traffic off nodes' tunnels (`quiet`); the target's, once it runs."""
@@ -184,7 +187,14 @@ class KubernetesWorld:
         Raises:
             ProbeError: Its host agent could not; TransportError: it is gone.
         """
-        return await self.read(agent_id(node, HOST_COMPONENT), node)
+        read = await self.read(agent_id(node, HOST_COMPONENT), node)
+        return msgspec.structs.replace(read, bgp=self._sessions(read))
+
+    def _sessions(self, read: NodeFacts) -> tuple[BgpSession, ...] | None:
+        """BGP as far as it says something of pairs of nodes: where these peer with each other."""
+        if self._calico is None or self._calico.node_mesh.value is not True or read.bgp is None:
+            return None
+        return node_status.merged(self.told.get(read.node, ()), read.bgp)
 
     async def read(self, agent: AgentId, node: str) -> NodeFacts:
         """Reads the network namespace an agent lives in: its node's, or its pod's own.
@@ -223,15 +233,28 @@ class KubernetesWorld:
         return ()
 
     async def capture(self, nodes: Sequence[str]) -> Capture:
-        """Refuses: host agents here have no right to capture.
+        """Starts counting our pods' packets by outer header on these nodes' underlay devices.
 
         Raises:
-            PrerequisiteError: Always.
+            ProbeError: A host agent was not given the right to; TransportError: it is gone.
         """
-        raise PrerequisiteError(
-            f"--proof capture: agents on {', '.join(nodes)} cannot capture yet",
-            advice="leave --proof out: counters and routes prove as well",
-        )
+        devices = {node: await self._underlay(node) for node in nodes}
+        pods = tuple(pod.address for each in self._nodes for pod in each.pods)
+
+        async def ask(node: str, command: messages.Command) -> messages.Answer:
+            return await self._ask(agent_id(node, HOST_COMPONENT), command)
+
+        running = ClusterCapture(ask, devices)
+        await running.start(pods)
+        return running
+
+    async def _underlay(self, node: str) -> str:
+        """The device that has a node's address."""
+        address = next(each.address for each in self._nodes if each.name == node)
+        for link in (await self.facts(node)).links:
+            if any(each.partition("/")[0] == address for each in link.addresses):
+                return link.name
+        raise ProbeError(f"{node}: no device has the address {address}")
 
     async def _ask(self, agent: AgentId, command: messages.Command) -> messages.Answer:
         if self.fleet is None:

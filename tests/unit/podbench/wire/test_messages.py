@@ -52,6 +52,8 @@ commands = st.one_of(
     ),
     st.builds(messages.HoldWatch, hold_s=sensible),
     st.just(messages.EndWatch()),
+    st.builds(messages.StartCapture, device=words, addresses=st.lists(words).map(tuple)),
+    st.just(messages.CollectCapture()),
 )
 facts = st.dictionaries(words, st.none() | words | small | sensible | st.booleans(), max_size=3)
 answers = st.one_of(
@@ -75,6 +77,21 @@ answers = st.one_of(
         p50_ns=st.none() | small,
         p99_ns=st.none() | small,
         max_ns=st.none() | small,
+    ),
+    st.builds(
+        messages.Captured,
+        seen=st.lists(
+            st.builds(
+                messages.CapturedPackets,
+                src=words,
+                dst=words,
+                encapsulation=words,
+                vni=st.none() | small,
+                packets=small,
+            ),
+            max_size=3,
+        ).map(tuple),
+        dropped=small,
     ),
     st.builds(messages.Failed, reason=words, retryable=st.booleans()),
 )
@@ -118,7 +135,7 @@ def test_every_command_is_covered_here() -> None:
     covered = {
         "Reflect", "Measure", "CollectReflections", "ServeTransfer", "Transfer",
         "CollectTransfer", "StartCounters", "CollectCounters", "ReadFacts", "LookUp", "Stop",
-        "WatchPath", "HoldWatch", "EndWatch",
+        "WatchPath", "HoldWatch", "EndWatch", "StartCapture", "CollectCapture",
     }  # fmt: skip
 
     assert {kind.__name__ for kind in get_args(messages.Command)} == covered

@@ -8,7 +8,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet
 
-from podbench.target.lab.capture import CUT_BYTES, Key, classify
+from podbench.wire.outer import CUT_BYTES, Key, classify
 
 NODES: dict[str, Any] = {"src": "172.18.0.2", "dst": "172.18.0.3"}
 POD = IP(src="198.18.64.66", dst="198.18.64.130") / UDP(sport=5, dport=6) / (b"x" * 200)
