@@ -163,7 +163,8 @@ async def _run(world: LabWorld, folder: Path) -> Seen:
         return Seen(
             answered=answered,
             requests=server.requests,
-            commands=[line for line in lines if "podbench_agent" in line],
+            # Others' agents show here, too, where /proc is the machine's.
+            commands=[line for line in lines if access.broker.url in line],
             left=[str(each) for each in set(server.store.places()) - before],
         )
 
