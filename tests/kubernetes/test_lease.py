@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.apiserver.server import ApiServer
+from support.apiserver.store import Place
 from support.cluster import Object, at, play, put
 
 from podbench.model.errors import ClusterError, InterferenceError
@@ -104,5 +105,33 @@ def test_a_short_absence_of_the_server_loses_nothing(tmp_path: Path) -> None:
             await asyncio.sleep(2.0)
             assert not lease.lost.done()
             assert await living_holder(api) == "patient"
+
+    play(tmp_path, scene)
+
+
+def test_a_lease_that_goes_while_it_is_seized_is_nobody_s(tmp_path: Path) -> None:
+    """Two restorations at once: the first takes its namespace away under the second's hands."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        space(server)
+        await Lease(api, "dead", 1).take(LABELS)
+        read = await api.get(REF.path)
+        server.store.drop(Place("coordination.k8s.io/v1", "leases", "podbench", REF.name))
+
+        class Late:
+            """Reads what was there, and writes to what is."""
+
+            looks = 0
+
+            async def find(self, path: str) -> Object | None:
+                self.looks += 1
+                return read if self.looks == 1 else await api.find(path)
+
+            async def replace(self, path: str, body: Object) -> Object:
+                return await api.replace(path, body)
+
+        late = Late()
+        await seize(late, "second")  # type: ignore[arg-type] # the part of Api that is used
+        assert late.looks == 2
 
     play(tmp_path, scene)

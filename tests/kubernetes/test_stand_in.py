@@ -196,3 +196,10 @@ def test_what_is_compacted_is_told_as_by_a_real_server() -> None:
     assert watch == GONE["watch"]
     assert {**page, "metadata": None} == {**GONE["next_page"], "metadata": None}
     assert list(page["metadata"]) == list(GONE["next_page"]["metadata"])
+
+
+def test_what_was_deleted_meanwhile_is_told_as_by_a_real_server() -> None:
+    """A replacement that names the object's uid is a conflict, not a 404."""
+    uid = "f474e6c6-f8f1-4821-8fbd-51e6dac4ad97"
+    refused = admission.no_such_uid("leases", "podbench", "coordination.k8s.io", uid)
+    assert refused.status == GONE["deleted_meanwhile"]

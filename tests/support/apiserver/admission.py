@@ -72,6 +72,17 @@ def stale(plural: str, name: str, group: str) -> Refused:
     return Refused(status(409, "Conflict", text, named(plural, name, group)))
 
 
+def no_such_uid(plural: str, name: str, group: str, uid: str) -> Refused:
+    """409 of a replacement of what was deleted meanwhile: no 404, as one would think."""
+    key = f"/registry/{plural}/podbench/{name}"
+    text = (
+        f'Operation cannot be fulfilled on {qualified(plural, group)} "{name}": StorageError: '
+        f"invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+    )
+    return Refused(status(409, "Conflict", text, named(plural, name, group)))
+
+
 def version_gone(version: int, oldest: int) -> Object:
     """410 in a watch."""
     return status(410, "Expired", f"too old resource version: {version} ({oldest})")

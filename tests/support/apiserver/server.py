@@ -250,6 +250,9 @@ class ApiServer:
     ) -> Object:
         place = asked.place
         if live is None:
+            uid = body["metadata"].get("uid")
+            if uid is not None:
+                raise admission.no_such_uid(place.plural, place.name, asked.group, uid)
             raise admission.not_found(place.plural, place.name, asked.group)
         version = body["metadata"].get("resourceVersion")
         if version and version != live["metadata"]["resourceVersion"]:

@@ -67,10 +67,11 @@ async def seize(api: Api, holder: str) -> None:
     try:
         await api.replace(REF.path, found)
     except ApiError as error:
-        if error.status == 409:
+        # Of one that was deleted since, a server says that it conflicts, too.
+        if error.status == 409 and await api.find(REF.path) is not None:
             raise in_use("somebody who was faster") from error
         # Gone, or its namespace is going: nobody can take it any more.
-        if error.status not in (403, 404):
+        if error.status not in (403, 404, 409):
             raise
 
 
