@@ -13,6 +13,10 @@ import msgspec
 from podbench.model.arms import Arm, parse_arm
 from podbench.store import rundir
 
+LOOK, DECIDED = "look", "decided"
+LOOKS = (LOOK, DECIDED)
+"""Events of a look at the growing run (run/looks.py): something is open still, or nothing is."""
+
 
 class EndCount(msgspec.Struct, frozen=True, kw_only=True):
     """What one end threw away or could not do in a stretch; which packets it was is not known."""

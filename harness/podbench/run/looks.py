@@ -9,12 +9,9 @@ import asyncio
 import time
 
 from podbench.run import plan, record
-from podbench.run.journal import Entry, Journal
+from podbench.run.journal import DECIDED, LOOK, Entry, Journal
 from podbench.run.progress import Progress
 from podbench.store.rundir import RunDir
-
-LOOK, DECIDED = "look", "decided"
-EVENTS = (LOOK, DECIDED)
 
 
 async def settled(
@@ -29,11 +26,11 @@ async def settled(
         return False
     # Loading the statistics takes a second, and only runs long enough for a look need them.
     from podbench.analysis import summarise, verdicts
-    from podbench.run import results
+    from podbench.run import gather
 
     if block not in verdicts.LOOKS:
         return False
-    inputs = await asyncio.to_thread(results.gather, rundir, begun)
+    inputs = await asyncio.to_thread(gather.inputs, rundir, begun)
     still = await asyncio.to_thread(summarise.undecided, inputs, drawn.blocks)
     names = [f"{metric} of {other} against {base}" for metric, base, other in still]
     progress.looked(block, names)

@@ -22,6 +22,9 @@ from podbench.wire.messages import AgentStatus
 
 FORMAT = 1
 
+ENDED = ("measured", "complete")
+"""What run.json calls a run that was not cut short."""
+
 
 class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An agent pod; `pid` on the lab: the process that holds its namespace, as the host sees it."""

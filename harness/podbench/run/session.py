@@ -15,7 +15,7 @@ from podbench.model.errors import PrerequisiteError
 from podbench.model.nodes import Node
 from podbench.run import counters, evidence, looks, plan, record, rounds
 from podbench.run.crew import Crew
-from podbench.run.journal import Journal
+from podbench.run.journal import DECIDED, LOOKS, Journal
 from podbench.run.progress import Progress
 from podbench.store.rundir import RunDir
 from podbench.target.base import LaidTarget, Target
@@ -31,7 +31,7 @@ class Session:
         self.record = started
         self.progress = progress
         self.driver = detect.driver(started.spec.cni)
-        self.settled = any(e.event == looks.DECIDED for e in self.journal.entries())
+        self.settled = any(e.event == DECIDED for e in self.journal.entries())
         """Whether a look found every comparison decided, so that no more need be measured."""
 
     async def run(self, target: Target) -> None:
@@ -91,9 +91,7 @@ class Session:
     async def _look(self, visit: plan.Visit) -> None:
         """After a block's last visit: whether the comparisons are decided."""
         block = [v for v in self.plan.visits if v.block == visit.block]
-        looked = any(
-            e.block == visit.block for e in self.journal.entries() if e.event in looks.EVENTS
-        )
+        looked = any(e.block == visit.block for e in self.journal.entries() if e.event in LOOKS)
         if visit is block[-1] and not looked and not self.settled:
             self.settled = await looks.settled(
                 self.rundir, self.record, self.plan, visit.block, self.progress

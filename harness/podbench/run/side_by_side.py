@@ -17,7 +17,7 @@ from podbench.analysis.compare_standings import Campaign
 from podbench.analysis.group_points import Groups
 from podbench.model.errors import ConfigError, PodbenchError, StoreError
 from podbench.model.summary import FORMAT, Summary
-from podbench.run import record, results, saved
+from podbench.run import gather, record, saved
 from podbench.store.rundir import RunDir
 
 FEWEST, MOST = 2, 12
@@ -103,7 +103,7 @@ def _results(run: RunDir) -> tuple[Summary, str | None]:
         if not run.run_json.is_file() or stated not in {None, FORMAT}:
             raise
         begun = run.read_json(run.run_json, record.RunRecord)
-        bundle = summarise.analyse(results.gather(run, begun))
+        bundle = summarise.analyse(gather.inputs(run, begun))
         # Through JSON, so that it is built of the same types as one that was read.
         anew = msgspec.json.decode(msgspec.json.encode(bundle.summary), type=Summary)
         return anew, f"{error}; its figures were made anew from its samples"

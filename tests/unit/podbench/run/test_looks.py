@@ -12,8 +12,8 @@ from support.specs import make_spec
 from podbench.analysis.inputs import Inputs
 from podbench.cni.base import World
 from podbench.model.arms import Mode
-from podbench.run import looks, plan, record, results, session
-from podbench.run.journal import Entry, Journal
+from podbench.run import gather, looks, plan, record, session
+from podbench.run.journal import DECIDED, LOOK, Entry, Journal
 from podbench.run.progress import Silent
 from podbench.store import rundir as store
 from podbench.store.rundir import RunDir
@@ -77,7 +77,7 @@ def _look(
     def gathered(_: RunDir, __: record.RunRecord) -> Inputs:
         return synthetic.run(3, shape, truth)
 
-    monkeypatch.setattr(results, "gather", gathered)
+    monkeypatch.setattr(gather, "inputs", gathered)
     said = Said()
     stopped = asyncio.run(looks.settled(rundir, begun, drawn, block, said))
     return stopped, said, rundir
@@ -91,7 +91,7 @@ def test_it_stops_when_everything_is_decided(
     assert stopped
     assert said.open == [(5, [])]
     entries = Journal(rundir.journal).entries()
-    assert [(e.event, e.block) for e in entries] == [(looks.DECIDED, 5)]
+    assert [(e.event, e.block) for e in entries] == [(DECIDED, 5)]
 
 
 def test_it_goes_on_and_names_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_it_goes_on_and_names_what_is_open(tmp_path: Path, monkeypatch: pytest.M
     ((block, names),) = said.open
     assert block == 5
     (entry,) = Journal(rundir.journal).entries()
-    assert entry.event == looks.LOOK
+    assert entry.event == LOOK
     assert "rtt_kernel_ns.p50 of vxlan/pod against bgp/pod" in names
     assert entry.note == "; ".join(names)
 
@@ -126,8 +126,8 @@ def test_a_decided_run_is_complete() -> None:
         if v.block <= 5
         for r in v.rounds
     ]
-    entries.append(Entry(event=looks.DECIDED, wall_ns=2, block=5))
-    facts = results.plan_facts(drawn, entries, absent=())
+    entries.append(Entry(event=DECIDED, wall_ns=2, block=5))
+    facts = gather.plan_facts(drawn, entries, absent=())
     assert (facts.blocks_planned, facts.blocks_done) == (5, 5)
     assert facts.decided_early
     assert facts.looks == (5,)
@@ -142,8 +142,8 @@ def test_a_mode_that_cannot_be_had_leaves_no_gap() -> None:
         if v.mode != Mode.IPIP
         for r in v.rounds
     ]
-    assert results.plan_facts(drawn, entries, absent=()).blocks_done == 0
-    assert results.plan_facts(drawn, entries, absent=(Mode.IPIP,)).blocks_done == 1
+    assert gather.plan_facts(drawn, entries, absent=()).blocks_done == 0
+    assert gather.plan_facts(drawn, entries, absent=(Mode.IPIP,)).blocks_done == 1
 
 
 def test_a_session_looks_after_a_blocks_last_visit_and_then_measures_no_more(
@@ -159,7 +159,7 @@ def test_a_session_looks_after_a_blocks_last_visit_and_then_measures_no_more(
     monkeypatch.setattr(looks, "settled", decided)
     running = session.Session(store.create(tmp_path / "r"), _begun(900.0), Silent())
     running.plan = plan.draw(running.record.spec, NODES, exclusive=True)
-    running.journal.write(Entry(event=looks.LOOK, wall_ns=1, block=1))
+    running.journal.write(Entry(event=LOOK, wall_ns=1, block=1))
     for visit in running.plan.visits:
         asyncio.run(running._look(visit))
     assert asked == [2]

@@ -11,7 +11,7 @@ from podbench.analysis.bundle import Bundle
 from podbench.analysis.inputs import ArmLaid, Unmeasured
 from podbench.model.arms import Mode
 from podbench.model.summary import AaCheck, ArmSummary
-from podbench.run import plan, record, results
+from podbench.run import gather, plan, record, results
 from podbench.run.spec import RunSpec
 from podbench.store import rundir as store
 from podbench.target.base import Aftermath
@@ -85,7 +85,7 @@ def test_a_mode_refused_before_the_plan_is_an_arm_not_measured() -> None:
     )
     begun = begun_with(spec)
     drawn = plan.draw(spec, ("n1", "n2"), exclusive=False)
-    arms = {each.arm: each for each in results._arms(begun, drawn)}
+    arms = {each.arm: each for each in gather._arms(begun, drawn)}
     assert arms["bgp/pod"].reason == "BGP is off here"
     assert arms["bgp/pod"].implementation is None
     assert {"vxlan/pod", "vxlan/pod#2", "ipip/pod", "bgp/host"} <= set(arms)
