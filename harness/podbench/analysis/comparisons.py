@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from podbench.analysis import aa, effect_size, loss, loss_table
+from podbench.analysis import aa, cap, effect_size, loss, loss_table
 from podbench.analysis.blocks import Cells, Reduced, block_series
 from podbench.analysis.metrics import LOSS, METRICS, Metric
 from podbench.analysis.verdicts import HOPELESS_BLOCKS, Decision, Word, decide, unresolved
@@ -36,6 +36,8 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     cells: Mapping[str, Cells | Reduced]
     losses: loss_table.LossTable
+    most_bps: float | None = None
+    """The most one transfer may send; null: no cap."""
 
     def has(self, arm: str, metric: Metric) -> bool:
         """Whether an arm has any samples of a metric."""
@@ -145,6 +147,8 @@ def compare(
         return Compared(comparison=_comparison(metric, arms, decision), decision=decision)
     difference = (series.value(arms[1]) or 0.0) - (series.value(arms[0]) or 0.0)
     decision = below_floor(metric, decision, difference, floor_log)
+    if tables.most_bps is not None and cap.holds(metric, series, tables.most_bps):
+        decision = cap.withdrawn(decision, tables.most_bps)
     return Compared(
         comparison=_comparison(
             metric,

@@ -54,6 +54,7 @@ class Code(StrEnum):
     FILE_DAMAGED = "file_damaged"
     CLOCK_STEPPED = "clock_stepped"
     MORE_BLOCKS = "more_blocks_needed"
+    CAPPED = "throughput_capped"
 
 
 SHOWN_PLACES = 6

@@ -7,12 +7,13 @@
   7348 section 5 (VXLAN 50), RFC 2003 section 3.1 (IPIP 20).
 - Measured share: of the shaped rate where the link was given one, else of the host path of the same
   pairs and blocks, where that was measured. A share of the host path is not a share of the line:
-  the host path pays for its own headers too, so plain routing comes to 100 % there.
+  the host path pays for its own headers too, so plain routing comes to 100 % there. Where both
+  reach the run's own cap the share is the cap's, and null.
 """
 
 import numpy as np
 
-from podbench.analysis import intervals, quantiles
+from podbench.analysis import cap, intervals, quantiles
 from podbench.analysis.blocks import Cells, block_series
 from podbench.analysis.metrics import BY_NAME
 from podbench.model.arms import OVERHEAD_BYTES, Mode, Path, parse_arm
@@ -53,20 +54,24 @@ def rate(cells: Cells, arm: str, pair: tuple[str, str]) -> Rate | None:
 
 
 def _measured_share(
-    pod: str, host: str, tcp: Cells, shaped_rate_bps: float | None
+    arms: tuple[str, str], tcp: Cells, shaped_rate_bps: float | None, most_bps: float | None
 ) -> tuple[float | None, str | None]:
+    pod, host = arms
     metric = BY_NAME["goodput_bps.tcp.p50"]
     if shaped_rate_bps is not None:
         value = block_series(tcp, (pod,), metric).value(pod)
         return (None, None) if value is None else (value / shaped_rate_bps, "shaped rate")
     both = block_series(tcp, (host, pod), metric)
-    if not both.blocks:
+    if not both.blocks or cap.holds(metric, both, most_bps):
         return None, None
     return float(np.exp(both.differences(host, pod).mean())), "host path"
 
 
 def encapsulation(
-    arms: tuple[ArmSummary, ...], tcp: Cells, shaped_rate_bps: float | None
+    arms: tuple[ArmSummary, ...],
+    tcp: Cells,
+    shaped_rate_bps: float | None,
+    most_bps: float | None = None,
 ) -> tuple[Encapsulation, ...]:
     """Predicted beside measured goodput share of every pod arm whose overhead is known.
 
@@ -78,7 +83,9 @@ def encapsulation(
         overhead = OVERHEAD_BYTES.get(Mode(laid.mode))
         if arm.path != Path.POD or arm.repeat > 1 or overhead is None:
             continue
-        share, of = _measured_share(laid.arm, arm.on(Path.HOST).name, tcp, shaped_rate_bps)
+        share, of = _measured_share(
+            (laid.arm, arm.on(Path.HOST).name), tcp, shaped_rate_bps, most_bps
+        )
         found.append(
             Encapsulation(
                 mode=laid.mode,

@@ -66,7 +66,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything `summarise.analyse` works on.
 
     `interrupted` is the journal's word that the run ended early; `shaped_rate_bps` is the link rate
-    the lab was asked for, null where the link has no known rate.
+    the lab was asked for, null where the link has no known rate; `most_bps` the most one transfer
+    was allowed to send, null where it was as much as it could.
     """
 
     run_id: str
@@ -85,6 +86,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     arms: tuple[ArmLaid, ...] = ()
     proofs: tuple[BlockProof, ...] = ()
     shaped_rate_bps: float | None = None
+    most_bps: float | None = None
     plan: PlanFacts
     visits: tuple[VisitSpan, ...] = ()
     faults_injected: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from podbench.analysis import comparisons
+from podbench.analysis import cap, comparisons
 from podbench.analysis.blocks import block_series
 from podbench.analysis.bundle import PlanFacts
 from podbench.analysis.comparisons import Tables
@@ -44,7 +44,10 @@ def undecided(
         for metric in comparisons.HEADLINES:
             if metric is LOSS or not all(tables.has(arm, metric) for arm in pair):
                 continue
-            d = block_series(tables.cells[metric.series], pair, metric).differences(*pair)
+            series = block_series(tables.cells[metric.series], pair, metric)
+            if cap.holds(metric, series, tables.most_bps):
+                continue
+            d = series.differences(*pair)
             seen = look(d, metric.margin, maximum=maximum)
             if seen is None or not seen.decided or _will_be_withdrawn(seen, d, floors, metric):
                 found.append((metric.name, *pair))

@@ -15,6 +15,7 @@ import pandas as pd
 from podbench.analysis import (
     aa,
     blame,
+    cap,
     comparisons,
     cpu,
     data_doubts,
@@ -77,7 +78,9 @@ def _read(inputs: Inputs) -> _Measured:
     rates = transfers.cells_of(summed)
     return _Measured(
         probes=held,
-        tables=comparisons.Tables(cells={**held.cells, **rates}, losses=held.losses),
+        tables=comparisons.Tables(
+            cells={**held.cells, **rates}, losses=held.losses, most_bps=inputs.most_bps
+        ),
         rates=rates,
         done=transfers.transfers(summed),
         zero_ns=zero,
@@ -206,7 +209,9 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
         compared=compared,
         floors=floors,
         check=check,
-        wrapped=goodput.encapsulation(arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps),
+        wrapped=goodput.encapsulation(
+            arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps, inputs.most_bps
+        ),
         paid=cpu.prices(measured.done, measured.probes.part.windows, inputs.host, modes),
     )
 
@@ -221,6 +226,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *end_doubts.of_ends(inputs),
         *doubts.of_design(inputs, judged.check),
         *outlook.of_open(judged.compared),
+        *cap.doubts(judged.compared, inputs.most_bps),
         *data_doubts.of_samples(measured.probes.part.quality),
         *data_doubts.of_losses(measured.tables.losses),
         *data_doubts.of_pairs(judged.mesh),

@@ -8,6 +8,7 @@ margin and the noise floor, never contradict each other.
 
 from collections.abc import Mapping, Sequence
 
+from podbench.analysis import cap
 from podbench.analysis.blocks import block_series
 from podbench.analysis.comparisons import Tables, below_floor, in_units
 from podbench.analysis.metrics import BY_NAME, Metric
@@ -35,6 +36,8 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
     difference = None if at_pod is None or at_host is None else at_pod - at_host
     if difference is not None:
         decision = below_floor(metric, decision, difference, floor_log)
+    if tables.most_bps is not None and cap.holds(metric, series, tables.most_bps):
+        decision = cap.withdrawn(decision, tables.most_bps)
     return OverlayTax(
         mode=str(arm.mode),
         metric=metric.name,

@@ -63,6 +63,7 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         arms=_arms(begun, drawn),
         proofs=proofs,
         shaped_rate_bps=begun.spec.lab.rate_bps,
+        most_bps=begun.most_bps,
         plan=plan_facts(drawn, entries, [arm.mode for arm in begun.arms if arm.reason]),
         visits=_visits(entries),
         faults_injected=_faults(begun),
