@@ -91,6 +91,8 @@ async def _run(world: LabWorld, folder: Path, harm: Harm) -> Ended:
 
 async def _cut(world: LabWorld, kubelet: LabKubelet) -> None:
     """The cluster's own pods on n1 reach those on n2 no more, as by a wrong route."""
+    # Held until now, it has to have worked before.
+    await asyncio.sleep(1.0)
     peer = world.nodes[1].pod(DEFAULT_POOL.mode).address
     with_netlink("n1", lambda netlink: netlink.route("add", dst=f"{peer}/32", type="blackhole"))
 

@@ -165,20 +165,22 @@ class Watchman:
             looking = asyncio.create_task(self._until_blind())
             yield
         finally:
-            await self._close(keeping if looking is None else [*keeping, looking])
-            self._write(started)
+            try:
+                await self._close(keeping if looking is None else [*keeping, looking])
+            finally:
+                self._write(started)
 
     async def _close(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Ends every watch; whoever does not answer soon keeps its account to itself."""
         self._closing = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                ends = (self._tell(way, messages.EndWatch()) for way in self._ways)
-                await asyncio.gather(*ends)
-                await self._until(lambda: not self._watched)
-        for task in tasks:
+        ends = [asyncio.create_task(self._tell(w, messages.EndWatch())) for w in self._ways]
+        ended = asyncio.create_task(self._until(lambda: not self._watched))
+        # No `asyncio.timeout`: this may run in a task that is cancelled, where Python 3.11's lets
+        # the cancellation through when it expires.
+        await asyncio.wait([*ends, ended], timeout=END_S)
+        for task in (*ends, ended, *tasks):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*ends, ended, *tasks, return_exceptions=True)
         self._fleet = None
 
     @contextlib.asynccontextmanager
@@ -211,7 +213,7 @@ class Watchman:
 
     async def _keep(self, fleet: Fleet, way: Way) -> None:
         """Has a path watched, again and again until there is trouble."""
-        while not self._closing:
+        while not self._closing and not self.trouble.done():
             try:
                 await self._once(fleet, way)
             except PodbenchError as error:
@@ -229,6 +231,8 @@ class Watchman:
         admitted = await fleet.ask(way.reflector, messages.Reflect(session_ids=(SSID,)), ANSWER_S)
         if isinstance(admitted.answer, messages.Failed):
             raise ClusterError(admitted.answer.reason)
+        if self._closing:
+            return
         asked = asyncio.create_task(fleet.ask(way.sender, self._order(way, int(port)), RUN_S))
         self._note(way, watched=True)
         try:
