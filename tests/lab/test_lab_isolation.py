@@ -132,9 +132,19 @@ def test_a_signal_reaches_the_session_once(who: str, number: signal.Signals) -> 
         lab.assert_nothing_left()
 
 
+@contextlib.contextmanager
+def _hangup(handler: signal.Handlers) -> Iterator[None]:
+    """What children inherit for SIGHUP while the context lasts: these tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_hangup_is_handed_on_too() -> None:
     """A closed terminal must not end the outer process before the session could clean up."""
-    with _lab(outsider.OURSELVES) as lab:
+    with _hangup(signal.SIG_DFL), _lab(outsider.OURSELVES) as lab:
         os.kill(lab.process.pid, signal.SIGHUP)
         assert lab.said() == {"signal": signal.SIGHUP}
         assert lab.process.poll() is None
@@ -142,14 +152,10 @@ def test_a_hangup_is_handed_on_too() -> None:
 
 def test_an_ignored_hangup_stays_ignored() -> None:
     """Under nohup a run goes on when its terminal closes."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with _lab(outsider.OURSELVES) as lab:
-            os.kill(lab.process.pid, signal.SIGHUP)
-            os.kill(lab.process.pid, signal.SIGTERM)
-            assert lab.said() == {"signal": signal.SIGTERM}
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with _hangup(signal.SIG_IGN), _lab(outsider.OURSELVES) as lab:
+        os.kill(lab.process.pid, signal.SIGHUP)
+        os.kill(lab.process.pid, signal.SIGTERM)
+        assert lab.said() == {"signal": signal.SIGTERM}
 
 
 def test_gives_back_the_status() -> None:
