@@ -42,10 +42,14 @@ class Ticks(msgspec.Struct, frozen=True, eq=False):
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
-    """The prices, and whether packets had to be TCP segments."""
+    """The prices, and whether packets had to be TCP segments.
+
+    `drowned`: modes whose transfers kept the CPUs no busier than idle, so that there is no price.
+    """
 
     prices: tuple[CpuPrice, ...]
     by_segments: bool
+    drowned: tuple[str, ...] = ()
 
 
 def _numbers(host: pd.DataFrame, column: str) -> FloatArray:
@@ -128,6 +132,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
+def _price(values: Sequence[float | None]) -> float | None:
+    """Their mean; null where it is no price at all, because something else kept the CPUs busier."""
+    mean = _mean(values)
+    return mean if mean is not None and mean > 0.0 else None
+
+
 def prices(
     done: Sequence[Transfer], when: Windows, host: pd.DataFrame | None, modes: Sequence[str]
 ) -> Prices:
@@ -152,10 +162,14 @@ def prices(
     found = tuple(
         CpuPrice(
             mode=mode,
-            cores_per_gbps=_mean([p.per_gbps for p in paid if (p.mode, p.kind) == (mode, TCP)]),
-            cores_per_mpps=_mean([p.per_mpps for p in paid if (p.mode, p.kind) == (mode, counted)]),
+            cores_per_gbps=_price([p.per_gbps for p in paid if (p.mode, p.kind) == (mode, TCP)]),
+            cores_per_mpps=_price(
+                [p.per_mpps for p in paid if (p.mode, p.kind) == (mode, counted)]
+            ),
             busiest_core_ratio=_mean([p.busiest for p in paid if p.mode == mode]),
         )
         for mode in modes
     )
-    return Prices(prices=found, by_segments=bool(paid) and not small)
+    priced = {one.mode for one in found if one.cores_per_gbps is not None}
+    drowned = sorted({p.mode for p in paid if p.kind == TCP} - priced)
+    return Prices(prices=found, by_segments=bool(paid) and not small, drowned=tuple(drowned))

@@ -164,7 +164,15 @@ def of_throughput(
 
 
 def of_prices(paid: Prices) -> Iterable[Doubt]:
-    """What a packet is in `cpu_price`."""
+    """What a packet is in `cpu_price`, and where there is no price for other load."""
+    if paid.drowned:
+        yield Doubt(
+            code=Code.PRICE_DROWNED,
+            message="the nodes' CPUs were no busier during transfers than between them: other load "
+            "hides what a transfer costs",
+            advice="measure when less else runs on the nodes, or with faster transfers",
+            evidence=", ".join(paid.drowned),
+        )
     if paid.by_segments:
         yield Doubt(
             code=Code.PACKETS_ARE_SEGMENTS,

@@ -42,6 +42,7 @@ class Code(StrEnum):
     TRANSFER_FAILED = "transfer_failed"
     NOT_TAKEN = "measurement_not_taken"
     CPU_BOUND = "cpu_bound_transfers"
+    PRICE_DROWNED = "cpu_price_drowned"
     PACKETS_ARE_SEGMENTS = "packets_are_segments"
     HIGH_STEAL = "high_steal"
     THROTTLED = "cpu_throttled"

@@ -63,3 +63,16 @@ def test_ticks_without_cpu_figures() -> None:
         blind[f"cpu_{name}_ratio"] = np.nan
     found = analyse(msgspec.structs.replace(made, host=blind)).summary.cpu_price
     assert all(one.cores_per_gbps is None for one in found)
+
+
+def test_a_price_below_nothing_is_none() -> None:
+    """Where other load kept the CPUs busier between transfers, no negative price is printed."""
+    made = synthetic.run(3, synthetic.Shape(nodes=2, blocks=2))
+    assert made.host is not None
+    upside_down = made.host.copy()
+    for name in ("user", "system", "irq", "softirq"):
+        upside_down[f"cpu_{name}_ratio"] = 0.25 - upside_down[f"cpu_{name}_ratio"] / 4
+    summary = analyse(msgspec.structs.replace(made, host=upside_down)).summary
+    assert all(one.cores_per_gbps is None for one in summary.cpu_price)
+    (doubt,) = (d for d in summary.warnings if d.code == "cpu_price_drowned")
+    assert doubt.evidence == "bgp, ipip, vxlan"
