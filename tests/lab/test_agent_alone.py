@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,6 +162,12 @@ def test_a_port_in_use_is_named() -> None:
     assert "another address or port" in done.stderr
 
 
+PACKETS = 50 + 8
+"""Probes, and a flush probe for each source port."""
+RECORD_BYTES = 16 + 14 + 40 + 8 + 200
+"""One packet in a capture: its record's header, Ethernet, IPv6, UDP and the payload."""
+
+
 def _over_veth(folder: Path, key: Path | None) -> dict[str, Any]:
     """One probe run over a veth with IPv6 addresses, captured at the far end."""
     for name in ("near", "far"):
@@ -178,9 +183,10 @@ def _over_veth(folder: Path, key: Path | None) -> dict[str, Any]:
     with (folder / "tcpdump.log").open("wb") as log:
         tap = namespaces.spawn(
             "far",
-            ["tcpdump", "-i", "v0", "-w", str(capture), "-U", "-Z", "root", "udp", "port", "8620"],
+            ["tcpdump", "-i", "v0", "-w", str(capture), "-U", "--immediate-mode", "-Z", "root",
+             "udp", "port", "8620"],
             output=log,
-        )
+        )  # fmt: skip
     reflector = namespaces.spawn("far", [*AGENT, "reflect", "--bind", "fd00::2", *more])
     wait_for(lambda: b"listening" in (folder / "tcpdump.log").read_bytes(), 20)
     wait_for(lambda: b"fd00::2" in _listeners(), 20)
@@ -192,7 +198,7 @@ def _over_veth(folder: Path, key: Path | None) -> dict[str, Any]:
             output=out,
         )  # fmt: skip
         assert probe.wait(timeout=20) == 0
-    time.sleep(0.3)
+    wait_for(lambda: capture.stat().st_size >= 24 + 2 * PACKETS * RECORD_BYTES, 20)
     for process in (tap, reflector):
         namespaces.end(process)
     return dict(json.loads((folder / "out.json").read_bytes()))
@@ -232,7 +238,7 @@ def test_ipv6_size_and_dscp_are_on_the_wire(key: bytes | None, tmp_path: Path) -
     packets = [p for p in rdpcap(str(tmp_path / "far.pcap")) if UDP in p]
     requests = [p for p in packets if p[UDP].dport == 8620]
     replies = [p for p in packets if p[UDP].sport == 8620]
-    assert len(requests) == len(replies) == 50 + 8
+    assert len(requests) == len(replies) == PACKETS
     assert {p[IPv6].tc for p in requests} == {46 << 2}
     assert {p[UDP].len - 8 for p in packets} == {200}
     for request, reply in zip(requests[:20], replies[:20], strict=True):
