@@ -190,6 +190,24 @@ def test_a_change_by_somebody_else_meanwhile_is_not_written_over(tmp_path: Path)
     play(tmp_path, scene)
 
 
+def test_another_object_of_that_name_is_not_written(tmp_path: Path) -> None:
+    """Made anew since, or of another cluster that a context of that name leads to now."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        live = at(server, "IPPool", "default")
+        assert live is not None
+        live["metadata"]["uid"] = "of another one"
+        put(server, live)
+        listing = await cleaned(api)
+        assert [("another object" in each.why) for each in listing.left] == [True]
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == live["spec"] != THEIRS["spec"]
+
+    play(tmp_path, scene)
+
+
 def test_what_somebody_else_set_beside_ours_stays(tmp_path: Path) -> None:
     """Only our fields go back; a label and a setting that came meanwhile are theirs."""
 
