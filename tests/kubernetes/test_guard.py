@@ -106,7 +106,7 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
     async def switched(laid: LaidCluster) -> None:
         await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
         made = objects(await laid._settings())
-        await laid.deployment.make(made, await laid.changes())
+        await laid.deployment.make(made, laid.changes)
         assert laid.switch is not None
         await laid.switch.write(laid.switch.values(Mode.BGP))
 
@@ -126,7 +126,7 @@ def test_whoever_slept_through_the_end_of_its_lease_switches_nothing(tmp_path: P
 
     async def switched(laid: LaidCluster, server: ApiServer) -> None:
         await detect.driver("calico").lay(laid.world, (Mode.BGP,))
-        await laid.deployment.make(objects(await laid._settings()), await laid.changes())
+        await laid.deployment.make(objects(await laid._settings()), laid.changes)
         lease = at(server, "Lease", "podbench", "podbench")
         assert lease is not None
         lease["spec"]["holderIdentity"] = "other"
