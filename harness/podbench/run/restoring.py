@@ -23,9 +23,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Where(msgspec.Struct):
-    """The context that the run took, named by its user or not."""
+    """The context that the run took, named by its user or not, and where that led."""
 
     context: str
+    server: str | None = None
 
 
 class _Begun(msgspec.Struct):
@@ -41,10 +42,11 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
     """Undoes it; returns once the namespaces are gone. Idempotent.
 
     Raises:
-        ConfigError: No such run, no such context, or nobody consented.
+        ConfigError: No such run, no such context, one that leads elsewhere now, or nobody
+            consented.
         ClusterError: A run is measuring there, or something does not go away.
     """
-    run_id, context = None, wanted.context
+    run_id, context, server = None, wanted.context, None
     known: tuple[ledger.Entry, ...] = ()
     if wanted.run is not None:
         where = store.open_existing(wanted.run)
@@ -56,20 +58,34 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
             )
         run_id, known = begun.run_id, ledger.on_disk(wanted.run)
         told = begun.options.get("context") if begun.cluster is None else begun.cluster.context
-        context = context or (told if isinstance(told, str) else None)
-    return asyncio.run(_undo(context, run_id, known, say, ask))
+        if context is None:
+            context = told if isinstance(told, str) else None
+            server = None if begun.cluster is None else begun.cluster.server
+    return asyncio.run(_undo(context, server, run_id, known, say, ask))
 
 
 async def _undo(
     context: str | None,
+    server: str | None,
     run_id: str | None,
     known: tuple[ledger.Entry, ...],
     say: Say,
     ask: consent.Ask | None,
 ) -> Listing:
     async with Api(context) as api:
-        # Naming the context is enough here: nothing but podbench's own is removed.
         place = api.context
+        if server not in (None, place.server):
+            raise ConfigError(
+                f"context {place.name} leads to {place.server} now; the run began at {server}",
+                advice="set the kubeconfig back, or name the context that leads there: --context",
+            )
+        # Naming the context is enough here: nothing but podbench's own is removed.
+        if context is None and ask is None:
+            raise ConfigError(
+                f"context {place.name} ({place.server}) would be changed, and there is nobody to"
+                " ask",
+                advice=f"name it: --context {place.name}",
+            )
         consent.require(place.name, place.server, named=context is not None, yes=True, ask=ask)
         say(f"context {place.name} at {place.server}")
         return await Undo(api, say, own=holder(), run_id=run_id).run(known)
