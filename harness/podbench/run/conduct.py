@@ -6,7 +6,6 @@ happens, run.json says how far it came and the journal what is whole.
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import signal
 
@@ -60,16 +59,19 @@ async def _until_signalled(session: Session, target: Target) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    signals = itertools.count(1)
+    cancelled = told = False
 
     def end() -> None:
         """The first ends the run, which then takes away what it made; a second must not stop that.
 
-        A third does, for whoever cannot wait.
+        A third does, for whoever cannot wait. A run that ends by itself is past the first.
         """
-        if next(signals) == 2:
+        nonlocal cancelled, told
+        if (cancelled or target.aftermath is not None) and not told:
+            told = True
             session.progress.say("ending already: what the run made is being taken away")
         else:
+            cancelled = True
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

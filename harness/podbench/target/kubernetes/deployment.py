@@ -54,7 +54,7 @@ class Deployment:
         self.lease = Lease(api, holder, lease_s)
         self.entries: tuple[Entry, ...] = ()
         self.begun = False
-        """True from the first change on: then there is something to undo."""
+        """True from the first change on: then there may be something to undo."""
         self.complete = False
         """True once everything is made: from then on nobody else is to change it."""
         self._made: list[_Made] = []
@@ -73,7 +73,6 @@ class Deployment:
         self.entries = tuple(Entry(ref=ref(each), earlier=None) for each in objects)
         self._ledger.plan([*self.entries, Entry(ref=ledger.REF, earlier=None)])
         await self._create_space(space)
-        self.begun = True
         await self.lease.take(ledger.labels(self._run_id))
         if changes is not None:
             # Not before: another run that was just ending might not have put it back yet.
@@ -109,12 +108,13 @@ class Deployment:
         )
 
     async def _create_space(self, space: Object) -> None:
+        # Interrupted here, or with the answer lost, it may be there: then it is to be undone.
+        self.begun = True
         try:
             made = await self._api.create(collection("Namespace"), space)
         except ApiError as error:
+            self.begun = error.status == 0
             if error.status != 409:
-                # The answer may be lost and the namespace made: then it is there to be undone.
-                self.begun = error.status == 0
                 raise
             found = await self._api.get(SPACE.path)
             raise await self._taken(SPACE, found) from error
