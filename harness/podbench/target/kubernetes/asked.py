@@ -1,6 +1,7 @@
 """What a run on a cluster is asked to be, and who runs it."""
 
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from podbench.target.kubernetes.other_broker import Access
 from podbench.target.kubernetes.world import Method
 
 LEASE_S = 60
+_MARK = secrets.token_hex(4)
+"""In containers process numbers repeat, and on the host network names do, too."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,5 +38,5 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def holder() -> str:
-    """Who we are, for a lease: host and process."""
-    return f"{socket.gethostname()}/{os.getpid()}"
+    """Who we are, for a lease: host, process, and what tells it from others called the same."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_MARK}"
