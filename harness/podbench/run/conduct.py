@@ -30,6 +30,8 @@ def measure(rundir: RunDir, progress: Progress) -> int:
         PodbenchError: It could not go on; run.json says so too.
     """
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
+    # Gone on with, it has no end yet: killed now, it must not pass for what it was before.
+    begun = msgspec.structs.replace(begun, status="running", ended=None, error=None)
     session = Session(rundir, begun, progress)
     target = _target(begun, rundir, progress)
     session.journal.note("resumed" if session.journal.entries() else "begun")
@@ -85,7 +87,8 @@ def _close(session: Session, target: Target, status: str, error: str | None = No
         status=status,
         ended=record.now(),
         error=error,
-        aftermath=target.aftermath,
+        # An attempt that made nothing does not take away what an earlier one left.
+        aftermath=target.aftermath or session.record.aftermath,
     )
     session.rundir.write_json(session.rundir.run_json, ended)
     session.journal.note("ended" if status == "measured" else status, error)

@@ -2,12 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from podbench.model.errors import ConfigError
 from podbench.run import consent
 from podbench.store import rundir as store
+from podbench.target.base import Aftermath
 from podbench.target.kubernetes import ledger
 from podbench.target.kubernetes.asked import holder
 from podbench.target.kubernetes.client import Api
@@ -61,7 +63,29 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
         if context is None:
             context = told if isinstance(told, str) else None
             server = None if begun.cluster is None else begun.cluster.server
-    return asyncio.run(_undo(context, server, run_id, known, say, ask))
+    listing = asyncio.run(_undo(context, server, run_id, known, say, ask))
+    if wanted.run is not None:
+        _note(store.open_existing(wanted.run), listing)
+    return listing
+
+
+def _note(where: store.RunDir, listing: Listing) -> None:
+    """Has run.json say what is left now, where it said what was.
+
+    Raises:
+        StoreError: It cannot be read or written.
+    """
+    # As plain data: it may be of another version, whose fields have to stay.
+    whole = where.read_json(where.run_json, dict[str, Any])
+    if whole.get("aftermath"):
+        after = msgspec.convert(whole["aftermath"], Aftermath)
+        now = msgspec.structs.replace(
+            after,
+            gone=tuple(map(str, listing.gone)),
+            restored=tuple(map(str, listing.restored)),
+            left=tuple(f"{each.ref}: {each.why}" for each in listing.left),
+        )
+        where.write_json(where.run_json, {**whole, "aftermath": now})
 
 
 async def _undo(
