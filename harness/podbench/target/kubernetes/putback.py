@@ -44,7 +44,8 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
             return "somebody deleted it; it was not made anew"
         values, others = _judged(entry, live)
         if others:
-            where = ", ".join(fields.dotted(path) for path in others)
+            # The ledger may go with the namespaces: this may be the last place that says it.
+            where = "; ".join(_before(entry, path) for path in others)
             return f"somebody else changed it since ({where}); it was not written over"
         if not values:
             return None
@@ -62,6 +63,12 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
         f"{name} could not be put back in {ATTEMPTS} attempts: somebody else keeps writing it",
         advice="find out who does, then call this again: nothing was taken away yet",
     )
+
+
+def _before(entry: Entry, path: fields.Path) -> str:
+    """`.spec.vxlanMode was "Always"`."""
+    was = msgspec.json.encode(fields.read(entry.earlier, path)).decode()
+    return f"{fields.dotted(path)} was {was}"
 
 
 def _another(entry: Entry, live: Object) -> bool:
