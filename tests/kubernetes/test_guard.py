@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
@@ -12,7 +13,12 @@ from support.cluster import at, cluster, node, put, until
 
 from podbench.cni import detect
 from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
+from podbench.model.errors import (
+    ClusterError,
+    ConfigError,
+    InterferenceError,
+    PodbenchError,
+)
 from podbench.target.kubernetes import guard, undo
 from podbench.target.kubernetes.asked import Cluster
 from podbench.target.kubernetes.client import Api
@@ -123,6 +129,20 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
     assert left == []
     ((spec),) = left_at
     assert spec["vxlanMode"] == "CrossSubnet"
+
+
+def test_a_context_that_leads_elsewhere_than_consented_to_is_not_touched(tmp_path: Path) -> None:
+    """The kubeconfig was changed below the question: nothing but its server is looked at."""
+    asked = msgspec.structs.replace(_asked(tmp_path), server="https://192.0.2.1:6443")
+
+    async def run() -> list[str]:
+        async with cluster(tmp_path) as (server, _):
+            with pytest.raises(ConfigError, match="was consented to"):
+                async with KubernetesTarget(asked, lambda _: None).up():
+                    pass
+            return list(server.requests)
+
+    assert asyncio.run(asyncio.wait_for(run(), 40)) == []
 
 
 def test_an_interruption_of_the_first_change_is_undone(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     method: Method = Method(name="observe")
     context: str | None = None
+    server: str | None = None
+    """Where the context led when the change was consented to; null: nobody was asked."""
     nodes: tuple[str, ...] = ()
     """Those that take part, by name; empty: all that can."""
     folder: Path | None = None
