@@ -18,7 +18,7 @@ def test_an_undoing_that_fails_is_told_with_the_way_out(tmp_path: Path) -> None:
     kubelet = Kubelet()
     kubelet.refused = {"n1": "never ready"}
 
-    async def scene() -> tuple[Finished, Finished]:
+    async def scene() -> tuple[Finished, Finished, list[str]]:
         async with cluster(tmp_path, ApiServer(kubelet)) as (server, _):
             calico.install(server)
             server.denied.add(("admin", "delete", "namespaces"))
@@ -28,15 +28,17 @@ def test_an_undoing_that_fails_is_told_with_the_way_out(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             first = await ended(process)
             server.denied.clear()
+            left = json.loads((run / "run.json").read_text("utf-8"))["aftermath"]["left"]
             second = await bench("restore", str(run))
-            return first, second
+            return first, second, left
 
-    first, second = asyncio.run(asyncio.wait_for(scene(), 100))
+    first, second, left = asyncio.run(asyncio.wait_for(scene(), 100))
     assert first.code == 3, first.errors
     assert "left in the cluster: " in first.errors
     assert f"bench restore {run}" in first.errors
     begun = json.loads((run / "run.json").read_text("utf-8"))
     assert begun["status"] == "interrupted"
-    assert begun["aftermath"]["left"]
+    assert left
+    assert begun["aftermath"]["left"] == []
     assert second.code == 0, second.errors
     assert "gone: Namespace podbench" in second.out

@@ -64,6 +64,22 @@ def test_a_kubeconfig_alone_changes_nothing(tmp_path: Path) -> None:
     assert (code, out) == (2, "")
     assert remains
     assert "--context stand-in" in errors
+    assert "--yes" not in errors
+
+
+def test_a_context_that_leads_elsewhere_now_is_not_the_run_s(tmp_path: Path) -> None:
+    """Many clusters' contexts have one name: the server has to be the run's as well."""
+    run = tmp_path / "run"
+    run.mkdir()
+    there = {"context": "stand-in", "server": "https://192.0.2.1:6443"}
+    begun = {"run_id": "left-over", "target": "kubernetes", "cluster": there}
+    (run / "run.json").write_text(json.dumps(begun))
+    code, out, errors, remains = bench_beside(tmp_path, "restore", str(run))
+    assert (code, out) == (2, "")
+    assert remains
+    assert "the run began at https://192.0.2.1:6443" in errors
+    code, _, errors, remains = bench_beside(tmp_path, "restore", str(run), "--context", "stand-in")
+    assert (code, remains) == (0, False), errors
 
 
 def test_restore_of_a_run_knows_its_context(tmp_path: Path) -> None:

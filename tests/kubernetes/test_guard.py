@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support import calico
 from support.apiserver.server import ApiServer
@@ -12,7 +13,12 @@ from support.cluster import at, cluster, node, put, until
 
 from podbench.cni import detect
 from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
+from podbench.model.errors import (
+    ClusterError,
+    ConfigError,
+    InterferenceError,
+    PodbenchError,
+)
 from podbench.target.kubernetes import guard, undo
 from podbench.target.kubernetes.asked import Cluster
 from podbench.target.kubernetes.client import Api
@@ -71,6 +77,10 @@ def _asked(folder: Path) -> Cluster:
 
 async def _deployed(laid: LaidCluster) -> None:
     await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+    await _made(laid)
+
+
+async def _made(laid: LaidCluster) -> None:
     await laid.deployment.make(objects(await laid._settings()))
 
 
@@ -106,7 +116,7 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
     async def switched(laid: LaidCluster) -> None:
         await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
         made = objects(await laid._settings())
-        await laid.deployment.make(made, await laid.changes())
+        await laid.deployment.make(made, laid.changes)
         assert laid.switch is not None
         await laid.switch.write(laid.switch.values(Mode.BGP))
 
@@ -121,12 +131,75 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
     assert spec["vxlanMode"] == "CrossSubnet"
 
 
+def test_a_context_that_leads_elsewhere_than_consented_to_is_not_touched(tmp_path: Path) -> None:
+    """The kubeconfig was changed below the question: nothing but its server is looked at."""
+    asked = msgspec.structs.replace(_asked(tmp_path), server="https://192.0.2.1:6443")
+
+    async def run() -> list[str]:
+        async with cluster(tmp_path) as (server, _):
+            with pytest.raises(ConfigError, match="was consented to"):
+                async with KubernetesTarget(asked, lambda _: None).up():
+                    pass
+            return list(server.requests)
+
+    assert asyncio.run(asyncio.wait_for(run(), 40)) == []
+
+
+def test_an_interruption_of_the_first_change_is_undone(tmp_path: Path) -> None:
+    """The namespace was made and the answer never read: it goes, too."""
+
+    async def interrupted(laid: LaidCluster) -> None:
+        create, api = laid._api.create, laid._api
+
+        async def made(path: str, body: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+            await create(path, body, dry_run=dry_run)
+            raise asyncio.CancelledError
+
+        await detect.driver("calico").lay(laid.world, (Mode.BGP,))
+        api.create = made  # type: ignore[method-assign] # a signal in that instant
+        await _made(laid)
+
+    async def run() -> list[str]:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            before = set(server.store.places())
+            target = KubernetesTarget(_asked(tmp_path), lambda _: None)
+            with pytest.raises(asyncio.CancelledError):
+                async with target.up() as laid:
+                    await interrupted(laid)
+            assert "POST /api/v1/namespaces" in " ".join(server.requests)
+            return [str(each) for each in set(server.store.places()) - before]
+
+    assert asyncio.run(asyncio.wait_for(run(), 40)) == []
+
+
+def test_a_watch_that_fails_in_whatever_way_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of our own in the guard: without it nobody would notice harm."""
+
+    async def broken(deployment: object) -> None:
+        raise KeyError("of our own")
+
+    monkeypatch.setattr(guard, "_objects", broken)
+
+    async def run() -> None:
+        async with cluster(tmp_path) as (server, _):
+            calico.install(server)
+            target = KubernetesTarget(_asked(tmp_path), lambda _: None)
+            with pytest.raises(KeyError, match="of our own"):
+                async with target.up():
+                    await asyncio.Event().wait()
+
+    asyncio.run(asyncio.wait_for(run(), 40))
+
+
 def test_whoever_slept_through_the_end_of_its_lease_switches_nothing(tmp_path: Path) -> None:
     """Another machine has restored meanwhile: a write now would be undone by nobody."""
 
     async def switched(laid: LaidCluster, server: ApiServer) -> None:
         await detect.driver("calico").lay(laid.world, (Mode.BGP,))
-        await laid.deployment.make(objects(await laid._settings()), await laid.changes())
+        await laid.deployment.make(objects(await laid._settings()), laid.changes)
         lease = at(server, "Lease", "podbench", "podbench")
         assert lease is not None
         lease["spec"]["holderIdentity"] = "other"

@@ -10,7 +10,7 @@ import pytest
 from support import calico, flannel
 from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, put, until
-from support.proofs import arm
+from support.proofs import arm, unseen
 
 from podbench.cni.detect_cluster import detect_cluster
 from podbench.cni.switch import recipe
@@ -44,6 +44,8 @@ class Stage:
         """What the nodes go on doing, whatever the pool says."""
         self.dark = False
         """Whether one of the two directions cannot be looked at."""
+        self.hidden = False
+        """Whether none can: proofs tell so pair by pair."""
         self.blind = 0
         """Looks that fail: an agent that is out of reach for a moment."""
 
@@ -70,7 +72,7 @@ class Stage:
             if self.blind:
                 self.blind -= 1
                 raise ProbeError("n1-host: out of reach")
-            return arm(mode, self.routes(), dark=self.dark)
+            return unseen(mode) if self.hidden else arm(mode, self.routes(), dark=self.dark)
 
         return await self.turning.turn(mode, prove)
 
@@ -177,6 +179,20 @@ def test_a_roll_back_that_does_not_converge_ends_the_run(tmp_path: Path) -> None
         stage.stuck = Mode.BGP
         with pytest.raises(ClusterError, match="rolling the mode back did not converge"):
             await turning_to_bgp
+
+    on_calico(tmp_path, scene)
+
+
+def test_a_roll_back_that_nobody_sees_is_none(tmp_path: Path) -> None:
+    """With every agent out of reach nobody can say that the mode as found is back."""
+
+    async def scene(stage: Stage) -> None:
+        assert await stage.turn(Mode.VXLAN) is None
+        turning_to_ipip = asyncio.create_task(stage.turn(Mode.IPIP))
+        await until(lambda: stage.spec()["ipipMode"] == "Always")
+        stage.hidden = True
+        with pytest.raises(ClusterError, match="rolling the mode back did not converge"):
+            await turning_to_ipip
 
     on_calico(tmp_path, scene)
 

@@ -171,7 +171,7 @@ def test_what_was_changed_is_put_back_whole(tmp_path: Path) -> None:
 
 
 def test_a_change_by_somebody_else_meanwhile_is_not_written_over(tmp_path: Path) -> None:
-    """Their change stays, and is told with the field."""
+    """Their change stays, and is told with the field and what it was before."""
 
     async def scene(server: ApiServer, api: Api) -> None:
         await _changed(server, api, tmp_path)
@@ -180,12 +180,33 @@ def test_a_change_by_somebody_else_meanwhile_is_not_written_over(tmp_path: Path)
         live["spec"]["ipipMode"] = "CrossSubnet"
         put(server, live)
         listing = await cleaned(api)
-        assert [(str(each.ref), ".spec.ipipMode" in each.why) for each in listing.left] == [
-            ("IPPool default", True)
+        assert [(str(each.ref), each.why) for each in listing.left] == [
+            (
+                "IPPool default",
+                "somebody else changed it since (.spec.ipipMode was null); it was not written over",
+            )
         ]
         found = at(server, "IPPool", "default")
         assert found is not None
         assert found["spec"]["ipipMode"] == "CrossSubnet"
+
+    play(tmp_path, scene)
+
+
+def test_another_object_of_that_name_is_not_written(tmp_path: Path) -> None:
+    """Made anew since, or of another cluster that a context of that name leads to now."""
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        await _changed(server, api, tmp_path)
+        live = at(server, "IPPool", "default")
+        assert live is not None
+        live["metadata"]["uid"] = "of another one"
+        put(server, live)
+        listing = await cleaned(api)
+        assert [("another object" in each.why) for each in listing.left] == [True]
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"] == live["spec"] != THEIRS["spec"]
 
     play(tmp_path, scene)
 

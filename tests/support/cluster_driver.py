@@ -70,7 +70,7 @@ async def _run(folder: Path, run_id: str, method: str) -> int:
     async with target.KubernetesTarget(asked, lambda _: None).up() as there:
         await detect.driver("calico").lay(there.world, MODES)
         if there.switch is not None:
-            await there.deployment.make(objects(await there._settings()), await there.changes())
+            await there.deployment.make(objects(await there._settings()), there.changes)
             for mode in (*MODES, MODES[0]):
                 await there.switch.write(there.switch.values(mode))
             return DONE

@@ -36,3 +36,11 @@ def arm(mode: Mode, seen: Mode, *, dark: bool = False) -> ArmProof:
         pairs_total=2,
         pairs=pairs,
     )
+
+
+def unseen(mode: Mode) -> ArmProof:
+    """A mode asked for where no node can be asked."""
+    found = arm(mode, mode)
+    unread = {"verdict": Verdict.UNPROVEN, "observed": None}
+    pairs = tuple(msgspec.structs.replace(each, **unread) for each in found.pairs)
+    return msgspec.structs.replace(found, **unread, pairs_matched=0, pairs=pairs)

@@ -95,7 +95,10 @@ def _traffic(spec: RunSpec, drawn: planning.Plan, costs: cost.Expected) -> list[
     if costs.transfers == 0:
         found = [f"{costs.probes} probes, no transfers"]
     elif spec.cluster is not None and spec.cluster.most_bps is None and cap is not None:
-        found.append("(10 % of the NIC's speed instead, where an agent can read that)")
+        found += [
+            "(10 % of the NIC's speed instead, where an agent can read that: on a fast NIC more is",
+            "sent than is told here; --max-bandwidth holds transfers below a rate)",
+        ]
     sent, across = costs.sent_bytes, costs.cross_zone_bytes
     if sent is None:
         found.append("bytes in all: not known, there is no cap")

@@ -27,14 +27,14 @@ def restore(
 
 def see_through(run: Path | None, context: str | None, *, as_json: bool) -> int:
     """Undoes and lists what was looked for; returns the exit code."""
+    from podbench.cli.asking import asker
     from podbench.run.restoring import Wanted
     from podbench.run.restoring import restore as undo
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    ask = input if sys.stdin.isatty() and not as_json else None
-    listing = undo(Wanted(run=run, context=context), say, ask)
+    listing = undo(Wanted(run=run, context=context), say, asker())
     if as_json:
         print(msgspec.json.encode(listing).decode())
     else:

@@ -30,15 +30,23 @@ NOTE = (
 def recipe(facts: ClusterFacts, flannel: FlannelDetected) -> Recipe:
     """How this Flannel is brought to each of its modes, or why it cannot be."""
     by = f"ConfigMap {CONFIG_MAP}"
-    settings = facts.named("configmaps", CONFIG_MAP)
-    if settings is None:
+    if not _all_settings(facts):
         why = facts.why_unread("configmaps") or (
             "there is none: flanneld runs inside another program, or was installed in another way"
         )
         return refusing(by, MODES, f"{CONFIG_MAP} cannot be changed: {why}")
-    daemons = _daemons(facts)
-    if daemons is None:
+    readers = _readers(facts)
+    if len(readers) > 1:
+        names = ", ".join(name_of(each) for each in readers)
+        why = f"several DaemonSets read {CONFIG_MAP} and only one would be rolled out: {names}"
+        return refusing(by, MODES, why)
+    if not readers:
         return refusing(by, MODES, f"no DaemonSet reads {CONFIG_MAP}, so nothing would follow it")
+    (daemons,) = readers
+    space = dig(daemons, "metadata", "namespace")
+    settings = next((each for each in _all_settings(facts) if _space(each) == space), None)
+    if settings is None:
+        return refusing(by, MODES, f"{CONFIG_MAP} is not in {space}, where {name_of(daemons)} is")
     reason = _unfollowed(daemons) or kept(settings, ("data",)) or kept(daemons, ("spec",))
     conf = _parsed(dig(settings, "data", KEY))
     if reason is None and conf is None:
@@ -55,13 +63,26 @@ def recipe(facts: ClusterFacts, flannel: FlannelDetected) -> Recipe:
     )
 
 
-def _daemons(facts: ClusterFacts) -> Object | None:
-    """The DaemonSet whose pods read the ConfigMap."""
+def _all_settings(facts: ClusterFacts) -> list[Object]:
+    """Of every namespace: an earlier installation may have left one."""
+    return [each for each in facts.of("configmaps") if name_of(each) == CONFIG_MAP]
+
+
+def _space(each: Object) -> str | None:
+    found: str | None = dig(each, "metadata", "namespace")
+    return found
+
+
+def _readers(facts: ClusterFacts) -> list[Object]:
+    """The DaemonSets whose pods read the ConfigMap; one per architecture in old manifests."""
+    found = []
     for each in facts.of("daemonsets.apps"):
         volumes = dig(each, "spec", "template", "spec", "volumes") or ()
-        if any(dig(volume, "configMap", "name") == CONFIG_MAP for volume in volumes):
-            return each
-    return None
+        reads = any(dig(volume, "configMap", "name") == CONFIG_MAP for volume in volumes)
+        # Those of architectures that no node here has run nowhere.
+        if reads and dig(each, "status", "desiredNumberScheduled") != 0:
+            found.append(each)
+    return found
 
 
 def _unfollowed(daemons: Object) -> str | None:

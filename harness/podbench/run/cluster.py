@@ -335,6 +335,7 @@ def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) ->
                 allow_bgp_export=asked.allow_bgp_export,
             ),
             context=asked.context,
+            server=asked.server,
             nodes=asked.nodes,
             folder=folder,
             most_bps=asked.most_bps,

@@ -6,7 +6,6 @@ happens, run.json says how far it came and the journal what is whole.
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import signal
 
@@ -31,6 +30,8 @@ def measure(rundir: RunDir, progress: Progress) -> int:
         PodbenchError: It could not go on; run.json says so too.
     """
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
+    # Gone on with, it has no end yet: killed now, it must not pass for what it was before.
+    begun = msgspec.structs.replace(begun, status="running", ended=None, error=None)
     session = Session(rundir, begun, progress)
     target = _target(begun, rundir, progress)
     session.journal.note("resumed" if session.journal.entries() else "begun")
@@ -60,16 +61,19 @@ async def _until_signalled(session: Session, target: Target) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    signals = itertools.count(1)
+    cancelled = told = False
 
     def end() -> None:
         """The first ends the run, which then takes away what it made; a second must not stop that.
 
-        A third does, for whoever cannot wait.
+        A third does, for whoever cannot wait. A run that ends by itself is past the first.
         """
-        if next(signals) == 2:
+        nonlocal cancelled, told
+        if (cancelled or target.aftermath is not None) and not told:
+            told = True
             session.progress.say("ending already: what the run made is being taken away")
         else:
+            cancelled = True
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -83,7 +87,8 @@ def _close(session: Session, target: Target, status: str, error: str | None = No
         status=status,
         ended=record.now(),
         error=error,
-        aftermath=target.aftermath,
+        # An attempt that made nothing does not take away what an earlier one left.
+        aftermath=target.aftermath or session.record.aftermath,
     )
     session.rundir.write_json(session.rundir.run_json, ended)
     session.journal.note("ended" if status == "measured" else status, error)

@@ -109,7 +109,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     cluster: ClusterRecord | None = None
     aftermath: Aftermath | None = None
-    """Of the last attempt; null on the lab, and where nothing was made yet."""
+    """Of the last attempt that made something; null on the lab, and while that stands."""
 
 
 def begin(

@@ -153,6 +153,8 @@ class Session:
         self._save(
             nodes=tuple(record.node(each) for each in nodes),
             most_bps=most_bps,
+            # What became of an earlier attempt says nothing of what stands now.
+            aftermath=None,
             arms=tuple(record.with_mtu(arm, nodes) for arm in self.record.arms),
             versions={**self.record.versions, **record.versions_in(fleet.agents)},
         )

@@ -63,14 +63,20 @@ async def measure(
         assert isinstance(served.answer, messages.Done)
         port = int(served.answer.facts["port"] or 0)
         start_ns = time.monotonic_ns()
-        ran, _ = await asyncio.gather(
+        # Both to their end, whatever becomes of one: the other would run beside the next transfer.
+        ran, loaded = await asyncio.gather(
             crew.ask(
                 near.agent,
                 _command(transfer, near, far, port, pace.transfer_s),
                 pace.transfer_s + HARD_STOP_S,
             ),
             latency.measure(crew, beside, outcome),
+            return_exceptions=True,
         )
+        if isinstance(loaded, BaseException):
+            raise loaded
+        if isinstance(ran, BaseException):
+            raise ran
         client, reason = _output(ran.answer)
         ended = await crew.ask(far.agent, messages.CollectTransfer(port=port))
         server, trouble = _output(ended.answer)

@@ -1,6 +1,7 @@
 """What a run on a cluster is asked to be, and who runs it."""
 
 import os
+import secrets
 import socket
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from podbench.target.kubernetes.other_broker import Access
 from podbench.target.kubernetes.world import Method
 
 LEASE_S = 60
+_MARK = secrets.token_hex(4)
+"""In containers process numbers repeat, and on the host network names do, too."""
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +23,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     method: Method = Method(name="observe")
     context: str | None = None
+    server: str | None = None
+    """Where the context led when the change was consented to; null: nobody was asked."""
     nodes: tuple[str, ...] = ()
     """Those that take part, by name; empty: all that can."""
     folder: Path | None = None
@@ -35,5 +40,5 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def holder() -> str:
-    """Who we are, for a lease: host and process."""
-    return f"{socket.gethostname()}/{os.getpid()}"
+    """Who we are, for a lease: host, process, and what tells it from others called the same."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_MARK}"

@@ -1,8 +1,9 @@
 """Makes a run's objects in the cluster, in an order that can be undone at every instant.
 
 First the ledger says what is planned, on disk; then the one object that the ledger in the cluster
-needs to be in, the namespace, created once and never adopted; then the lease; then the ledger in
-the cluster; then everything else.
+needs to be in, the namespace, created once and never adopted; then the lease; then what of the
+cluster's own is going to be changed is read, since from here on no other run changes it; then the
+ledger in the cluster; then everything else.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +33,10 @@ CREATED = ("IPPool", "CalicoNodeStatus")
 """Made by a plain create: Calico's own API server need not know server-side apply."""
 
 
+Changes = Callable[[], Awaitable[Sequence[Entry]]]
+"""Reads what of the cluster's own is going to be changed."""
+
+
 class _Made(msgspec.Struct, frozen=True):
     """What was asked for, and which fields of it admission rewrote."""
 
@@ -49,15 +54,15 @@ class Deployment:
         self.lease = Lease(api, holder, lease_s)
         self.entries: tuple[Entry, ...] = ()
         self.begun = False
-        """True from the first change on: then there is something to undo."""
+        """True from the first change on: then there may be something to undo."""
         self.complete = False
         """True once everything is made: from then on nobody else is to change it."""
         self._made: list[_Made] = []
         self.watched: list[Callable[[], Awaitable[list[str]]]] = []
         """What else says when somebody interferes."""
 
-    async def make(self, objects: Sequence[Object], changes: Sequence[Entry] = ()) -> None:
-        """Makes all objects; may be called once. `changes` go into the ledger with them.
+    async def make(self, objects: Sequence[Object], changes: Changes | None = None) -> None:
+        """Makes all objects; may be called once. What `changes` reads goes into the ledger, too.
 
         Raises:
             ClusterError: One exists already, another run has the cluster, or the server refuses.
@@ -65,12 +70,15 @@ class Deployment:
         """
         space = next(each for each in objects if ref(each) == SPACE)
         await self._free(objects)
-        made = (Entry(ref=ref(each), earlier=None) for each in objects)
-        self.entries = (*changes, *made)
+        self.entries = tuple(Entry(ref=ref(each), earlier=None) for each in objects)
         self._ledger.plan([*self.entries, Entry(ref=ledger.REF, earlier=None)])
         await self._create_space(space)
-        self.begun = True
         await self.lease.take(ledger.labels(self._run_id))
+        if changes is not None:
+            # Not before: another run that was just ending might not have put it back yet.
+            found = await changes()
+            self._ledger.plan(found)
+            self.entries = (*self.entries, *found)
         await self._ledger.publish()
         for each in objects:
             if ref(each) != SPACE and each["kind"] != "Lease":
@@ -100,12 +108,13 @@ class Deployment:
         )
 
     async def _create_space(self, space: Object) -> None:
+        # Interrupted here, or with the answer lost, it may be there: then it is to be undone.
+        self.begun = True
         try:
             made = await self._api.create(collection("Namespace"), space)
         except ApiError as error:
+            self.begun = error.status == 0
             if error.status != 409:
-                # The answer may be lost and the namespace made: then it is there to be undone.
-                self.begun = error.status == 0
                 raise
             found = await self._api.get(SPACE.path)
             raise await self._taken(SPACE, found) from error

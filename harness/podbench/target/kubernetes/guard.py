@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
+from podbench.model.errors import ClusterError, InterferenceError
 from podbench.target.kubernetes.client import Api
 from podbench.target.kubernetes.deployment import Deployment
 from podbench.target.kubernetes.nodes import ready
@@ -37,11 +37,12 @@ async def guarded(
     """
     inside = asyncio.current_task()
     assert inside is not None
-    troubles: list[PodbenchError] = []
+    troubles: list[BaseException] = []
 
     def on_end(task: asyncio.Task[None]) -> None:
+        # Whatever it is: a watch that ended would notice nothing any more.
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, PodbenchError) and not troubles:
+        if error is not None and not troubles:
             troubles.append(error)
             inside.cancel()
 

@@ -107,7 +107,7 @@ class LaidCluster:
     @contextlib.asynccontextmanager
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
-        await self.deployment.make(objects(settings), await self.changes())
+        await self.deployment.make(objects(settings), self.changes)
         wanted = len(agents(settings)) + isinstance(settings.broker, Broker)
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)

@@ -2,6 +2,7 @@
 
 A field is ours while it has a value that the ledger says we gave it. One that has any other value
 was changed by somebody else since: then nothing of that object is written, and the field is told.
+An object of the same name that is another one (made anew, or of another cluster) is left, too.
 Calico's own API server runs in pods, on the network that is to be repaired: where it is out of
 reach the pool is written where it is stored, which takes the Kubernetes API only.
 """
@@ -43,10 +44,13 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
             return "somebody deleted it; it was not made anew"
         values, others = _judged(entry, live)
         if others:
-            where = ", ".join(fields.dotted(path) for path in others)
+            # The ledger may go with the namespaces: this may be the last place that says it.
+            where = "; ".join(_before(entry, path) for path in others)
             return f"somebody else changed it since ({where}); it was not written over"
         if not values:
             return None
+        if name == entry.ref and _another(entry, live):
+            return "it is another object of that name than the run changed; it was not written over"
         say(f"putting back {name}")
         try:
             await api.replace(name.path, fields.written(live, values))
@@ -59,6 +63,18 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
         f"{name} could not be put back in {ATTEMPTS} attempts: somebody else keeps writing it",
         advice="find out who does, then call this again: nothing was taken away yet",
     )
+
+
+def _before(entry: Entry, path: fields.Path) -> str:
+    """`.spec.vxlanMode was "Always"`."""
+    was = msgspec.json.encode(fields.read(entry.earlier, path)).decode()
+    return f"{fields.dotted(path)} was {was}"
+
+
+def _another(entry: Entry, live: Object) -> bool:
+    """Whether this is not the object that was written down; stored pools have uids of their own."""
+    was = ((entry.earlier or {}).get("metadata") or {}).get("uid")
+    return was is not None and was != live["metadata"].get("uid")
 
 
 def _judged(entry: Entry, live: Object) -> tuple[dict[fields.Path, object], list[fields.Path]]:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 from podbench.cni.detect_cluster import detect_cluster
 from podbench.cni.switch import recipe
-from podbench.model.errors import PodbenchError, PrerequisiteError
+from podbench.model.errors import ConfigError, PodbenchError, PrerequisiteError
 from podbench.target.base import Aftermath
 from podbench.target.kubernetes import lease
 from podbench.target.kubernetes.asked import Cluster, holder
@@ -43,6 +43,7 @@ class KubernetesTarget:
         """Reads what the cluster is; leaving undoes whatever was made in it.
 
         Raises:
+            ConfigError: The context leads to another cluster than the one consented to.
             PrerequisiteError: Fewer than two nodes can take part; says why of each other.
             ClusterError: The API server refuses or stays away, or the cluster got into trouble.
             InterferenceError: Somebody else changed what this run had made.
@@ -52,6 +53,7 @@ class KubernetesTarget:
     @contextlib.asynccontextmanager
     async def _up(self) -> AsyncIterator["LaidCluster"]:
         async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
+            _require_server(api, self._asked.server)
             nodes = await api.items(collection("Node"))
             choice = choose(nodes, only=self._asked.nodes)
             _require_pairs(choice, self._asked.nodes)
@@ -95,6 +97,15 @@ class KubernetesTarget:
             gone=tuple(map(str, self.listing.gone)),
             restored=tuple(map(str, self.listing.restored)),
             left=tuple(f"{each.ref}: {each.why}" for each in self.listing.left),
+        )
+
+
+def _require_server(api: Api, consented: str | None) -> None:
+    if consented not in (None, api.context.server):
+        raise ConfigError(
+            f"context {api.context.name} leads to {api.context.server} now, and {consented} was"
+            " consented to",
+            advice="set the kubeconfig back, or begin again",
         )
 
 

@@ -51,6 +51,34 @@ def test_the_config_map_comes_before_the_roll_out() -> None:
     assert "upstream does not support this" in found.notes[0]
 
 
+def _another_daemons(objects: dict[str, list[Any]], desired: int) -> None:
+    (one,) = [x for x in objects["daemonsets.apps"] if "flannel" in x["metadata"]["name"]]
+    other = copy.deepcopy(one)
+    other["metadata"]["name"] += "-arm64"
+    other["status"] = {"desiredNumberScheduled": desired}
+    objects["daemonsets.apps"].append(other)
+
+
+def test_pods_of_two_daemon_sets_would_not_all_follow() -> None:
+    """As in old manifests, one per architecture; one that runs nowhere is in nobody's way."""
+    found = _recipe(lambda objects: _another_daemons(objects, 1))
+    assert not found.edits
+    assert "kube-flannel-ds-arm64" in found.refused[Mode.HOST_GW]
+    assert _recipe(lambda objects: _another_daemons(objects, 0)).edits
+
+
+def test_the_settings_are_those_beside_the_daemon_set() -> None:
+    """What an earlier installation left in another namespace is read by nobody."""
+
+    def left(objects: dict[str, list[Any]]) -> None:
+        mine = [x for x in objects["configmaps"] if x["metadata"]["name"] == "kube-flannel-cfg"]
+        other = copy.deepcopy(mine[0])
+        other["metadata"]["namespace"] = "kube-system"
+        objects["configmaps"].insert(0, other)
+
+    assert _recipe(left).edits[Mode.HOST_GW][0].namespace == "kube-flannel"
+
+
 def test_the_mode_as_found_is_its_own_text() -> None:
     """Coming back to it restores every octet, blanks and order included."""
     text = next(
