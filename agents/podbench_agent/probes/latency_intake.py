@@ -137,7 +137,8 @@ class Intake:
             stamps = self._queue.collect(flow.tx.fileno())
             for key, stamp_ns in stamps:
                 note.t1[note.row(flow, flow.key_base + key)] = stamp_ns
-            flow.stamped += len(stamps)
+            if stamps:  # those before it come no more: their packets were dropped in this host
+                flow.stamped = stamps[-1][0] + 1
             more = len(stamps) == BATCH
 
     def close(self) -> None:
