@@ -95,11 +95,12 @@ def _beside(
 ) -> tuple[str, int, int]:
     """(client's output, its CPU in ns, the server's)."""
     serving = namespaces.spawn(ends.far, server)
-    time.sleep(_SERVER_STARTS_S)
     try:
+        time.sleep(_SERVER_STARTS_S)
         text, cpu = run(ends.near, client, seconds)
     finally:
         serving.terminate()
+        _ends(serving, time.monotonic() + ENDS_WITHIN_S)
         served = cpu_ns(serving)
     return text, cpu, served
 
