@@ -149,7 +149,7 @@ def iperf3(count: int, rate: float, duration: float) -> list[Row]:
 def render(rows: list[Row], pps: float) -> str:
     """Medians over the turns."""
     lines = [
-        f"{'tool':24} octets      pps   CPU µs/datagram   cores at {pps:.0f} pps    lost  full buffer"
+        f"{'tool':24} octets      pps   CPU µs/datagram   cores at {pps:.0f} pps    lost   no room"
     ]
     for tool in sorted({row.tool for row in rows}):
         mine = [row for row in rows if row.tool == tool]
