@@ -138,7 +138,8 @@ class Intake:
             for key, stamp_ns in stamps:
                 note.t1[note.row(flow, flow.key_base + key)] = stamp_ns
             if stamps:  # those before it come no more: their packets were dropped in this host
-                flow.stamped = stamps[-1][0] + 1
+                # A stray one of before a restart counts on from elsewhere.
+                flow.stamped = min(stamps[-1][0], flow.sent) + 1
             more = len(stamps) == BATCH
 
     def close(self) -> None:
