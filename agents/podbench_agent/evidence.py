@@ -56,10 +56,11 @@ def _whole(facts: NodeFacts) -> NodeFacts:
         else link
         for link in facts.links
     )
+    connections = _text(Path("/proc/net/tcp"))
     return msgspec.structs.replace(
         facts,
         links=links,
-        bgp=bgp_sessions(_text(Path("/proc/net/tcp"))),
+        bgp=bgp_sessions(connections) if connections else None,
         machine=machine(_text(DMI / "sys_vendor"), _text(DMI / "product_name")),
         hypervisor=hypervisor(_text(Path("/proc/cpuinfo"))),
         proxy_mode=proxy_mode(),

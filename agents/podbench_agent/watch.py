@@ -8,7 +8,6 @@ path. `canary` sends.
 """
 
 from array import array
-from collections import deque
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Watch:
     def __init__(self, order: messages.WatchPath) -> None:
         self._order = order
         self._waiting: dict[int, int] = {}
-        self._recent: deque[tuple[int, int | None]] = deque()
+        self._recent: list[tuple[int, int | None]] = []
         self._first: list[int] = []
         self._rtts = array("q")
         self._sent = self._lost = self._unjudged = self._stalls = 0
@@ -76,8 +75,8 @@ class Watch:
                 self._lost += 1
                 self._recent.append((sent_ns, None))
         begin_ns = now_ns - patience_ns - self._order.window_s * 1e9
-        while self._recent and self._recent[0][0] < begin_ns:
-            self._recent.popleft()
+        # Not in the order sent: what was given up comes after what was answered meanwhile.
+        self._recent = [each for each in self._recent if each[0] >= begin_ns]
 
     def _loss(self) -> str | None:
         lost = sum(rtt_ns is None for _, rtt_ns in self._recent)

@@ -65,12 +65,3 @@ class ClockWatch:
         for i in steps:
             hit |= (from_mono_ns <= mono[i + 1]) & (to_mono_ns >= mono[i])
         return hit
-
-    def largest_step_ns(self) -> int:
-        """The largest jump beyond what slew explains, 0 if there was none."""
-        mono, offset = np.array(self._mono_ns), np.array(self._offset_ns)
-        if len(mono) < 2:
-            return 0
-        allowed = np.diff(mono) * SLEW_RATIO + TOLERANCE_NS + 2 * max(self._error_ns)
-        beyond = np.abs(np.diff(offset)) - allowed
-        return max(0, int(beyond.max()))

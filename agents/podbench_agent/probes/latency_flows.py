@@ -73,21 +73,6 @@ class Flow:
         self.rx.close()
 
 
-def source_address(peer: str, port: int) -> str:
-    """The own address the kernel would use towards a peer.
-
-    Raises:
-        ProbeError: There is no route, or the address is none.
-    """
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((peer, port))
-        except OSError as error:
-            raise ProbeError(f"no way to {peer}: {error.strerror or error}") from error
-        return str(sock.getsockname()[0])
-
-
 def check(session: LatencySession, *, authenticated: bool) -> str:
     """The own address towards the peer, if the path and this machine can carry the session.
 

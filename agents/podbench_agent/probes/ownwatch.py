@@ -70,10 +70,6 @@ class OwnWatch:
         self._waited_ns.append(sum(reading.value() for reading in self._waits))
         self._throttled_ns.append(self._group.value())
 
-    def forget(self) -> None:
-        """Drops all readings but the last: a new measurement begins."""
-        del self._mono_ns[:-1], self._waited_ns[:-1], self._throttled_ns[:-1]
-
     def thin(self) -> None:
         """Drops all readings but the first and the last: for whom only totals count."""
         del self._mono_ns[1:-1], self._waited_ns[1:-1], self._throttled_ns[1:-1]

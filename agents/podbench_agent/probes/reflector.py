@@ -9,10 +9,12 @@ import resource
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Collection
 
 import msgspec
+import numpy as np
 
 from podbench.model.errors import ProbeError
 from podbench.wire import columns
@@ -66,13 +68,22 @@ def open_socket(address: str, port: int) -> socket.socket:
     return sock
 
 
+class _Start(msgspec.Struct, frozen=True):
+    """What the counters were when a session was admitted."""
+
+    mono_ns: int
+    totals: dict[str, int]
+
+
 class _Control:
     """The child's control thread: admits and collects while the main thread answers."""
 
     def __init__(self, reflector: Reflector, sock: socket.socket) -> None:
         self._reflector = reflector
         self._sock = sock
-        self._before = self._totals()
+        self._latest = self._now()
+        self._begun: dict[int, _Start] = {}
+        """By SSID: one session's admission does not hide what befell another before it."""
 
     def handle(self, body: bytes) -> child.Result:
         """Carries out one request."""
@@ -83,44 +94,55 @@ class _Control:
         if request.admit:
             self._take(request.admit)
             reflector.admitted.update(request.admit)
-            self._begin()
-        reflector.own.note()
-        reflector.own.thin()
+            self._begin(request.admit)
+        start = self._start_of(request.collect)
         if request.collect:
-            reflector.clock.note()
-            stepped = reflector.clock.largest_step_ns() > 0
+            stepped = self._stepped_since(start)
             sessions, refused = self._take(request.collect)
             table = log_table(sessions, reflector.stamp_code, clock_step=stepped, refused=refused)
             tables["reflections"] = columns.pack(table)
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        facts = self._since() | {"cpu_ns": round((usage.ru_utime + usage.ru_stime) * 1e9)}
+        facts = self._since(start) | {"cpu_ns": round((usage.ru_utime + usage.ru_stime) * 1e9)}
         return child.Result(tables=tables, facts=dict(facts))
 
-    def _begin(self) -> None:
-        """From here on counters are those of the sessions just admitted."""
+    def _begin(self, ssids: tuple[int, ...]) -> None:
+        """From here on counters are those of these sessions."""
+        if not self._begun:
+            self._reflector.clock.forget()
         self._reflector.clock.note()
-        self._reflector.clock.forget()
-        self._reflector.own.note()
-        self._reflector.own.forget()
-        self._before = self._totals()
+        self._latest = self._now()
+        self._begun.update(dict.fromkeys(ssids, self._latest))
 
-    def _totals(self) -> dict[str, int]:
-        unread = ownwatch.unread()
-        return msgspec.structs.asdict(self._reflector.counters) | {
+    def _start_of(self, ssids: tuple[int, ...]) -> _Start:
+        """When the first of these was admitted; without one the last admission, or the start."""
+        known = [self._begun.pop(ssid) for ssid in ssids if ssid in self._begun]
+        return min(known, key=lambda start: start.mono_ns, default=self._latest)
+
+    def _stepped_since(self, start: _Start) -> bool:
+        self._reflector.clock.note()
+        span = np.array([[start.mono_ns], [time.monotonic_ns()]])
+        return bool(self._reflector.clock.stepped(span[0], span[1])[0])
+
+    def _now(self) -> _Start:
+        unread, own = ownwatch.unread(), self._reflector.own
+        own.note()
+        own.thin()
+        watched_ns, waited_ns, throttled_ns = own.totals()
+        totals = msgspec.structs.asdict(self._reflector.counters) | {
             "rx_drops": timestamping.drops(self._sock),
             "csum_errors": unread.checksum,
             "buffer_errors": unread.buffer,
+            "watched_ns": watched_ns,
+            "waited_ns": waited_ns,
+            "throttled_ns": throttled_ns,
         }
+        return _Start(time.monotonic_ns(), totals)
 
-    def _since(self) -> dict[str, int]:
-        """Counters since the last admission, without one since the start."""
-        found = {name: value - self._before[name] for name, value in self._totals().items()}
+    def _since(self, start: _Start) -> dict[str, int]:
+        found = {name: value - start.totals[name] for name, value in self._now().totals.items()}
         thrown = ownwatch.Unread(found["csum_errors"], found.pop("buffer_errors"))
         found["rx_drops"] = ownwatch.buffer_drops(found["rx_drops"], thrown)
-        watched_ns, waited_ns, throttled_ns = self._reflector.own.totals()
-        return found | {
-            "watched_ns": watched_ns, "waited_ns": waited_ns, "throttled_ns": throttled_ns
-        }  # fmt: skip
+        return found
 
     def _take(self, ssids: tuple[int, ...]) -> tuple[list[Session], dict[int, list[Refused]]]:
         """Ends the admission of these SSIDs and takes their sessions and refused requests out."""
@@ -211,8 +233,8 @@ class ReflectorWorker:
         """Hands over the log of these SSIDs and answers them no more.
 
         Returns:
-            The reflections table (wire/fates.py) and the counters since the last admission: what
-            was answered and dropped, `rx_drops` (own buffer) and `csum_errors` (network namespace),
+            The reflections table (wire/fates.py) and the counters since their admission: what was
+            answered and dropped, `rx_drops` (own buffer) and `csum_errors` (network namespace),
             `waited_ns` and `throttled_ns` of `watched_ns`; and `cpu_ns` since the start.
 
         Raises:

@@ -38,6 +38,8 @@ WELL_KNOWN_PORTS = frozenset({862, 8620})
 """Requests from these come from a reflector: STAMP's own port (RFC 8762) and our default."""
 _PENDING = 1 << 14
 """Replies whose egress stamp may be out at a time; more than the receive buffer can hold."""
+_COUNTER = 0xFFFF_FFFF
+"""The kernel counts what is sent (OPT_ID) in 32 bits."""
 
 _OPEN_HEAD = struct.Struct("!IQHH")
 _AUTH_HEAD = struct.Struct("!I12xQHH")
@@ -377,6 +379,10 @@ class Reflector:
             self._buffer[96 : stamp.AUTH_BYTES] = stamp.digest(self._view[:96], key)
 
     def _send(self, session: Session, length: int, peer: tuple[str, int]) -> None:
+        # Booked before it leaves: the control thread may collect its stamp before this one goes on.
+        self._pending[self._sent & _COUNTER] = (session, session.answered)
+        self._sent += 1
+        session.waiting = True
         try:
             self._sock.sendto(self._view[:length], peer)
         except OSError:
@@ -387,14 +393,11 @@ class Reflector:
                 self._restamp()
         else:
             self.counters.answered += 1
-            self._pending[self._sent] = (session, session.answered)
-            self._sent += 1
-            session.waiting = True
         session.answered += 1
 
     def collect(self) -> None:
         """Books the egress stamps that have come in; called from the control thread too."""
-        if self._collected == self._sent:
+        if not self._pending:
             return
         with self._collecting:
             more = True
@@ -404,7 +407,11 @@ class Reflector:
                     entry = self._pending.pop(key, None)
                     if entry is not None:
                         entry[0].stamped(entry[1], t3_ns)
-                self._collected += len(stamps)
+                if stamps:
+                    # A full receive buffer refuses stamps: what is missing before the last one is
+                    # waited for no more, or every reply from then on would have to look for it.
+                    behind = (self._sent - 1 - stamps[-1][0]) & _COUNTER
+                    self._collected = self._sent - behind
                 more = len(stamps) == BATCH
             if len(self._pending) > _PENDING:  # stamps that never came
                 self._pending.clear()

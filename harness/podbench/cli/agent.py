@@ -164,6 +164,8 @@ def probe(
     _check(session, authenticated=key is not None)
     if raw is not None and not raw.parent.is_dir():
         raise ConfigError(f"--raw: there is no directory {raw.parent}")
+    if raw is not None and raw.is_dir():
+        raise ConfigError(f"--raw: {raw} is a directory", advice="name a file in it")
     worker = ProbeWorker(key)
     worker.start()
     try:
@@ -172,12 +174,12 @@ def probe(
         worker.stop()
     rows = fates.resolve(tables[session.session_id], None)
     summary = _summary(rows, session, worker.facts)
-    if raw is not None:
-        _write_raw(raw, rows, session)
     if as_json:
-        print(json.dumps(summary))
+        print(json.dumps(summary), flush=True)
     else:
         _print(host, session, summary)
+    if raw is not None:  # last: what was measured is told even if it cannot be written
+        _write_raw(raw, rows, session)
     if summary["received"] == 0:
         refused = worker.facts.get("refused", 0)
         raise ProbeError(

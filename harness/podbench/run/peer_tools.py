@@ -95,11 +95,12 @@ def _beside(
 ) -> tuple[str, int, int]:
     """(client's output, its CPU in ns, the server's)."""
     serving = namespaces.spawn(ends.far, server)
-    time.sleep(_SERVER_STARTS_S)
     try:
+        time.sleep(_SERVER_STARTS_S)
         text, cpu = run(ends.near, client, seconds)
     finally:
         serving.terminate()
+        _ends(serving, time.monotonic() + ENDS_WITHIN_S)
         served = cpu_ns(serving)
     return text, cpu, served
 
@@ -113,7 +114,7 @@ def irtt(ends: Ends, rate: float, seconds: float, folder: Path) -> Seen:
     out = folder / "irtt.json"
     out.unlink(missing_ok=True)
     where = f"{ends.address}:2112"
-    _, cpu, served = _beside(
+    text, cpu, served = _beside(
         ends,
         ["irtt", "server", "-i", "0", "-b", where],
         ["irtt", "client", "-i", f"{1e6 / rate:.0f}us", "-d", f"{seconds}s",
@@ -123,6 +124,8 @@ def irtt(ends: Ends, rate: float, seconds: float, folder: Path) -> Seen:
     document = json.loads(out.read_bytes())
     trips = [t["delay"]["rtt"] for t in document["round_trips"] if "rtt" in t.get("delay", {})]
     n = document["stats"]["packets_sent"]
+    if not n:
+        raise ProbeError(f"irtt sent nothing: {text[-200:]}")
     return Seen(
         tool="irtt",
         rtt_ns=quantiles(np.array(trips)) if trips else None,
@@ -149,9 +152,9 @@ def sockperf(ends: Ends, rate: float, seconds: float, folder: Path) -> Seen:
     )  # fmt: skip
     percentiles = dict(re.findall(r"percentile ([0-9.]+) = +([0-9.]+)", text))
     sent = re.search(r"SentMessages=([0-9]+)", text)
-    if sent is None or "50.000" not in percentiles:
+    n = int(sent.group(1)) if sent else 0
+    if not n or "50.000" not in percentiles:
         raise ProbeError(f"sockperf printed no percentiles: {text[-200:]}")
-    n = int(sent.group(1))
     return Seen(
         tool="sockperf",
         rtt_ns=tuple(float(percentiles[p]) * 1000 for p in ("50.000", "99.000", "99.900")),

@@ -112,6 +112,12 @@ class MqttFleet:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
+        # Ending the connection looks like losing it: nobody is to wait for it to be back.
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        self._limits.go_on()
+        self._fail_asks("the connection to the broker was closed")
 
     @property
     def agents(self) -> dict[AgentId, messages.AgentStatus]:
@@ -353,7 +359,7 @@ class _AgentSide:
         """Delivers what the broker had already and the orchestrator did not get."""
         kept = self._kept.get(request_id)
         if kept is None:
-            return  # still at work: its answer is to come
+            return  # still at work: its answer is to come; or too long ago
         with contextlib.suppress(RemoteProtocolError):
             have = messages.decode_request(payload).have
             if have is not None:

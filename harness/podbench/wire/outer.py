@@ -22,6 +22,8 @@ SOL_PACKET, PACKET_STATISTICS = 263, 6
 SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 8 * 1024 * 1024
 """A cut frame is charged about 1 KB: enough for 8,000 packets that nobody has read yet."""
+DRAIN_FRAMES = 32_768
+"""More than the buffer holds: who drains it on a busy device comes to an end all the same."""
 CUT_BYTES = 128
 """Outer Ethernet, IPv4 with options, UDP and VXLAN headers, inner Ethernet and IPv4 addresses."""
 IPPROTO_IPIP, IPPROTO_UDP = 4, 17
@@ -85,7 +87,7 @@ def listen(opened: socket.socket, device: str) -> None:
 
 def drain(opened: socket.socket, counts: Counter[Key], ours: frozenset[str] | None = None) -> None:
     """Reads what is there now and counts what leaves; with `ours`, between these addresses only."""
-    while True:
+    for _ in range(DRAIN_FRAMES):
         try:
             frame, address = opened.recvfrom(CUT_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:

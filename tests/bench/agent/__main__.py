@@ -36,7 +36,7 @@ async def start() -> tuple[float, float]:
                 await fleet.wait_ready([N1], 60)
                 took = time.monotonic() - began
                 await asyncio.sleep(0.5)
-                return took, proportional_kib(agent.pid) / 1000
+                return took, proportional_kib(agent.pid) * 1024 / 1e6
 
 
 def main() -> int:

@@ -52,6 +52,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us: float
     """Per datagram."""
     lost_ratio: float
+    dropped_ratio: float | None = None
+    """Requests that the reflector's full receive buffer refused, of those sent."""
 
 
 class Mesh:
@@ -90,7 +92,7 @@ class Mesh:
         before = await self._reflector.counters()
         tables = await self._probe.measure(sessions)
         after = await self._reflector.counters()
-        log, _ = await self._reflector.collect(ids)
+        log, counters = await self._reflector.collect(ids)
         answered = int(after["answered"]) - int(before["answered"])
         lost = 0
         for ssid in ids:
@@ -104,7 +106,7 @@ class Mesh:
         common = partial(Row, payload_bytes=self._bytes, pps=sent / took_s, lost_ratio=lost / sent)
         cpu_us = (int(after["cpu_ns"]) - int(before["cpu_ns"])) / answered / 1000
         return [
-            common(tool=self.name, cpu_us=cpu_us),
+            common(tool=self.name, cpu_us=cpu_us, dropped_ratio=int(counters["rx_drops"]) / sent),
             common(tool=self.name.replace("reflector", "its sender"), cpu_us=sender_us),
         ]
 
@@ -146,16 +148,23 @@ def iperf3(count: int, rate: float, duration: float) -> list[Row]:
 
 def render(rows: list[Row], pps: float) -> str:
     """Medians over the turns."""
-    lines = [f"{'tool':24} octets      pps   CPU µs/datagram   cores at {pps:.0f} pps    lost"]
+    lines = [
+        f"{'tool':24} octets      pps   CPU µs/datagram   cores at {pps:.0f} pps    lost   no room"
+    ]
     for tool in sorted({row.tool for row in rows}):
         mine = [row for row in rows if row.tool == tool]
         cpu = float(np.median([row.cpu_us for row in mine]))
         lines.append(
             f"{tool:24} {mine[0].payload_bytes:6d} {np.median([row.pps for row in mine]):8.0f}"
             f"   {cpu:15.2f}   {cpu * pps / 1e6:17.2f}    "
-            f"{np.median([row.lost_ratio for row in mine]):.3%}"
+            f"{np.median([row.lost_ratio for row in mine]):.3%}  {_dropped(mine)}"
         )
     return "\n".join(lines)
+
+
+def _dropped(rows: list[Row]) -> str:
+    there = [row.dropped_ratio for row in rows if row.dropped_ratio is not None]
+    return f"{np.median(there):.3%}" if there else "-"
 
 
 def measure(options: argparse.Namespace) -> list[Row]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podbench.wire import ntp, stamp, stamp_tlv
+from podbench_agent.errqueue import BATCH
 from podbench_agent.probes import reflector_loop
 from podbench_agent.probes.reflector_loop import Reflector, Rules
 from podbench_agent.probes.reflector_sessions import MAX_SESSIONS, log_table
@@ -65,6 +66,21 @@ class Bench:
         ancillary = [(1, SO_TIMESTAMPING, stamped), (0, IP_TTL, bytes([63, 0, 0, 0]))]
         self.reflector.take(len(request), ancillary, peer)
         return self.wire.sent[-1][0] if len(self.wire.sent) > before else None
+
+
+class Stamps:
+    """Stands in for the error queue: hands out the counters that `come`, and counts the calls."""
+
+    def __init__(self) -> None:
+        self.come: list[int] = []
+        self.calls = 0
+
+    def collect(self, fd: int) -> list[tuple[int, int]]:
+        """One batch."""
+        del fd
+        self.calls += 1
+        batch, self.come = self.come[:BATCH], self.come[BATCH:]
+        return [(number, T2_NS + number) for number in batch]
 
 
 @pytest.fixture
@@ -136,6 +152,40 @@ def test_follow_up_telemetry_is_told_oldest_first(bench: Bench) -> None:
         stamp_tlv.FollowUp(1, ntp.ns_to_ntp(T2_NS + 20)),
         None,
     ]
+
+
+def test_stamps_that_never_come_are_not_looked_for_again(bench: Bench) -> None:
+    """A full receive buffer refuses stamps; afterwards one look per batch is enough as before."""
+    stamps = Stamps()
+    bench.reflector._queue = stamps  # type: ignore[assignment]  # a stand-in
+    for ssid in range(1, 2 * BATCH + 1):
+        bench.ask(_request(ssid=ssid))
+    stamps.come = [2 * BATCH - 1]
+    bench.reflector.collect()
+    before = stamps.calls
+
+    for ssid in range(1000, 1000 + BATCH):
+        bench.ask(_request(ssid=ssid))
+
+    assert stamps.calls == before
+    bench.ask(_request(ssid=2000))
+    assert stamps.calls == before + 1
+
+
+def test_kernels_counter_may_run_over(bench: Bench) -> None:
+    """It has 32 bits: a reflector that runs for days gets there."""
+    stamps = Stamps()
+    bench.reflector._queue = stamps  # type: ignore[assignment]  # a stand-in
+    bench.reflector._sent = bench.reflector._collected = (1 << 32) - 1
+    for sequence in (0, 1):
+        bench.ask(_request(sequence))
+    stamps.come = [(1 << 32) - 1, 0]
+
+    bench.reflector.collect()
+
+    told = [number for number, _ in bench.reflector.sessions[PEER, 7].follow_ups]
+    assert told == [0, 1]
+    assert bench.reflector._collected == bench.reflector._sent
 
 
 def test_stamps_nobody_asks_for_are_not_kept(bench: Bench) -> None:

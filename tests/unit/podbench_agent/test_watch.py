@@ -49,6 +49,14 @@ def test_a_quiet_path_is_no_trouble() -> None:
     assert (report.p50_ns, report.max_ns) == (MS, MS)
 
 
+def test_a_window_holds_what_was_sent_in_it() -> None:
+    """A third lost is below two fifths, though the lost are known of later than the answered."""
+    order = messages.WatchPath(
+        session_id=65529, peer_address="127.0.0.1", peer_port=8620, lost_ratio=0.4
+    )
+    assert Path(order).run(60, 1.0, every=3) is None
+
+
 def test_a_dead_path_is_seen_within_five_seconds() -> None:
     """With room for what follows: about three seconds after the last answer."""
     path = Path()

@@ -167,6 +167,27 @@ def test_agent_going_away_fails_what_was_asked(short_dir: Path) -> None:
     asyncio.run(asyncio.wait_for(scene(), 30))
 
 
+def test_leaving_the_fleet_fails_what_was_asked(short_dir: Path) -> None:
+    """Nobody waits for a connection that was closed on purpose to be back."""
+
+    async def handler(command: messages.Command) -> Reply:
+        await asyncio.sleep(60)
+        return await done(command)
+
+    async def scene() -> None:
+        async with private_broker(short_dir) as socket:
+            agent = Agent(socket, handler)
+            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN, away_s=20.0) as fleet:
+                await fleet.wait_ready([N1], 5)
+                asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
+                await asyncio.sleep(0)
+            with pytest.raises(TransportError, match="closed"):
+                await asked
+            await agent.end()
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
 class Wire:
     """Between an agent and its broker; can be cut."""
 
