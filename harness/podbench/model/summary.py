@@ -288,6 +288,8 @@ class OverlayTax(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval | None
     unit: str
     verdict: str
+    reason: str | None = None
+    """Why it is inconclusive; null for a claim."""
 
 
 class AaCheck(msgspec.Struct, frozen=True, kw_only=True):
