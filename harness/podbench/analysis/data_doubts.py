@@ -152,7 +152,9 @@ def of_throughput(
         failed = throughput[throughput["status"].fillna("ok") != "ok"]
         for reason, n in failed["reason"].fillna("no reason given").value_counts().items():
             yield Doubt(
-                code=Code.TRANSFER_FAILED, message=f"{n} transfers failed", evidence=str(reason)
+                code=Code.TRANSFER_FAILED,
+                message=f"{n} transfer{'' if n == 1 else 's'} failed",
+                evidence=str(reason),
             )
     cpu = throughput[["cpu_local_ratio", "cpu_remote_ratio"]].max(axis=1)
     bound = throughput[(pd.to_numeric(cpu) > CPU_BOUND_RATIO).fillna(value=False)]
