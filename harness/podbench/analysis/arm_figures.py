@@ -65,11 +65,14 @@ class ArmFigures(msgspec.Struct, eq=False):
 class _Pools(msgspec.Struct, eq=False):
     """Samples of many pairs, kept small.
 
-    `parts` by (series, block); `rest`: warm ones of cells that were measured beside a transfer.
+    `parts` by (series, block); `rest`: warm ones of pairs that were measured beside a transfer in
+    the same block, whichever end sent.
     """
 
     parts: dict[tuple[str, int], list[Small]] = {}
     rest: list[Small] = []
+    loaded: frozenset[tuple[frozenset[str], int]] = frozenset()
+    """(both ends, block) of what was measured beside a transfer."""
     dropped: set[tuple[str, int]] = set()
     """(series, block) of which some cells' samples are not held: see `_PLENTY`."""
     sessions: dict[str, list[variance.Session]] = {}
@@ -77,7 +80,7 @@ class _Pools(msgspec.Struct, eq=False):
 
 def figures(arm: str, carried: list[Carried]) -> ArmFigures:
     """All figures of one arm; empties `carried` as it goes."""
-    found, pools = ArmFigures(arm), _Pools()
+    found, pools = ArmFigures(arm), _Pools(loaded=_loaded(carried))
     for held in _chunks(carried):
         rtts = _together(held)
         jitter = np.array([one.jitter_ns for one in held])
@@ -85,6 +88,12 @@ def figures(arm: str, carried: list[Carried]) -> ArmFigures:
     found.moments = {name: estimates.moments(held) for name, held in pools.sessions.items()}
     _pooled(found, pools)
     return found
+
+
+def _loaded(carried: Sequence[Carried]) -> frozenset[tuple[frozenset[str], int]]:
+    """Transfers go both ways, probes at rest from one end only: a round trip has no direction."""
+    keys = [one.key for one in carried if one.key.phase == series.LOADED]
+    return frozenset((frozenset((key.src, key.dst)), key.block) for key in keys)
 
 
 def _chunks(carried: list[Carried]) -> Iterator[list[Carried]]:
@@ -125,11 +134,11 @@ def _add(found: ArmFigures, pools: _Pools, rtts: Rtts, jitter_ns: FloatArray) ->
             held.setdefault(phase, []).append(cell)
     for pair, cells in sorted(by_pair.items()):
         found.pairs[pair] = pairs.latency(cells, values, jitter_ns)
-        loaded = {cell.key.block for cell in cells.get(series.LOADED, ())}
+        ends = frozenset(pair)
         for name, phase in PHASE_OF.items():
             for cell in cells.get(phase, ()):
                 ordered = _cell(found, pools, name, cell, values[name][cell.start : cell.stop])
-                if name == "rtt_kernel_ns" and cell.key.block in loaded:
+                if name == "rtt_kernel_ns" and (ends, cell.key.block) in pools.loaded:
                     pools.rest.append(ordered)
 
 

@@ -92,7 +92,8 @@ def _nodes(effects: polish.Effects, nodes: Sequence[str], name: str) -> list[Bla
                 metric=name,
                 effect_ratio=_ratio(max(out, into), name),
                 z=float(scores[i]),
-                evidence=f"{np.expm1(out):+.1%} as a sender, {np.expm1(into):+.1%} as a receiver: "
+                evidence=f"{100 * np.expm1(out):+.1f} % as a sender, "
+                f"{100 * np.expm1(into):+.1f} % as a receiver: "
                 f"stands out {_direction(out, into, limit / 2)}",
             )
         )

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from podbench.analysis import cap
 from podbench.analysis.type_p import Seen
 from podbench.model.summary import ArmSummary, Summary
+from podbench.model.units import show_bps
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,6 +208,18 @@ def _versions(a: Side, b: Side) -> Iterator[Finding]:
         )
 
 
+def _caps(a: Side, b: Side) -> Iterator[Finding]:
+    one, other = (cap.of(side.summary) for side in (a, b))
+    if one != other:
+        said = ("none" if most is None else show_bps(most) for most in (one, other))
+        yield Finding(
+            refused=True,
+            series=TRANSFERS,
+            what="the runs' own caps on transfers differ",
+            values=_both(a, b, *said),
+        )
+
+
 def _cnis(a: Side, b: Side) -> Iterator[Finding]:
     one, other = a.summary.cni.name, b.summary.cni.name
     if one != other:
@@ -281,6 +295,7 @@ _RULES: tuple[Callable[[Side, Side], Iterator[Finding]], ...] = (
     _settings,
     _udp_size,
     _versions,
+    _caps,
     _cnis,
     _method,
     _faults,

@@ -13,6 +13,7 @@ import numpy as np
 
 from podbench.analysis import (
     campaigns,
+    cap,
     comparable,
     compare_facts,
     compare_rank,
@@ -253,7 +254,10 @@ def _decision(
             reason=f"{DESCRIPTIVE} (no block statistics: samples are missing or damaged)",
         )
     decision = campaigns.decide(logs[0], logs[1], place.metric.margin)
-    return below_floor(place.metric, decision, difference, floor)
+    decision = below_floor(place.metric, decision, difference, floor)
+    # Runs with different caps are refused before.
+    most_bps = cap.of(page.runs[base.run].card.summary)
+    return cap.judged(decision, (base.value, other.value), place.metric.unit, most_bps)
 
 
 def _floor(page: _Page, pair: tuple[Standing, Standing], metric: str) -> float | None:

@@ -18,7 +18,7 @@ from podbench.analysis.metrics import LOSS, METRICS, Metric
 from podbench.analysis.verdicts import HOPELESS_BLOCKS, Decision, Word, decide, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
-from podbench.model.units import show_ns
+from podbench.model.units import show_ns, show_ratio
 
 HEADLINES: tuple[Metric, ...] = (*(m for m in METRICS if m.headline), LOSS)
 
@@ -147,8 +147,7 @@ def compare(
         return Compared(comparison=_comparison(metric, arms, decision), decision=decision)
     difference = (series.value(arms[1]) or 0.0) - (series.value(arms[0]) or 0.0)
     decision = below_floor(metric, decision, difference, floor_log)
-    if tables.most_bps is not None and cap.holds(metric, series, tables.most_bps):
-        decision = cap.withdrawn(decision, tables.most_bps)
+    decision = cap.judged(decision, cap.values(series), metric.unit, tables.most_bps)
     return Compared(
         comparison=_comparison(
             metric,
@@ -217,7 +216,8 @@ def _loss_verdict(decision: Decision, lost: tuple[int, int], sent: tuple[int, in
             wilcoxon_p=None,
             smallest_detectable_ratio=None,
             blocks_needed=None,
-            reason=f"none of {sent[0]} and {sent[1]} probes lost: each below {upper:.3%} (95 %)",
+            reason=f"none of {sent[0]} and {sent[1]} probes lost: each below "
+            f"{show_ratio(upper)} (95 %)",
         )
     p = loss.exact_p(lost, sent)
     if p >= aa.SIGNIFICANCE:
@@ -228,7 +228,7 @@ def _loss_verdict(decision: Decision, lost: tuple[int, int], sent: tuple[int, in
         return msgspec.structs.replace(
             decision,
             verdict=Word.EQUIVALENT,
-            reason=f"both lose below {loss.NEGLIGIBLE_RATIO:.1%} (95 %)",
+            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95 %)",
         )
     return decision
 

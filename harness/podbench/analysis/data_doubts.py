@@ -13,6 +13,7 @@ from podbench.analysis.doubts import Code
 from podbench.analysis.loss_table import LossTable, of_arm
 from podbench.analysis.quality import Quality
 from podbench.model.summary import Doubt, Encapsulation, Pair
+from podbench.model.units import show_ratio
 from podbench.wire import fates
 
 INVALID_LIMIT = 0.02
@@ -142,7 +143,8 @@ def of_throughput(
                 code=Code.ABOVE_CEILING,
                 message=f"{one.mode}: goodput is above what its headers allow at this link rate",
                 advice="a wrong assumption about the link, or offloads behind the shaper",
-                evidence=f"{measured:.2%} measured, {ceiling:.2%} possible",
+                evidence=f"{show_ratio(measured or 0.0)} measured, {show_ratio(ceiling or 0.0)} "
+                "possible",
             )
     if throughput is None or throughput.empty:
         return
@@ -150,7 +152,9 @@ def of_throughput(
         failed = throughput[throughput["status"].fillna("ok") != "ok"]
         for reason, n in failed["reason"].fillna("no reason given").value_counts().items():
             yield Doubt(
-                code=Code.TRANSFER_FAILED, message=f"{n} transfers failed", evidence=str(reason)
+                code=Code.TRANSFER_FAILED,
+                message=f"{n} transfer{'' if n == 1 else 's'} failed",
+                evidence=str(reason),
             )
     cpu = throughput[["cpu_local_ratio", "cpu_remote_ratio"]].max(axis=1)
     bound = throughput[(pd.to_numeric(cpu) > CPU_BOUND_RATIO).fillna(value=False)]
@@ -220,7 +224,7 @@ def of_host(host: pd.DataFrame | None) -> Iterable[Doubt]:
                 message="the hypervisor took more than 5 % of the CPU in "
                 f"{_percent(float(high.mean()))} of the ticks",
                 advice="rtt_app_ns feels this; rtt_kernel_ns hardly",
-                evidence=f"at most {float(host['cpu_steal_ratio'].max()):.0%}",
+                evidence=f"at most {_percent(float(host['cpu_steal_ratio'].max()))}",
             )
     counters = (
         (Code.THROTTLED, "cfs_throttled_ns", "the probes' control group was throttled"),

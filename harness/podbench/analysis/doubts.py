@@ -179,11 +179,15 @@ def of_unmeasured(inputs: Inputs) -> Iterable[Doubt]:
     for (arm, kind, reason), places in groups.items():
         yield Doubt(
             code=Code.NOT_TAKEN,
-            message=f"{arm}: {kind} was not measured {len(places)} times: {reason}",
+            message=f"{arm}: {kind} was not measured {_times(len(places))}: {reason}",
             advice="these pairs have fewer samples in these blocks; the rest is unaffected",
             evidence="; ".join(places[:SHOWN_PLACES])
             + ("; ..." if len(places) > SHOWN_PLACES else ""),
         )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def of_design(inputs: Inputs, check: AaCheck) -> Iterable[Doubt]:
@@ -198,7 +202,8 @@ def of_design(inputs: Inputs, check: AaCheck) -> Iterable[Doubt]:
     if plan.blocks_done < MIN_BLOCKS:
         yield Doubt(
             code=Code.FEW_BLOCKS,
-            message=f"{plan.blocks_done} block(s): intervals are wide or cannot be had",
+            message=f"{plan.blocks_done} block{'' if plan.blocks_done == 1 else 's'}: intervals "
+            "are wide or cannot be had",
             advice=f"give the run a budget for at least {MIN_BLOCKS} blocks",
         )
     if check.passed is None:

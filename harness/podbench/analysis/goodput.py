@@ -7,8 +7,8 @@
   7348 section 5 (VXLAN 50), RFC 2003 section 3.1 (IPIP 20).
 - Measured share: of the shaped rate where the link was given one, else of the host path of the same
   pairs and blocks, where that was measured. A share of the host path is not a share of the line:
-  the host path pays for its own headers too, so plain routing comes to 100 % there. Where both
-  reach the run's own cap the share is the cap's, and null.
+  the host path pays for its own headers too, so plain routing comes to 100 % there. Where either
+  reaches the run's own cap the share is the cap's, and null.
 """
 
 import numpy as np
@@ -62,7 +62,9 @@ def _measured_share(
         value = block_series(tcp, (pod,), metric).value(pod)
         return (None, None) if value is None else (value / shaped_rate_bps, "shaped rate")
     both = block_series(tcp, (host, pod), metric)
-    if not both.blocks or cap.holds(metric, both, most_bps):
+    if any(cap.reached(value, metric.unit, most_bps) for value in cap.values(both)):
+        return None, None
+    if not both.blocks:
         return None, None
     return float(np.exp(both.differences(host, pod).mean())), "host path"
 

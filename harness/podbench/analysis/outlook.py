@@ -45,7 +45,8 @@ def undecided(
             if metric is LOSS or not all(tables.has(arm, metric) for arm in pair):
                 continue
             series = block_series(tables.cells[metric.series], pair, metric)
-            if cap.holds(metric, series, tables.most_bps):
+            held = [cap.reached(v, metric.unit, tables.most_bps) for v in cap.values(series)]
+            if all(held):
                 continue
             d = series.differences(*pair)
             seen = look(d, metric.margin, maximum=maximum)

@@ -31,7 +31,8 @@ def loaded(arm: str, rest: Ordered, under: Ordered) -> LoadedPoint:
 
     Args:
         arm: the arm.
-        rest: warm samples of the cells that were measured beside a transfer too, ascending.
+        rest: warm samples of the pairs and blocks that were measured beside a transfer too,
+            whichever end sent, ascending.
         under: the samples beside transfers, ascending.
     """
     return LoadedPoint(

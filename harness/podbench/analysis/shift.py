@@ -2,7 +2,8 @@
 
 At the deciles, p95 and p99 the block log-ratios of two arms are compared as any other figure is
 (`blocks`, `intervals`): ratio, interval, p of ratio 1. p values are adjusted by Benjamini-Hochberg
-inside the set, which positive dependence between neighbouring quantiles allows. A mode that adds a
+inside the set, which positive dependence between neighbouring quantiles allows; what the
+instrument cannot resolve is not told apart, however small p is. A mode that adds a
 constant is flat in `difference`; one that adds a tail rises to the right. Reference: Wilcox,
 Introduction to Robust Estimation and Hypothesis Testing (2012), section 5.1; Doksum, Annals of
 Statistics 2 (1974) 267-277.
@@ -40,16 +41,19 @@ def _point(metric: Metric, arms: tuple[str, str], cells: Cells | Reduced) -> Shi
     )
 
 
-def _adjusted(points: Sequence[ShiftPoint]) -> tuple[ShiftPoint, ...]:
+def _adjusted(series: str, points: Sequence[ShiftPoint]) -> tuple[ShiftPoint, ...]:
     tested = [point.p_value for point in points if point.p_value is not None]
     adjusted = iter(multiple.benjamini_hochberg(tested).tolist())
     return tuple(
-        point if point.p_value is None else _with(point, next(adjusted)) for point in points
+        point if point.p_value is None else _with(metric, point, next(adjusted))
+        for metric, point in zip(SHIFTS[series], points, strict=True)
     )
 
 
-def _with(point: ShiftPoint, p: float) -> ShiftPoint:
-    return msgspec.structs.replace(point, p_adjusted=p, told_apart=p <= FALSE_DISCOVERIES)
+def _with(metric: Metric, point: ShiftPoint, p: float) -> ShiftPoint:
+    resolved = abs(point.difference or 0.0) >= metric.resolution
+    apart = resolved and p <= FALSE_DISCOVERIES
+    return msgspec.structs.replace(point, p_adjusted=p, told_apart=apart)
 
 
 def shift(series: str, arms: tuple[str, str], cells: Cells | Reduced) -> Shift | None:
@@ -69,7 +73,7 @@ def shift(series: str, arms: tuple[str, str], cells: Cells | Reduced) -> Shift |
         other=arms[1],
         path=str(parse_arm(arms[0]).path),
         unit="ns",
-        points=_adjusted(points),
+        points=_adjusted(series, points),
     )
 
 

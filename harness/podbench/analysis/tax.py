@@ -36,8 +36,7 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
     difference = None if at_pod is None or at_host is None else at_pod - at_host
     if difference is not None:
         decision = below_floor(metric, decision, difference, floor_log)
-    if tables.most_bps is not None and cap.holds(metric, series, tables.most_bps):
-        decision = cap.withdrawn(decision, tables.most_bps)
+    decision = cap.judged(decision, (at_host, at_pod), metric.unit, tables.most_bps)
     return OverlayTax(
         mode=str(arm.mode),
         metric=metric.name,
@@ -47,6 +46,7 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
         ci95=in_units(decision, at_host),
         unit=metric.unit,
         verdict=decision.verdict.value,
+        reason=decision.reason,
     )
 
 

@@ -224,7 +224,7 @@ class ShiftPoint(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float | None
     p_adjusted: float | None
     told_apart: bool
-    """Whether the adjusted p is at most 5 %."""
+    """Whether the adjusted p is at most 5 %, and the difference one the instrument can resolve."""
     blocks: int
 
 
@@ -288,6 +288,8 @@ class OverlayTax(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval | None
     unit: str
     verdict: str
+    reason: str | None = None
+    """Why it is inconclusive; null for a claim."""
 
 
 class AaCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -112,6 +112,11 @@ def show_bps(value_bps: float) -> str:
     return _scaled(value_bps, [(1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")])
 
 
+def show_ratio(ratio: float) -> str:
+    """A share in percent, three significant digits: `0.046 %`, `12.5 %`."""
+    return f"{100 * ratio:.3g} %"
+
+
 def show_duration(value_s: float) -> str:
     """`45 s`, `3 min 20 s`; from an hour on `22 h 30 min`."""
     minutes, seconds = divmod(round(value_s), 60)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from podbench.analysis import figures
+from podbench.analysis import cap, figures
 from podbench.analysis.figures import Kind, Reading
 from podbench.model.errors import ConfigError
 from podbench.model.summary import Interval, Pair, Summary
@@ -30,6 +30,10 @@ class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - a verdict
     FAIL = "fail"
     CANNOT_TELL = "cannot tell"
+
+
+_MADE_BY_CAP = {"min": Verdict.FAIL, "max": Verdict.PASS}
+"""What a rate at the run's own cap says of a limit because of the cap, whatever the network."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +165,11 @@ def _check(slo: Slo, pair: Pair, here: Evidence, baselines: dict[Path, Baseline]
         verdict, interval, reason = _named(found.worse), found.interval, found.reason
     else:
         verdict, interval, reason = _against_limit(slo, pair, reading, here)
+    if slo.baseline is None and verdict is _MADE_BY_CAP.get(slo.side or ""):
+        most_bps = cap.of(here.summary)
+        if most_bps is not None and cap.reached(reading.value, slo.figure.unit, most_bps):
+            verdict = Verdict.CANNOT_TELL
+            reason += f", but this run's own cap of {quantity(most_bps, 'bit/s')} holds it there"
     if verdict is Verdict.PASS and here.summary.status == "invalid":
         verdict, reason = Verdict.CANNOT_TELL, f"{reason}, but the run is void (A/A check failed)"
     return Check(

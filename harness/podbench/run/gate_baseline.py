@@ -11,11 +11,12 @@ import math
 import msgspec
 import numpy as np
 
-from podbench.analysis import comparable, group_points, intervals
+from podbench.analysis import cap, comparable, group_points, intervals
 from podbench.analysis.campaigns import Counts, welch
 from podbench.analysis.loss import NEGLIGIBLE_RATIO, exact_p
 from podbench.analysis.metrics import BY_NAME, LOSS
 from podbench.model.summary import Interval, Pair
+from podbench.model.units import show_ratio
 from podbench.run.gate_evidence import Evidence
 from podbench.run.gate_words import change, change_span, confidence
 from podbench.run.slo import Slo
@@ -83,7 +84,17 @@ def _estimate(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
             reason=f"descriptive: {len(base)} and {len(other)} blocks of this pair hold this "
             "figure, and an interval takes two of each",
         )
-    return _decided(slo, found.log_ratio, found.interval(slo.confidence), _floor(slo, here, there))
+    decided = _decided(
+        slo, found.log_ratio, found.interval(slo.confidence), _floor(slo, here, there)
+    )
+    most_bps = cap.of(there.summary)
+    at_base = math.exp(float(base.mean()))
+    if decided.worse is False and cap.reached(at_base, slo.figure.unit, most_bps):
+        # It could do more then; how much more, the cap of both runs does not let one see.
+        return msgspec.structs.replace(
+            decided, worse=None, reason=f"{decided.reason}; the baseline is held by its own cap"
+        )
+    return decided
 
 
 def _floor(slo: Slo, here: Evidence, there: Evidence) -> float:
@@ -104,7 +115,7 @@ def _decided(slo: Slo, log_ratio: float, span: Interval, floor: float) -> Agains
         limit = 1.0 + allowed
         worse = True if interval[0] > limit else False if interval[1] <= limit else None
     if worse and abs(log_ratio) <= floor:
-        worse, text = None, f"{text}, within the A/A noise floor of {math.expm1(floor):.1%}"
+        worse, text = None, f"{text}, within the A/A noise floor of {show_ratio(math.expm1(floor))}"
     say = {True: "breaks", False: "keeps", None: "against"}[worse]
     return Against(
         worse=worse,
@@ -133,8 +144,8 @@ def _loss(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
     if upper < NEGLIGIBLE_RATIO:
         return Against(
             worse=False,
-            reason=f"{counts}: below {NEGLIGIBLE_RATIO:.1%} ({confidence(slo.confidence)}), "
-            "whatever the baseline lost",
+            reason=f"{counts}: below {show_ratio(NEGLIGIBLE_RATIO)} "
+            f"({confidence(slo.confidence)}), whatever the baseline lost",
         )
     found = welch(base.logs, other.logs)
     if found is None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from podbench.analysis import cap
 from podbench.analysis.bundle import ClusterFacts, Damage, PlanFacts
 from podbench.analysis.inputs import (
     ArmLaid,
@@ -22,7 +23,7 @@ from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
 from podbench.model.summary import Cni, NodeSummary
-from podbench.model.units import show_bps
+from podbench.model.units import show_bps, show_ratio
 from podbench.run import evidence, options, plan, record
 from podbench.run.journal import DECIDED, LOOKS, Entry, Journal
 from podbench.store import samples
@@ -99,7 +100,7 @@ def _spec(begun: record.RunRecord) -> dict[str, object]:
     if begun.spec.cluster is None:
         return spec
     nics = {node.name: node.nic_bps for node in begun.nodes}
-    return {**spec, "lab": None, "transfer_most_bps": begun.most_bps, "nic_bps": nics}
+    return {**spec, "lab": None, cap.SETTING: begun.most_bps, "nic_bps": nics}
 
 
 def _cluster(begun: record.RunRecord) -> ClusterFacts | None:
@@ -271,7 +272,7 @@ def _counted(entries: list[Entry]) -> tuple[EndCounted, ...]:
 
 def _faults(begun: record.RunRecord) -> tuple[str, ...]:
     lab = begun.spec.lab
-    found = [f"loss {x.src} > {x.dst} {x.ratio:.3%}" for x in lab.losses]
+    found = [f"loss {x.src} > {x.dst} {show_ratio(x.ratio)}" for x in lab.losses]
     if lab.rate_bps is not None:
         found.append(f"link rate {show_bps(lab.rate_bps)}")
     if lab.cpu_noise:

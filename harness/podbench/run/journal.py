@@ -103,14 +103,14 @@ class Journal:
             return file.read(1) == b"\n"
 
     def entries(self) -> list[Entry]:
-        """Every whole line, in order; a line that a crash cut short is passed over."""
+        """Every whole line, in order; one that was cut short or altered is passed over."""
         if not self._path.exists():
             return []
         found = []
         for line in self._path.read_bytes().splitlines():
             try:
                 found.append(self._decoder.decode(line))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 continue
         return found
 

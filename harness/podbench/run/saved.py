@@ -41,7 +41,7 @@ def format_of(run: RunDir) -> int | None:
     """The format number of a run's summary.json; null where it has none that can be read."""
     try:
         return msgspec.json.decode(run.summary_json.read_bytes(), type=_Formatted).format
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

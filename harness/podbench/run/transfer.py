@@ -13,7 +13,6 @@ from podbench.wire import iperf3, messages
 
 UDP_HEADERS_BYTES = 28
 """IPv4 20 (RFC 791) and UDP 8 (RFC 768): the largest payload is the inner MTU less these."""
-SMALL_BYTES = 64
 INTERVAL_S = 0.1
 HARD_STOP_S = 15.0
 """iperf3 is ended this long after its planned end; its record then says so."""
@@ -33,7 +32,7 @@ def _command(
         streams=8 if transfer.probe == "throughput-tcp8" else 1,
         duration_s=duration_s,
         interval_s=INTERVAL_S,
-        packet_bytes=(SMALL_BYTES if small else largest) if udp else None,
+        packet_bytes=(iperf3.SMALL_BYTES if small else largest) if udp else None,
     )
 
 

@@ -131,7 +131,7 @@ class RunDir:
             return msgspec.json.decode(data, type=kind)
         except FileNotFoundError as error:
             raise StoreError(f"{path}: missing") from error
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(f"{path}: damaged or of another format: {error}") from error
 
 

@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from podbench.wire.columns import Column, Table
 
+SMALL_BYTES = 64
+"""UDP payload of the transfers that test how many packets a path carries."""
 SHORT_SHARE = 0.5
 """Of the reporting interval: shorter ones are remainders."""
 MISCOUNTED_SHARE = 0.1

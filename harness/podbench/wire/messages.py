@@ -342,7 +342,7 @@ def decode_request(data: bytes) -> Request:
         envelope = _envelopes.decode(data)
         if envelope.format == MESSAGE_FORMAT:
             return _requests.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"not a request: {error}") from error
     raise RemoteProtocolError(
         f"the orchestrator speaks message format {envelope.format}, this agent {MESSAGE_FORMAT}",
@@ -354,7 +354,7 @@ def request_id(data: bytes) -> int | None:
     """The id of a request of any format, so that it can be refused; None without one."""
     try:
         return _envelopes.decode(data).id
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -366,7 +366,7 @@ def decode_response(data: bytes) -> Response:
     """
     try:
         return _responses.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"not a response: {error}") from error
 
 
@@ -378,5 +378,5 @@ def decode_status(data: bytes) -> AgentStatus:
     """
     try:
         return _statuses.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"not an agent's status: {error}") from error

@@ -13,9 +13,15 @@ _METRICS = (
 def build(view: RunView) -> tables.Table:
     """One row for each arm; a column for each measure that the run has."""
     known = [
-        (m, title) for m, title in _METRICS if any(view.value(a, m) for a in view.arms_with(m))
+        (m, title)
+        for m, title in _METRICS
+        if any(view.value(a, m) is not None for a in view.arms_with(m))
     ]
-    arms = [a.arm for a in view.arms_in_order() if any(view.value(a.arm, m) for m, _ in known)]
+    arms = [
+        a.arm
+        for a in view.arms_in_order()
+        if any(view.value(a.arm, m) is not None for m, _ in known)
+    ]
     columns = [[view.value(arm, m) for arm in arms] for m, _ in known]
     scale = numbers.scale_for([value for column in columns for value in column], "ns")
     scales = [numbers.column_scale(column, scale) for column in columns]

@@ -84,7 +84,8 @@ def _table(found: list[Shift]) -> tables.Table:
             heading = ""
     return tables.Table(
         caption="The change at each percentile; told apart at a false discovery rate of 5 % over "
-        "the percentiles of one comparison (Benjamini-Hochberg).",
+        "the percentiles of one comparison (Benjamini-Hochberg), if it is more than the instrument "
+        "leaves open.",
         columns=(
             tables.Column("Percentile"),
             tables.Column("Difference", "number"),

@@ -103,7 +103,7 @@ def _tax_row(tax: OverlayTax, *, group: str) -> tables.Row:
         tables.Cell(size),
         tables.Cell(bounds or "no interval"),
         *(tables.Cell(numbers.EN_DASH) for _ in range(3)),
-        tables.Cell("the interval includes no difference" if bounds else "too few blocks"),
+        tables.Cell(_reason(tax.reason), css="wrap"),
         group=group,
     )
 

@@ -344,5 +344,5 @@ def read(folder: Path) -> list[Stretch]:
     """What the canary saw so far in a run; empty where there was none or its file is damaged."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=list[Stretch])
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return []

@@ -165,7 +165,7 @@ def on_disk(folder: Path) -> tuple[Entry, ...]:
     for text in path.read_bytes().splitlines():
         try:
             line = msgspec.json.decode(text, type=Line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if line.event == "planned" and line.entry is not None:
             found.setdefault(line.entry.ref, line.entry)

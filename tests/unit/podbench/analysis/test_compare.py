@@ -270,3 +270,36 @@ def test_an_arm_without_mtu_or_with_another() -> None:
     page = sides.side_by_side(a, b)
     assert contrast(page, APP).flags == ()
     assert "MTUs of vxlan/pod differ" in contrast(page, TCP).flags[0]
+
+
+@pytest.mark.parametrize(
+    ("caps", "rate", "verdict", "reason"),
+    [
+        ((5e8, 1e9), (5e8, 1e9), "inconclusive", "own caps on transfers differ (a: 500 Mbit/s"),
+        ((5e8, None), (5e8, 2e9), "inconclusive", "b: none"),
+        ((5e8, 5e8), (5e8, 5e8), "inconclusive", "both are held by this run's own cap"),
+        ((5e8, 5e8), (5e8, 2e8), "different", ""),
+        ((5e8, 5e8), (2e8, 2e8), "equivalent", ""),
+    ],
+)
+def test_rates_that_a_run_capped_itself(
+    caps: tuple[float | None, float | None],
+    rate: tuple[float, float],
+    verdict: str,
+    reason: str,
+) -> None:
+    """What a cap made different or alike says nothing of the networks."""
+    runs = [
+        sides.campaign(
+            name,
+            {(POD, TCP): level, (POD, APP): 5e4},
+            spread=0.002,
+            changes={"spec": {"transfer_most_bps": most}},
+        )
+        for name, level, most in zip("ab", rate, caps, strict=True)
+    ]
+    page = sides.side_by_side(*runs)
+    found = contrast(page, TCP)
+    assert found.verdict == verdict
+    assert reason in (found.reason or "")
+    assert contrast(page, APP).design == WELCH

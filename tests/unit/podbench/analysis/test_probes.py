@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from support import rundirs, synthetic
 
-from podbench.analysis import arm_figures, probes, quantiles, residues
+from podbench.analysis import arm_figures, compact, pieces, probes, quantiles, residues
 from podbench.analysis.bundle import Bundle
 from podbench.analysis.inputs import Inputs
 from podbench.analysis.source import Held, Piece
-from podbench.analysis.streams import COLUMNS
+from podbench.analysis.streams import COLUMNS, FloatArray, StreamKey
 from podbench.analysis.summarise import analyse
 from podbench.store.latency_files import LatencyFiles
 from podbench.store.rundir import RunDir
@@ -198,3 +198,25 @@ def test_weights_of_many_values_are_those_of_the_definition() -> None:
     a = (n + 1) * q
     exact = float(np.diff(special.betainc(a, n + 1 - a, np.arange(n + 1) / n)) @ ordered)
     assert quantiles.harrell_davis(ordered, q) == pytest.approx(exact, rel=1e-7)
+
+
+def _stream(phase: str, src: str, dst: str, block: int, values: FloatArray) -> pieces.Carried:
+    key = StreamKey(phase, "vxlan/host", src, dst, block, 1, "ipv4")
+    held = compact.small(values)
+    return pieces.Carried(key=key, kernel=held, app=held, jitter_ns=0.0)
+
+
+def test_at_rest_is_whichever_end_sent() -> None:
+    """A transfer the other way than the warm probes of its block still has a round trip at rest."""
+    rest, loaded = np.arange(1000.0, 1500.0), np.arange(9000.0, 9100.0)
+    held = [
+        _stream("warm", "n1", "n2", 1, rest),
+        _stream("loaded", "n2", "n1", 1, loaded),
+        _stream("warm", "n2", "n1", 2, rest * 3),  # no transfer in this block
+        _stream("warm", "n1", "n3", 1, rest * 5),  # nor on this pair
+    ]
+    found = arm_figures.figures("vxlan/host", held).loaded
+    assert found is not None
+    assert found.rest_p50_ns == pytest.approx(1249.5)
+    assert found.rest_p99_ns is None
+    assert found.loaded_p50_ns == pytest.approx(9049.5)

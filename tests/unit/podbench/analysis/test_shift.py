@@ -87,3 +87,15 @@ def test_one_block_has_ratios_and_no_tests() -> None:
     assert all(point.ratio is not None and point.p_value is None for point in made.points)
     assert not any(point.told_apart for point in made.points)
     assert shift.shift(SERIES, ARMS, {}) is None
+
+
+@pytest.mark.parametrize(("more_ns", "apart"), [(200.0, False), (800.0, True)])
+def test_what_the_instrument_cannot_resolve_is_not_told_apart(more_ns: float, apart: bool) -> None:
+    """Kernel stamps tell 0.5 µs apart, however sure a smaller difference is."""
+    cells = _cells(1, 6, 500)
+    for block in range(1, 7):
+        base = cells[ARMS[0], block]["n1", "n2"]
+        cells[ARMS[1], block] = {("n1", "n2"): base + more_ns}
+    median = next(point for point in _made(cells).points if point.q == 0.5)
+    assert (median.p_adjusted or 0.0) < 0.001
+    assert median.told_apart is apart

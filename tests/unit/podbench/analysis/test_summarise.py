@@ -374,6 +374,7 @@ def test_time_line_and_visits(whole: Bundle) -> None:
         "ipip/pod",
         "bgp/pod",
     }
+    assert all(p.rest_p50_ns is not None for p in whole.loaded)
     assert all((p.loaded_p50_ns or 0) > (p.rest_p50_ns or 0) for p in whole.loaded)
 
 

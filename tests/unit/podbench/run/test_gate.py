@@ -7,7 +7,7 @@ import pytest
 from support import results
 
 from podbench.model.errors import ConfigError, StoreError
-from podbench.model.summary import ArmSummary, Pair, Summary
+from podbench.model.summary import ArmSummary, Pair, Rate, Summary
 from podbench.run import gate, slo
 from podbench.run.gate import Verdict
 
@@ -236,3 +236,24 @@ def test_no_run_and_no_results(tmp_path: Path) -> None:
         (tmp_path / "begun" / "summary.json").write_text(text)
         with pytest.raises(StoreError, match=said):
             gate.judge(tmp_path / "begun", limits, path)
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit", "verdict"),
+    [
+        (9.9e8, "min: 5Gbit/s", Verdict.CANNOT_TELL),
+        (6e8, "min: 5Gbit/s", Verdict.FAIL),
+        (9.9e8, "min: 500Mbit/s", Verdict.PASS),
+        (9.9e8, "max: 2Gbit/s", Verdict.CANNOT_TELL),
+    ],
+)
+def test_a_run_s_own_cap_breaks_no_limit(
+    tmp_path: Path, rate: float, limit: str, verdict: Verdict
+) -> None:
+    """A cluster that was asked for 1 Gbit/s at most may well carry 5 Gbit/s."""
+    tcp = Rate(p50=rate, min=rate, max=rate, n=20, ci95=(0.99 * rate, 1.01 * rate))
+    made = results.summary(results.pair(tcp=tcp), spec={"transfer_most_bps": 1_000_000_000})
+    found = judged(tmp_path, made, f"metric: goodput_bps.tcp.p50, path: pod, {limit}")
+    assert found.verdict is verdict
+    if verdict is Verdict.CANNOT_TELL:
+        assert "own cap of 1 Gbit/s" in found.outcomes[0].checks[0].reason

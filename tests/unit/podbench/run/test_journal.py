@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from podbench.model.arms import Arm, Mode
 from podbench.run.journal import Entry, Journal
 
@@ -18,13 +20,16 @@ def test_rounds_read_back(tmp_path: Path) -> None:
     assert journal.rounds_done() == {(2, Arm(Mode.VXLAN, repeat=2), 1)}
 
 
-def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
-    """A torn last line is not done, and what is written after it is whole."""
+@pytest.mark.parametrize(
+    "torn", [b'{"event":"round","wall_ns":1,"block":2,"ar', b'{"event":"r\xffund","wall_ns":1}']
+)
+def test_a_damaged_line_is_passed_over(tmp_path: Path, torn: bytes) -> None:
+    """A torn or altered last line is not done, and what is written after it is whole."""
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
     journal.write(_round(1))
     with path.open("ab") as file:
-        file.write(b'{"event":"round","wall_ns":1,"block":2,"ar')
+        file.write(torn)
     assert len(journal.rounds_done()) == 1
     journal.write(_round(3))
     assert {number for _, _, number in journal.rounds_done()} == {1, 3}

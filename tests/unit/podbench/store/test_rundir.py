@@ -37,10 +37,11 @@ def test_no_run_there(tmp_path: Path) -> None:
         rundir.open_existing(tmp_path)
 
 
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [b"{", b'{"a\xff": 1}'])
+def test_a_damaged_record_is_named(tmp_path: Path, data: bytes) -> None:
     """Reading says which file is damaged."""
     made = rundir.create(tmp_path / "run")
-    made.run_json.write_text("{")
+    made.run_json.write_bytes(data)
     with pytest.raises(StoreError, match=r"run.json: damaged"):
         made.read_json(made.run_json, dict[str, int])
 

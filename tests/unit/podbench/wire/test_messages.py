@@ -4,7 +4,7 @@ from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from podbench.model.errors import RemoteProtocolError
@@ -150,6 +150,7 @@ def test_other_format_is_refused_by_number() -> None:
     assert messages.request_id(data) == 9
 
 
+@example(data=b"\x81\xa7version\xa1\xff")
 @given(data=st.binary(max_size=60))
 def test_any_bytes_raise_only_the_protocols_error(data: bytes) -> None:
     """Whatever arrives, nothing but the protocol's own error comes out."""
