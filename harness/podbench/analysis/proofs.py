@@ -1,7 +1,7 @@
-"""Proofs drawn together over the run: the worst block speaks for an arm, the latest for a pair.
+"""Proofs drawn together over the run: the worst block speaks for an arm, and for a pair.
 
-A run is only as good as its worst moment: an arm that fell back in one block is not the mode it is
-called by. Nothing is proven here; that is the CNI driver's.
+A run is only as good as its worst moment: what fell back in one block is not the mode it is called
+by, and that block's samples are among its figures. Nothing is proven here; that is the driver's.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,15 @@ def of_arm(proofs: Sequence[BlockProof], arm: Arm) -> ProofSummary | None:
 
 
 def details(proofs: Sequence[BlockProof]) -> tuple[ArmProofDetail, ...]:
-    """The latest proof of each directed pair of each mode."""
-    latest: dict[tuple[str, str, str], ArmProofDetail] = {}
+    """The worst proof of each directed pair of each mode, the latest of equally bad ones."""
+    worst: dict[tuple[str, str, str], ArmProofDetail] = {}
     for one in sorted(proofs, key=lambda held: held.block):
         for pair in one.proof.pairs:
-            arm = Arm(pair.mode).name
-            latest[arm, pair.src, pair.dst] = ArmProofDetail(
-                arm=arm,
+            key = (Arm(pair.mode).name, pair.src, pair.dst)
+            if key in worst and _SEVERITY[pair.verdict] < _SEVERITY[Verdict(worst[key].verdict)]:
+                continue
+            worst[key] = ArmProofDetail(
+                arm=key[0],
                 src=pair.src,
                 dst=pair.dst,
                 verdict=str(pair.verdict),
@@ -53,11 +55,11 @@ def details(proofs: Sequence[BlockProof]) -> tuple[ArmProofDetail, ...]:
                 route_origin=pair.route_origin,
                 evidence=pair.evidence,
             )
-    return tuple(latest[key] for key in sorted(latest))
+    return tuple(worst[key] for key in sorted(worst))
 
 
 def of_pairs(proofs: Sequence[BlockProof]) -> dict[tuple[str, str, str], PairProofSummary]:
-    """The latest proof by (arm, src, dst); the A/A repeat shares its arm's."""
+    """The worst proof by (arm, src, dst); the A/A repeat shares its arm's."""
     found = {}
     for detail in details(proofs):
         summary = PairProofSummary(

@@ -85,6 +85,29 @@ def overlaps(cidr: str, taken: Mapping[str, Iterable[str]]) -> list[str]:
     return found
 
 
+def routed(cidr: str, routes: Mapping[str, Iterable[str]]) -> list[str]:
+    """Routes that lead to a CIDR as a whole: whoever has one may use its addresses.
+
+    Args:
+        cidr: Ours.
+        routes: Destinations by node. Narrower ones than ours are the pools' own blocks by now.
+    """
+    own = ipaddress.IPv4Network(cidr).prefixlen
+    wide = {
+        f"a route of {node} to": [dst for dst in dsts if 0 < _length(dst) <= own]
+        for node, dsts in routes.items()
+    }
+    return overlaps(cidr, wide)
+
+
+def _length(destination: str) -> int:
+    """Of a destination's prefix; 0 for a default route and for what is no network."""
+    try:
+        return ipaddress.ip_network(destination, strict=False).prefixlen
+    except ValueError:
+        return 0
+
+
 def refusal(mode: Mode, calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
     """Why a temporary pool of a mode would harm or lie here; null where it would not."""
     return _harm(calico, allow_bgp_export=allow_bgp_export) or unroutable(mode, calico)

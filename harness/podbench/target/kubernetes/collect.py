@@ -47,7 +47,7 @@ async def taken_networks(api: Api, nodes: Sequence[Object]) -> dict[str, list[st
     """Networks and addresses that a temporary pool must keep off, by whose they are.
 
     What cannot be read for want of rights is not in it, and neither are routes of the nodes'
-    kernels: there are no agents yet to read them.
+    kernels: their agents look at those once deployed (laid.py).
 
     Raises:
         ApiError: The server stays away.

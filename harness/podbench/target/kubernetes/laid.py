@@ -6,12 +6,14 @@ was deployed.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from podbench.cni import calico_pools
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
 from podbench.cni.switch import recipe
-from podbench.model.errors import ClusterError
+from podbench.model.errors import ClusterError, PrerequisiteError
+from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node
 from podbench.target.kubernetes import credentials, node_status, portforward, roster
 from podbench.target.kubernetes.asked import Cluster, holder
@@ -160,6 +162,8 @@ class LaidCluster:
     async def _detect_again(self) -> None:
         """Completes what the API told by what agents read on their nodes."""
         read = {node.name: await self._world.facts(node.name) for node in self._world.nodes}
+        if self._asked.method.name == "pools":
+            _require_unrouted(self._asked.method.pool_cidr, read)
         self.detected = detect_cluster(await collect(self._api, read))
 
     async def changes(self) -> tuple[Entry, ...]:
@@ -226,6 +230,20 @@ class LaidCluster:
         if not living:
             raise ClusterError("the broker's pod is not ready")
         return Ref("Pod", living[0]["metadata"]["name"], HOST_NAMESPACE)
+
+
+def _require_unrouted(cidr: str, read: Mapping[str, NodeFacts]) -> None:
+    """Refuses a CIDR that nodes have routes to already: only their agents can tell.
+
+    Raises:
+        PrerequisiteError: One has.
+    """
+    by_node = {name: [each.dst for each in facts.routes] for name, facts in read.items()}
+    if found := calico_pools.routed(cidr, by_node):
+        raise PrerequisiteError(
+            f"--pool-cidr {cidr} is somebody else's: {', '.join(found[:3])}",
+            advice="name another CIDR with --pool-cidr; what the run made is being taken away",
+        )
 
 
 def _endpoint(port: int, secret: Credentials) -> Endpoint:

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from podbench.cni.calico_pools import DEFAULT_CIDR, MODES, overlaps, plan
+from podbench.cni.calico_pools import DEFAULT_CIDR, MODES, overlaps, plan, routed
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 
@@ -51,3 +51,13 @@ def test_what_lies_within_is_named() -> None:
         "Node n1 198.18.0.9",
         "route 198.0.0.0/8",
     ]
+
+
+def test_a_route_to_the_whole_cidr_is_somebody_s() -> None:
+    """Wider or as wide as ours; neither a default route, nor our own blocks, nor another's."""
+    ours = ["default", "0.0.0.0/0", "198.18.64.0/26", "10.0.0.0/8", "172.18.0.0/16", "fe80::/64"]
+    assert routed(DEFAULT_CIDR, {"n1": ours}) == []
+    assert routed(DEFAULT_CIDR, {"n1": ours, "n2": [*ours, "198.18.0.0/15"]}) == [
+        "a route of n2 to 198.18.0.0/15"
+    ]
+    assert routed(DEFAULT_CIDR, {"n1": ["198.18.0.0/16"]}) == ["a route of n1 to 198.18.0.0/16"]
