@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podbench.wire import ntp, stamp, stamp_tlv
+from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH
 from podbench_agent.probes import reflector_loop
 from podbench_agent.probes.reflector_loop import Reflector, Rules
@@ -421,3 +422,58 @@ def test_any_bytes_are_survived_and_never_lengthened(
     bench.wire.close()
 
     assert reply is None or len(reply) == len(data)
+
+
+@pytest.fixture
+def wired() -> Iterator[tuple[Reflector, socket.socket]]:
+    """A reflector on a real socket, and a socket connected to it."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        own.bind(("127.0.0.1", 0))
+        timestamping.receive_ttl(own)
+        peer.bind(("127.0.0.1", 0))
+        peer.connect(own.getsockname())
+        peer.settimeout(5)
+        yield Reflector(own, Rules(provisioned_only=False), 0), peer
+
+
+def test_gathered_requests_are_answered_each_and_in_order(
+    wired: tuple[Reflector, socket.socket],
+) -> None:
+    """It comes back by itself once nothing has gathered."""
+    reflector, peer = wired
+    for sequence in range(40):
+        peer.send(_request(sequence, ssid=7 + sequence % 2))
+    reflector.serve_gathered()
+    replies = [stamp.decode_reflector(peer.recv(2048)) for _ in range(40)]
+    assert [reply.sender_sequence for reply in replies] == list(range(40))
+    assert [reply.sequence for reply in replies] == [n // 2 for n in range(40)]
+    assert reflector.counters.answered == 40
+
+
+@pytest.mark.parametrize(("sessions", "gathers"), [(1, False), (3, True)])
+def test_requests_gather_only_where_many_sessions_ask(
+    wired: tuple[Reflector, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    sessions: int,
+    gathers: bool,
+) -> None:
+    """A sender that measures alone is answered at once, whatever its rate."""
+    reflector, peer = wired
+    reflector._sock.settimeout(0.2)
+    monkeypatch.setattr(reflector_loop, "LOOK_EVERY", 4)
+    monkeypatch.setattr(reflector_loop, "GATHER_FROM_SESSIONS", 2)
+    monkeypatch.setattr(reflector_loop, "GATHER_ABOVE_PPS", 0)
+
+    def gathered() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(reflector, "serve_gathered", gathered)
+    for sequence in range(8):
+        peer.send(_request(sequence, ssid=7 + sequence % sessions))
+    with pytest.raises(InterruptedError if gathers else TimeoutError):
+        reflector.serve()
+    assert reflector.counters.answered == (4 if gathers else 8)
