@@ -12,8 +12,6 @@ import errno
 import os
 import struct
 
-import numpy as np
-
 from podbench.model.errors import ProbeError
 
 BATCH = 64
@@ -24,14 +22,8 @@ _CONTROL_BYTES = 128
 _MSG_ERRQUEUE, _MSG_DONTWAIT = 0x2000, 0x40
 _ORIGIN_TIMESTAMPING = 4
 
-_MMSGHDR = np.dtype(
-    {
-        "names": ["control", "controllen"],
-        "formats": ["u8", "u8"],
-        "offsets": [32, 40],
-        "itemsize": 64,
-    }
-)
+_MMSGHDR = struct.Struct("=32xQQ16x")
+"""The two fields that matter: control, controllen."""
 # cmsg header of 16 octets, s64 sec, s64 nsec, 32 octets of hardware stamps; cmsg header, u32 errno,
 # u8 origin, u8 type, u8 code, u8 pad, u32 info, u32 data. The stamp comes first
 # (net/ipv4/ip_sockglue.c, ip_recv_error).
@@ -45,11 +37,13 @@ class ErrorQueue:
         self._control = bytearray(BATCH * _CONTROL_BYTES)
         self._view = memoryview(self._control)
         base = ctypes.addressof((ctypes.c_char * len(self._control)).from_buffer(self._control))
-        self._headers = np.zeros(BATCH, dtype=_MMSGHDR)
-        self._headers["control"] = base + np.arange(BATCH) * _CONTROL_BYTES
-        self._headers["controllen"] = _CONTROL_BYTES
-        self._lengths = self._headers["controllen"]
-        self._pointer = self._headers.ctypes.data
+        self._fresh = b"".join(
+            _MMSGHDR.pack(base + i * _CONTROL_BYTES, _CONTROL_BYTES) for i in range(BATCH)
+        )
+        self._headers = bytearray(self._fresh)
+        self._pointer = ctypes.addressof(
+            (ctypes.c_char * len(self._headers)).from_buffer(self._headers)
+        )
         libc = ctypes.CDLL(None, use_errno=True)
         self._recvmmsg = libc.recvmmsg
         self._recvmmsg.argtypes = [
@@ -71,7 +65,7 @@ class ErrorQueue:
             if code in {errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED, errno.EHOSTUNREACH}:
                 return []
             raise ProbeError(f"error queue: {os.strerror(code)}")
-        self._lengths[:got] = _CONTROL_BYTES
+        self._headers[:] = self._fresh  # the kernel wrote what it used into them
         return [
             (key, seconds * 1_000_000_000 + rest)
             for seconds, rest, origin, key in _STAMP_AND_ERROR.iter_unpack(

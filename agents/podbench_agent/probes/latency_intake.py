@@ -27,6 +27,8 @@ from podbench_agent.probes.ownwatch import OwnWatch
 DRAIN_AT = 16
 """Transmit stamps are collected in batches of this, right after a reply was taken in."""
 NOTE_NS = 100_000_000
+EVENTS_MOST = 32
+"""Per wait: room for them is made anew each time, by default for 1,023."""
 
 
 class Intake:
@@ -55,6 +57,7 @@ class Intake:
         self._by_fd = {flow.rx.fileno(): (note, flow) for note in notes for flow in note.flows}
         for fd in self._by_fd:
             self._epoll.register(fd, select.EPOLLIN)
+        self._most = min(len(self._by_fd) + 2, EVENTS_MOST)
 
     def start(self) -> None:
         """Begins to take in, beside the caller."""
@@ -95,7 +98,7 @@ class Intake:
     def _take_ready(self) -> bool:
         """Waits; takes in one reply of every socket that has one. False: told to stop."""
         go_on = True
-        for fd, _ in self._epoll.poll():
+        for fd, _ in self._epoll.poll(-1, self._most):
             known = self._by_fd.get(fd)
             if known is None:
                 go_on &= fd != self._enough

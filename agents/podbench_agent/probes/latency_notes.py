@@ -4,6 +4,7 @@ One `Notes` per session. The loop (latency_loop.py) writes through memoryviews: 
 way takes 40 ns and no memory.
 """
 
+import struct
 import time
 
 import msgspec
@@ -18,6 +19,10 @@ from podbench_agent.probes import latency_schedule
 from podbench_agent.probes.latency_flows import Flow
 
 _OPEN_SEQUENCE_AT, _AUTH_SEQUENCE_AT = 24, 48
+_ARRIVAL = struct.Struct("=qqq16s")
+"""Of a reply: flow, octets, when it was taken (CLOCK_MONOTONIC, ns); the kernel's receive stamp as
+it came, so that nothing is worked out while probes are due."""
+_ARRIVAL_DTYPE = np.dtype([(n, "i8") for n in ("flow", "length", "received", "t4_s", "t4_ns")])
 
 
 class Suffered(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +68,7 @@ class Notes:
         self._sequence_at = _OPEN_SEQUENCE_AT if key is None else _AUTH_SEQUENCE_AT
         self.arrived = 0
         self._octets = np.zeros((0, self._width), dtype=np.uint8)
-        self._numbers = np.zeros((4, 0), dtype=np.int64)
+        self._arrivals = np.zeros(0, dtype=_ARRIVAL_DTYPE)
         self._reserve(rows + rows // 8 + 256)
 
     def _packet_tail(self) -> None:
@@ -79,12 +84,12 @@ class Notes:
     def _reserve(self, capacity: int) -> None:
         """Room for `capacity` replies, keeping those already there."""
         octets = np.zeros((capacity, self._width), dtype=np.uint8)
-        numbers = np.zeros((4, capacity), dtype=np.int64)
+        arrivals = np.zeros(capacity, dtype=_ARRIVAL_DTYPE)
         octets[: self.arrived] = self._octets[: self.arrived]
-        numbers[:, : self.arrived] = self._numbers[:, : self.arrived]
-        self._octets, self._numbers, self._capacity = octets, numbers, capacity
+        arrivals[: self.arrived] = self._arrivals[: self.arrived]
+        self._octets, self._arrivals, self._capacity = octets, arrivals, capacity
         self._slots = octets.reshape(-1).data
-        self._flow_of, self._length, self._t4, self._received = (c.data for c in numbers)
+        self._booked = arrivals.view(np.uint8).data
 
     def fill(self, flow: Flow, t1: int) -> bytearray:
         """The next packet of a flow, with this send time (raw timestamp `t1`)."""
@@ -119,12 +124,9 @@ class Notes:
         slot = self._slots[i * self._width : (i + 1) * self._width]
         length, ancillary, _, _ = flow.rx.recvmsg_into((slot,), timestamping.ANCILLARY_BYTES)
         received_ns = time.monotonic_ns()
-        if ancillary:  # the receive stamp is all that was asked for
-            seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
-            self._t4[i] = seconds * 1_000_000_000 + rest
-        self._flow_of[i] = flow.index
-        self._length[i] = length
-        self._received[i] = received_ns
+        # The receive stamp is all that was asked for.
+        t4 = ancillary[0][2] if ancillary else b""
+        _ARRIVAL.pack_into(self._booked, i * _ARRIVAL.size, flow.index, length, received_ns, t4)
         self.arrived = i + 1
         return received_ns
 
@@ -135,7 +137,7 @@ class Notes:
         at = self._sequence_at
         octets = np.ascontiguousarray(self._octets[new, at : at + 4])
         sequence = octets.view(">u4")[:, 0].astype(np.int64)
-        flow = self._numbers[0, new]
+        flow = self._arrivals["flow"][new]
         row = sequence * self.ports + flow
         row = np.where(row < self.n, row, self.n + flow)
         self._answered[row] = True
@@ -161,12 +163,12 @@ class Notes:
             period_ns=latency_schedule.period_ns(self.session),
             timeout_ns=round(self.session.timeout_s * 1e9),
         )
-        flow_of, length, t4, received = self._numbers[:, :m]
+        came = self._arrivals[:m]
         arrivals = replies.Arrivals(
-            flow=flow_of,
+            flow=came["flow"],
             octets=self._octets[:m],
-            length=length,
-            t4_ns=t4,
-            received_mono_ns=received,
+            length=came["length"],
+            t4_ns=came["t4_s"] * 1_000_000_000 + came["t4_ns"],
+            received_mono_ns=came["received"],
         )
         return replies.gather(sent, arrivals, self.key)
