@@ -6,6 +6,7 @@ here beyond what the end of the drain needs. latency.py runs it in a process of 
 latency_intake.py takes in what comes back, latency_notes.py holds what both write down.
 """
 
+import contextlib
 import gc
 import time
 
@@ -17,6 +18,7 @@ from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
 from podbench_agent.errqueue import ErrorQueue
 from podbench_agent.probes import latency_schedule, ownwatch
+from podbench_agent.probes.alarm import Wakeups
 from podbench_agent.probes.latency_flows import Flow, Flows
 from podbench_agent.probes.latency_intake import Intake
 from podbench_agent.probes.latency_notes import Notes, Suffered
@@ -122,22 +124,17 @@ class _Measurement:
         which = np.repeat(np.arange(len(self._notes)), [note.n for note in self._notes])
         row = np.concatenate([np.arange(note.n) for note in self._notes])
         order = np.argsort(due, kind="stable")
-        columns = (column[order].data for column in (due, which, row))
-        self._intake.start()
-        for due_ns, index, at in zip(*columns, strict=True):
-            self._wait_until(due_ns)
-            note = self._notes[index]
-            self._send(note, note.flows[at % note.ports], at)
-        self._intake.stop()
-
-    def _wait_until(self, due_ns: int) -> None:
-        """Sleeps until then, with `spin` the last stretch awake."""
-        wait_ns = due_ns - self._spin_ns - time.monotonic_ns()
-        if wait_ns > 0:
-            time.sleep(wait_ns / 1e9)
-        if self._spin_ns:
-            while time.monotonic_ns() < due_ns:
-                pass
+        due = due[order]
+        columns = (due.data, which[order].data, row[order].data)
+        with contextlib.closing(Wakeups((due - self._spin_ns).data)) as wakeups:
+            self._intake.start()
+            for n, (due_ns, index, at) in enumerate(zip(*columns, strict=True)):
+                wakeups.wait(n)
+                while self._spin_ns and time.monotonic_ns() < due_ns:
+                    pass
+                note = self._notes[index]
+                self._send(note, note.flows[at % note.ports], at)
+            self._intake.stop()
 
     def _send(self, note: Notes, flow: Flow, row: int) -> None:
         wall_ns = time.time_ns()
