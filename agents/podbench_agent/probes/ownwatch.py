@@ -6,6 +6,7 @@ counters, so what is known is how much in a stretch of time, not which packet.
 Sources: proc(5) schedstat, Documentation/admin-guide/cgroup-v2.rst cpu.stat, net/ipv4/udp.c.
 """
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -55,7 +56,8 @@ class OwnWatch:
         self._waits: list[_Reading] = []
         self._group = _Reading(host.cpu_stat_path(), procfs.throttled_ns)
         self._mono_ns: list[int] = []
-        self._waited_ns: list[int] = []
+        self._waited_ns: list[tuple[int, ...]] = []
+        """One for each thread watched at the time."""
         self._throttled_ns: list[int] = []
 
     def watch_this_thread(self) -> None:
@@ -67,7 +69,7 @@ class OwnWatch:
     def note(self) -> None:
         """Takes one reading of each."""
         self._mono_ns.append(time.monotonic_ns())
-        self._waited_ns.append(sum(reading.value() for reading in self._waits))
+        self._waited_ns.append(tuple(reading.value() for reading in self._waits))
         self._throttled_ns.append(self._group.value())
 
     def thin(self) -> None:
@@ -76,16 +78,18 @@ class OwnWatch:
 
     def totals(self) -> tuple[int, int, int]:
         """(time, waited, throttled) in ns from the first reading to the last."""
-        series = (self._mono_ns, self._waited_ns, self._throttled_ns)
-        whole, waited, throttled = (x[-1] - x[0] if x else 0 for x in series)
-        return whole, waited, throttled
+        if not self._mono_ns:
+            return 0, 0, 0
+        whole, throttled = (x[-1] - x[0] for x in (self._mono_ns, self._throttled_ns))
+        return whole, _longest_wait(self._waited_ns[0], self._waited_ns[-1]), throttled
 
     def starved(self, mono_ns: Ints) -> tuple[Bools, Bools]:
         """(n,) (waited too much, throttled) in the stretch between readings each time lies in."""
         if len(self._mono_ns) < 2:
             return np.zeros(len(mono_ns), dtype=bool), np.zeros(len(mono_ns), dtype=bool)
         at = np.array(self._mono_ns, dtype=np.int64)
-        share = np.diff(self._waited_ns) / np.maximum(1, np.diff(at))
+        waited = [_longest_wait(*pair) for pair in itertools.pairwise(self._waited_ns)]
+        share = np.array(waited) / np.maximum(1, np.diff(at))
         throttled = np.diff(self._throttled_ns) > 0
         stretch = np.clip(np.searchsorted(at, mono_ns, side="right") - 1, 0, len(share) - 1)
         return (share > WAIT_SHARE_LIMIT)[stretch], throttled[stretch]
@@ -94,6 +98,15 @@ class OwnWatch:
         """Closes the files."""
         for reading in (self._group, *self._waits):
             reading.close()
+
+
+def _longest_wait(before: tuple[int, ...], now: tuple[int, ...]) -> int:
+    """Of the thread that waited most: two that wait at once have not waited twice as long.
+
+    One that is watched only since brings a wait of before it was, some microseconds.
+    """
+    pairs = itertools.zip_longest(before, now, fillvalue=0)
+    return max((after - then for then, after in pairs), default=0)
 
 
 class Unread(msgspec.Struct, frozen=True):

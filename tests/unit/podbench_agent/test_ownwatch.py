@@ -15,8 +15,30 @@ from podbench_agent.probes.ownwatch import OwnWatch, Unread
 
 def _watched(*readings: tuple[int, int, int]) -> OwnWatch:
     watch = OwnWatch()
-    watch._mono_ns, watch._waited_ns, watch._throttled_ns = map(list, zip(*readings, strict=True))
+    for mono_ns, waited_ns, throttled_ns in readings:
+        watch._mono_ns.append(mono_ns)
+        watch._waited_ns.append((waited_ns,))
+        watch._throttled_ns.append(throttled_ns)
     return watch
+
+
+def test_two_threads_that_wait_at_once_have_not_waited_twice_as_long() -> None:
+    """The one that waited most counts, stretch by stretch; one watched later counts from there."""
+    ms = 1_000_000
+    watch = _watched((0, 0, 0), (100 * ms, 0, 0), (200 * ms, 0, 0), (300 * ms, 0, 0))
+    watch._waited_ns = [(0,), (15 * ms, 15 * ms), (30 * ms, 36 * ms), (30 * ms, 36 * ms)]
+    waited, _ = watch.starved(np.array([50, 150, 250]) * ms)
+    assert waited.tolist() == [False, True, False]
+    assert watch.totals() == (300 * ms, 36 * ms, 0)
+
+
+def test_nobody_watched_has_waited_for_nothing() -> None:
+    """A reflector may be asked before its answering thread has begun."""
+    watch = OwnWatch()
+    watch.note()
+    watch.note()
+    assert watch.totals()[1] == 0
+    assert not watch.starved(np.array(watch._mono_ns))[0].any()
 
 
 def test_only_the_stretch_that_starved_is_marked() -> None:
@@ -73,7 +95,7 @@ def test_a_thread_that_ended_keeps_what_it_had_waited() -> None:
     before = watch._waited_ns[-1]
     watch.note()
     watch.close()
-    assert watch._waited_ns[-1] >= before
+    assert watch._waited_ns[-1][0] >= before[0]
 
 
 @pytest.mark.parametrize(
