@@ -155,7 +155,7 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     assert price["mode"] == "as-found"
     assert price["busiest_core_ratio"] > 0
     # At 100 Mbit/s other load can cost more than the transfers: then no price, and that is said.
-    drowned = "cpu_price_drowned" in {each["code"] for each in found["flags"]}
+    drowned = "cpu_price_drowned" in {each["code"] for each in found["warnings"]}
     assert (price["cores_per_gbps"] is None) == drowned
     (stretch,) = canary.read(run)
     assert stretch.trouble is None
