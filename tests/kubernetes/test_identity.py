@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from kubernetes.aio.config import incluster_config
 from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, kubeconfig, node, put, until
@@ -142,6 +143,49 @@ def test_a_plugin_that_has_nothing_new_is_asked_once_and_told(tmp_path: Path) ->
             return plugin.asked
 
     assert asyncio.run(asyncio.wait_for(run(), 30)) == 2
+
+
+@pytest.mark.parametrize("moved", ["current", "server", "gone"])
+def test_credentials_are_renewed_for_the_same_cluster_only(tmp_path: Path, moved: str) -> None:
+    """Whoever points the kubeconfig elsewhere in mid-run gives this server none of that's."""
+
+    async def run() -> None:
+        tokens = {"first": "admin", "second": "admin", "other": "admin"}
+        async with ApiServer(tokens=tokens) as server:
+            put(server, node(1))
+            config = server.kubeconfig("first")
+            with kubeconfig(tmp_path / "kubeconfig", config):
+                async with Api(patience_s=2.0) as api:
+                    await api.get("/version")
+                    server.faults.expired_tokens = {"first"}
+                    config["users"].append({"name": "b", "user": {"token": "other"}})
+                    config["users"][0]["user"]["token"] = "second"
+                    config["clusters"].append(
+                        {"name": "b", "cluster": {"server": "https://192.0.2.1:6443"}}
+                    )
+                    config["contexts"].append(
+                        {"name": "b", "context": {"cluster": "b", "user": "b"}}
+                    )
+                    config["current-context"] = "b"
+                    if moved == "server":
+                        config["contexts"][0]["context"]["cluster"] = "b"
+                    if moved == "gone":
+                        del config["contexts"][0]
+                    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config), "utf-8")
+                    server.requests.clear()
+                    if moved == "current":
+                        assert await api.get("/version")
+                        assert (await api._identity.headers())["Authorization"] == "Bearer second"
+                        return
+                    said = {"server": "leads to https://192.0.2.1:6443 now", "gone": "stand-in"}
+                    with pytest.raises(ApiError, match=said[moved]) as caught:
+                        await api.get("/version")
+                    assert caught.value.status == 401
+                    assert "cannot be read anew" in str(caught.value)
+                    # Refused once, and nothing sent with anybody else's credentials.
+                    assert len(server.requests) == 1
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_a_plugin_that_fails_is_told_before_anything_is_asked(tmp_path: Path) -> None:

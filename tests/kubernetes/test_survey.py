@@ -296,9 +296,9 @@ def test_a_cluster_out_of_reach_is_told_with_the_other_way(
 
 def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:
     """A resumed run asks again, and not where the context leads elsewhere by now."""
-    asked = resolved(surveyed(tmp_path)).cluster
-    assert asked is not None
-    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.server)):
+    asked = resolved(surveyed(tmp_path))
+    assert asked.cluster is not None
+    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.cluster.server)):
         with pytest.raises(ConfigError) as caught:
             consented_again(asked, None, context=None, yes=True)
         assert "--context stand-in --yes" in str(caught.value.advice)
@@ -310,6 +310,23 @@ def test_going_on_takes_consent_to_the_same_cluster(tmp_path: Path) -> None:
         pytest.raises(ConfigError, match="this run began at"),
     ):
         consented_again(asked, None, context="stand-in", yes=True)
+
+
+def test_going_on_with_switching_takes_the_disruption_named_again(tmp_path: Path) -> None:
+    """As explicit as the beginning: neither `--yes` nor the context's name stands for it."""
+    asked = resolved(surveyed(tmp_path), method="switch", disrupt="stand-in")
+    assert asked.cluster is not None
+    with kubeconfig(tmp_path / "kubeconfig", _leading_to(asked.cluster.server)):
+        for named in (None, "other"):
+            with pytest.raises(ConfigError, match="--disrupt") as caught:
+                consented_again(asked, None, context="stand-in", yes=True, disrupt=named)
+            assert "--disrupt stand-in" in str(caught.value.advice)
+        with pytest.raises(ConfigError, match="--disrupt"):
+            consented_again(asked, lambda _: "stand-in", context=None, yes=False)
+        consented_again(asked, None, context="stand-in", yes=True, disrupt="stand-in")
+        others = resolved(surveyed(tmp_path))
+        with pytest.raises(ConfigError, match="it is for --method switch"):
+            consented_again(others, None, context="stand-in", yes=True, disrupt="stand-in")
 
 
 def _leading_to(server: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import json
 from pathlib import Path
 
 import msgspec
@@ -325,6 +326,60 @@ def test_a_line_cut_short_by_a_crash_is_passed_over(tmp_path: Path) -> None:
     line = ledger.Line(event="planned", wall_ns=1, run_id="r", entry=entry)
     path.write_bytes(msgspec.json.encode(line) + b"\n" + b'{"event":"planned","wal')
     assert ledger.on_disk(tmp_path) == (entry,)
+
+
+def test_a_line_after_one_cut_short_is_whole(tmp_path: Path) -> None:
+    """A run that is gone on with after a crash writes below, not behind, what was cut short."""
+    path = tmp_path / ledger.FILE
+    path.write_bytes(b'{"event":"planned","wal')
+    entry = Entry(ref=ref(POOL), earlier=None)
+    written = Ledger(Api(), "r", tmp_path)
+    written.plan([entry])
+    written.note("made", ref=entry.ref, uid="u")
+    assert ledger.on_disk(tmp_path) == (entry,)
+    assert path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("ledger_left", [False, True])
+def test_what_was_put_back_once_is_the_user_s_from_then_on(
+    tmp_path: Path, ledger_left: bool
+) -> None:
+    """Restored again weeks later: a value that the run had used may be somebody's choice now."""
+    said: list[str] = []
+
+    async def scene(server: ApiServer, api: Api) -> None:
+        async def restored() -> Listing:
+            undoing = Undo(api, said.append, own="test", run_id="r", folder=tmp_path)
+            return await undoing.run(ledger.on_disk(tmp_path))
+
+        await _changed(server, api, tmp_path)
+        if ledger_left:
+            # The first comes as far as the namespaces, so the cluster's ledger is there again.
+            server.denied.add(("admin", "delete", "namespaces"))
+            with pytest.raises(ClusterError, match="forbidden"):
+                await restored()
+            server.denied.clear()
+        else:
+            assert [str(each) for each in (await restored()).restored] == ["IPPool default"]
+        chosen = at(server, "IPPool", "default")
+        assert chosen is not None
+        assert chosen["spec"] == THEIRS["spec"]
+        chosen["spec"]["vxlanMode"] = "Never"
+        put(server, chosen)
+        said.clear()
+        listing = await restored()
+        assert (listing.restored, listing.left) == ((), ())
+        assert any("IPPool default was put back already, at 20" in each for each in said)
+        found = at(server, "IPPool", "default")
+        assert found is not None
+        assert found["spec"]["vxlanMode"] == "Never"
+        # Gone on with, the run changes it once more: that is to be put back.
+        await _changed(server, api, tmp_path)
+        assert [str(each) for each in (await restored()).restored] == ["IPPool default"]
+        events = (tmp_path / ledger.FILE).read_text("utf-8").splitlines()
+        assert [json.loads(each)["event"] for each in events] == ["planned", "restored"] * 2
+
+    play(tmp_path, scene)
 
 
 def test_names_with_markup_are_names(tmp_path: Path) -> None:

@@ -54,9 +54,9 @@ def see_through(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool)
         tell(console, f"interrupted: what was measured is kept in {rundir.path}")
         tell(console, f"  -> bench resume {rundir.path} goes on after the last whole round;")
         tell(console, f"     bench report {rundir.path} shows what there is")
-    left = _tell_aftermath(rundir, console, quiet=quiet)
+    _tell_aftermath(rundir, console, quiet=quiet)
     if code:
-        return FLAGGED if left and code == conduct.INTERRUPTED else code
+        return code
     return conclude(rundir, console, quiet=quiet, as_json=as_json)
 
 
@@ -97,11 +97,11 @@ def _first_lines(options: Options, spec: RunSpec) -> list[str]:
     ]
 
 
-def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
-    """Says what became of what was made in a cluster; returns whether something is left."""
+def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> None:
+    """Says what became of what was made in a cluster; what is left, also when asked to be quiet."""
     found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
     if found is None:
-        return False
+        return
     for each in found.left:
         tell(console, f"left in the cluster: {each}")
     if found.left:
@@ -117,7 +117,6 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> bool:
         tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
     if found.restored and not quiet:
         tell(console, f"put back as it was: {', '.join(found.restored)}")
-    return bool(found.left)
 
 
 def _measure(rundir: RunDir, console: Console, *, quiet: bool) -> int:

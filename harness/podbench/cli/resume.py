@@ -12,6 +12,9 @@ def resume(
     context: Annotated[
         str | None, typer.Option(help="The run's kubeconfig context, for programs.")
     ] = None,
+    disrupt: Annotated[
+        str | None, typer.Option(help="The same name again, for a run that switches modes.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -34,5 +37,5 @@ def resume(
         from podbench.cli.asking import asker
         from podbench.run import cluster
 
-        cluster.consented_again(begun.spec.cluster, asker(), context=context, yes=yes)
+        cluster.consented_again(begun.spec, asker(), context=context, yes=yes, disrupt=disrupt)
     sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=json))

@@ -94,7 +94,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ConfigError: What was asked for cannot be had there, or an option's value cannot be used.
     """
     asked = spec.common(options)
-    _refuse_contradictions(options)
+    _refuse_needless(options.disrupt, options.method)
     _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or calico_pools.DEFAULT_CIDR
@@ -140,9 +140,9 @@ def _observed(mode: Fact[Mode]) -> str:
     return f"what is observed is {mode.value}: {mode.source}"
 
 
-def _refuse_contradictions(options: Options) -> None:
-    """Options that mean nothing without another."""
-    if options.disrupt is not None and options.method != "switch":
+def _refuse_needless(disrupt: str | None, method: str | None) -> None:
+    """An option that means nothing without another."""
+    if disrupt is not None and method != "switch":
         raise ConfigError(
             "--disrupt: it is for --method switch, which was not asked for",
             advice="leave --disrupt out; nothing of the cluster's own is changed then",
@@ -276,13 +276,22 @@ def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool
 
 
 def consented_again(
-    asked: ClusterOptions, ask: consent.Ask | None, *, context: str | None, yes: bool
+    run: RunSpec,
+    ask: consent.Ask | None,
+    *,
+    context: str | None,
+    yes: bool,
+    disrupt: str | None = None,
 ) -> None:
-    """Returns if a run may go on in the cluster that it began in.
+    """Returns if a run may go on in the cluster that it began in; as explicit as its beginning.
 
     Raises:
-        ConfigError: It may not, nobody could be asked, or the context leads elsewhere now.
+        ConfigError: It may not, nobody could be asked, the context leads elsewhere now, or the run
+            switches modes and `disrupt` does not name the context.
     """
+    asked = run.cluster
+    assert asked is not None, "a run on a cluster"
+    _refuse_needless(disrupt, run.method)
     if context not in (None, asked.context):
         raise ConfigError(
             f"--context: {context} is not {asked.context}, where this run began",
@@ -294,6 +303,8 @@ def consented_again(
             f"context {asked.context} leads to {now.server} now; this run began at {asked.server}",
             advice="set the kubeconfig back, or begin another run",
         )
+    if run.method == "switch":
+        consent.require_disruption(now.name, now.server, disrupt)
     consent.require(now.name, now.server, named=context is not None, yes=yes, ask=ask)
 
 

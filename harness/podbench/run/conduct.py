@@ -27,7 +27,7 @@ def measure(rundir: RunDir, progress: Progress) -> int:
     """Measures what is missing in a run directory; returns the exit code.
 
     Raises:
-        PodbenchError: It could not go on; run.json says so too.
+        PodbenchError: It could not go on; run.json says so too, as of any other error.
     """
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
     # Gone on with, it has no end yet: killed now, it must not pass for what it was before.
@@ -43,6 +43,16 @@ def measure(rundir: RunDir, progress: Progress) -> int:
     except PodbenchError as error:
         with contextlib.suppress(PodbenchError):
             _close(session, target, "failed", str(error))
+        raise
+    except KeyboardInterrupt:
+        # Before the handlers of `_until_signalled` stand, a signal comes as this.
+        with contextlib.suppress(PodbenchError):
+            _close(session, target, "interrupted")
+        raise
+    except Exception as error:
+        # A defect of ours: the record must not say for ever that the run is under way.
+        with contextlib.suppress(PodbenchError):
+            _close(session, target, "failed", f"{type(error).__name__}: {error}")
         raise
     _close(session, target, "measured")
     return 0

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import platform
 import re
+import secrets
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,10 @@ FORMAT = 1
 
 ENDED = ("measured", "complete")
 """What run.json calls a run that was not cut short."""
+
+LABEL_MOST = 63
+"""Characters of a label's value in Kubernetes."""
+SUFFIX_BYTES = 4
 
 
 class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,9 +145,14 @@ def begin(
 
 
 def run_id(path: Path) -> str:
-    """The run's id: its directory's name, as far as it can be a label of Kubernetes objects."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name)[:63]
-    return plain.strip("-_.") or "run"
+    """A new run's id, which can be a label of Kubernetes objects.
+
+    Its directory's name as far as a label takes it, and random letters: `--out run` of two people
+    on one cluster are two runs. Kept in run.json; never made twice for one run.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name)
+    suffix = secrets.token_hex(SUFFIX_BYTES)
+    return f"{plain[: LABEL_MOST - len(suffix) - 1].strip('-_.') or 'run'}-{suffix}"
 
 
 def node(laid: Node) -> NodeRecord:

@@ -63,7 +63,8 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
         if context is None:
             context = told if isinstance(told, str) else None
             server = None if begun.cluster is None else begun.cluster.server
-    listing = asyncio.run(_undo(context, server, run_id, known, say, ask))
+    asked = msgspec.structs.replace(wanted, context=context)
+    listing = asyncio.run(_undo(asked, server, run_id, known, say, ask))
     if wanted.run is not None:
         _note(store.open_existing(wanted.run), listing)
     return listing
@@ -82,20 +83,22 @@ def _note(where: store.RunDir, listing: Listing) -> None:
         now = msgspec.structs.replace(
             after,
             gone=tuple(map(str, listing.gone)),
-            restored=tuple(map(str, listing.restored)),
+            # What was put back earlier is let be now, and was put back all the same.
+            restored=tuple(dict.fromkeys((*after.restored, *map(str, listing.restored)))),
             left=tuple(f"{each.ref}: {each.why}" for each in listing.left),
         )
         where.write_json(where.run_json, {**whole, "aftermath": now})
 
 
 async def _undo(
-    context: str | None,
+    wanted: Wanted,
     server: str | None,
     run_id: str | None,
     known: tuple[ledger.Entry, ...],
     say: Say,
     ask: consent.Ask | None,
 ) -> Listing:
+    context = wanted.context
     async with Api(context) as api:
         place = api.context
         if server not in (None, place.server):
@@ -112,4 +115,5 @@ async def _undo(
             )
         consent.require(place.name, place.server, named=context is not None, yes=True, ask=ask)
         say(f"context {place.name} at {place.server}")
-        return await Undo(api, say, own=holder(), run_id=run_id).run(known)
+        undo = Undo(api, say, own=holder(), run_id=run_id, folder=wanted.run)
+        return await undo.run(known)

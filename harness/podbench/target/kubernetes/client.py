@@ -88,12 +88,24 @@ class Api:
             await each.close()
 
     async def _renew(self, before: int) -> None:
-        """After a refusal: the plugin, the file or the kubeconfig may have newer credentials."""
-        with contextlib.suppress(ConfigError):
+        """After a refusal: the plugin, the file or the kubeconfig may have newer credentials.
+
+        Raises:
+            ApiError: `status` 401: there are none for this context and this server.
+        """
+        try:
             await self._identity.renew(before)
-            if self._identity.configuration.cert_file:
-                # A certificate belongs to the connection, and is not looked at again.
-                self._clients.append(ApiClient(configuration=self._identity.configuration))
+        except ConfigError as error:
+            refused = ApiError(
+                f"{self.context.server} takes the credentials of context {self.context.name} no"
+                f" more (Unauthorized), and they cannot be read anew: {error}",
+                status=UNAUTHORIZED,
+            )
+            refused.advice = error.advice
+            raise refused from error
+        if self._identity.configuration.cert_file:
+            # A certificate belongs to the connection, and is not looked at again.
+            self._clients.append(ApiClient(configuration=self._identity.configuration))
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """Reads an object or a list.

@@ -26,19 +26,21 @@ class Identity:
     def __init__(self, context: str | None) -> None:
         self._asked = context
         self._turn = asyncio.Lock()
-        self.configuration = Configuration()
-        # Ours are the retries: the client's know nothing of what may be repeated.
-        self.configuration.retries = 0
+        self.configuration = _blank()
         self.readings = 0
         """How often they were read: who was refused compares it with what it was before."""
 
     async def read(self) -> str:
-        """Reads them; returns the context's name.
+        """Reads them; returns the context's name, which they are of from then on.
 
         Raises:
             ConfigError: There is no usable kubeconfig, no such context, or a plugin that fails.
         """
         self.readings += 1
+        self._asked = await self._read()
+        return self._asked
+
+    async def _read(self) -> str:
         if self._asked in (None, IN_CLUSTER) and _inside_a_pod(named=self._asked is not None):
             return self._service_account()
         files = _kubeconfigs()
@@ -74,12 +76,22 @@ class Identity:
     async def renew(self, before: int) -> None:
         """Reads them anew, unless somebody has since `before` (`readings`).
 
+        Only ever for the context and the server that they were read for first: a kubeconfig's
+        current context may be another cluster's by now, and none of its credentials are for this.
+
         Raises:
-            ConfigError: As `read`.
+            ConfigError: As `read`; or the context leads to another server now. What was read first
+                stays in use then.
         """
         async with self._turn:
-            if self.readings == before:
-                await self.read()
+            if self.readings != before:
+                return
+            held, self.configuration = self.configuration, _blank()
+            try:
+                _require_same(await self.read(), held.host, self.configuration.host)
+            except BaseException:
+                self.configuration = held
+                raise
 
     async def headers(self) -> dict[str, str]:
         """What every request carries."""
@@ -87,6 +99,21 @@ class Identity:
         known = {"Accept": "application/json", "User-Agent": "podbench"}
         secret = None if token is None else token["value"]
         return known if secret is None else {**known, "Authorization": secret}
+
+
+def _require_same(context: str, before: str, now: str) -> None:
+    if now != before:
+        raise ConfigError(
+            f"context {context} leads to {now} now, not to {before}",
+            advice="set the kubeconfig back: nothing is sent to another server",
+        )
+
+
+def _blank() -> Configuration:
+    made = Configuration()
+    # Ours are the retries: the client's know nothing of what may be repeated.
+    made.retries = 0
+    return made
 
 
 def _require_credentials(loader: config.kube_config.KubeConfigLoader, name: str) -> None:

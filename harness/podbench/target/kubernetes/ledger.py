@@ -6,11 +6,12 @@ none. The one object that cannot be in the ConfigMap before it exists is the nam
 ConfigMap is in; that one says by its labels whose it is.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -50,7 +51,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line on disk. `event`: `planned` (before), `made`; `changing` (before), `changed`."""
+    """One line on disk.
+
+    `event`: `planned` (before), `made`; `changing` (before), `changed`; `restored`, once an object
+    is as it was: whatever values its fields get from then on are somebody else's.
+    """
 
     event: str
     wall_ns: int
@@ -129,8 +134,10 @@ class Ledger:
             event=event, wall_ns=time.time_ns(), run_id=self._run_id, entry=entry, ref=ref, uid=uid
         )
         try:
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(line) + b"\n")
+            with self._path.open("a+b") as file:
+                # A line that a crash cut short must not spoil this one.
+                whole = file.seek(0, os.SEEK_END) == 0 or _ends_whole(file)
+                file.write((b"" if whole else b"\n") + msgspec.json.encode(line) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -157,16 +164,38 @@ async def published(api: Api) -> tuple[Entry, ...]:
 
 
 def on_disk(folder: Path) -> tuple[Entry, ...]:
-    """The entries of a run directory; after a line cut short by a crash nothing was changed yet."""
-    path = folder / FILE
-    if not path.exists():
-        return ()
+    """The entries of a run directory that were not put back yet.
+
+    After a line cut short by a crash nothing was changed yet.
+    """
     found: dict[Ref, Entry] = {}
-    for text in path.read_bytes().splitlines():
-        try:
-            line = msgspec.json.decode(text, type=Line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
+    for line in _lines(folder):
         if line.event == "planned" and line.entry is not None:
             found.setdefault(line.entry.ref, line.entry)
+        if line.event == "restored" and line.ref is not None:
+            found.pop(line.ref, None)
     return tuple(found.values())
+
+
+def restored_on_disk(folder: Path) -> dict[Ref, int]:
+    """What was put back and not planned again since, each with the time, in ns since 1970."""
+    found: dict[Ref, int] = {}
+    for line in _lines(folder):
+        if line.event == "planned" and line.entry is not None:
+            # A run that was gone on with.
+            found.pop(line.entry.ref, None)
+        if line.event == "restored" and line.ref is not None:
+            found[line.ref] = line.wall_ns
+    return found
+
+
+def _lines(folder: Path) -> Iterator[Line]:
+    path = folder / FILE
+    for text in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            yield msgspec.json.decode(text, type=Line)
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

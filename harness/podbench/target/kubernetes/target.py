@@ -85,7 +85,8 @@ class KubernetesTarget:
             self.aftermath = Aftermath(made=made, left=(why,))
             return
         self.aftermath = Aftermath(made=made, left=("this was not waited for to the end",))
-        undo = Undo(api, self._say, own=holder(), run_id=self._asked.run_id)
+        asked = self._asked
+        undo = Undo(api, self._say, own=holder(), run_id=asked.run_id, folder=asked.folder)
         try:
             self.listing = await undo.run(deployment.entries)
         except PodbenchError as error:

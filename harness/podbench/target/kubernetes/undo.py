@@ -7,15 +7,17 @@ only, over whatever way leads there: never the network under test.
 """
 
 import asyncio
+import datetime as dt
 import ipaddress
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
-from podbench.model.errors import ClusterError
+from podbench.model.errors import ClusterError, StoreError
 from podbench.target.kubernetes import lease, node_status
 from podbench.target.kubernetes.client import Api, ApiError, Object
-from podbench.target.kubernetes.ledger import Entry, published, run_of
+from podbench.target.kubernetes.ledger import Entry, Ledger, published, restored_on_disk, run_of
 from podbench.target.kubernetes.putback import put_back
 from podbench.target.kubernetes.refs import Ref, collection, ref
 from podbench.target.kubernetes.rollout import rolling
@@ -53,12 +55,27 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Undo:
-    """One restoration, by `own`. `run_id` null: whichever run left something."""
+    """One restoration, by `own`. `run_id` null: whichever run left something.
 
-    def __init__(self, api: Api, say: Say, *, own: str, run_id: str | None = None) -> None:
+    `folder` is the run directory, where it is here: what is put back is written down there, and
+    what was already is let be.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        say: Say,
+        *,
+        own: str,
+        run_id: str | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._api = api
         self._say = say
         self._run_id = run_id
+        self._ledger = Ledger(api, run_id or "", folder)
+        self._before = {} if folder is None else restored_on_disk(folder)
+        """What an earlier restoration put back, and when."""
         self._own = own
         self._runs: set[str] = set()
         self._left: list[Left] = []
@@ -190,14 +207,24 @@ class Undo:
 
     async def _put_back(self, entries: Sequence[Entry]) -> None:
         """Before anything else: how pods reach each other here is not ours."""
+        for name, wall_ns in self._before.items():
+            self._say(f"{name} was put back already, at {_utc(wall_ns)}: it is not touched again")
         for entry in entries:
-            if entry.earlier is None:
+            if entry.earlier is None or entry.ref in self._before:
                 continue
             why = await put_back(self._api, entry, self._say)
             if why is None:
                 self._restored.append(entry.ref)
+                self._write_down(entry.ref)
             else:
                 self._left.append(Left(entry.ref, why))
+
+    def _write_down(self, name: Ref) -> None:
+        try:
+            self._ledger.note("restored", ref=name)
+        except StoreError as error:
+            # A full disk here must not keep the cluster as the run left it.
+            self._say(f"that {name} was put back could not be written down: {error}")
 
     async def _rolled_out(self, name: Ref) -> None:
         """Waits until every node runs what was put back: until then the network still changes."""
@@ -249,6 +276,10 @@ class Undo:
             restored=tuple(self._restored),
             left=tuple(dict.fromkeys(self._left)),
         )
+
+
+def _utc(wall_ns: int) -> str:
+    return dt.datetime.fromtimestamp(wall_ns / 1e9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _where(pod: Object) -> str:

@@ -1,6 +1,7 @@
 """What signals do to a run that measures or is undone, and what run.json says of its end."""
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any, cast
@@ -104,3 +105,35 @@ def test_what_an_earlier_attempt_left_is_still_told_by_one_that_made_nothing(
     after = rundir.read_json(rundir.run_json, record.RunRecord)
     assert (after.status, after.error) == ("failed", "Namespace podbench is left")
     assert after.aftermath == earlier
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero"),
+        (KeyboardInterrupt(), "interrupted", None),
+    ],
+)
+def test_an_error_that_is_nobody_s_own_ends_the_record_too(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: str,
+    told: str | None,
+) -> None:
+    """It goes on to whoever shows it; run.json does not say `running` for ever."""
+    rundir = store.create(tmp_path / "r")
+    record.begin(rundir, Options(), make_spec())
+
+    async def broken(self: Session, target: Target) -> None:
+        self.journal.note("round", "kept")
+        raise error
+
+    monkeypatch.setattr(Session, "run", broken)
+    with pytest.raises(type(error)):
+        conduct.measure(rundir, Silent())
+    after = rundir.read_json(rundir.run_json, record.RunRecord)
+    assert (after.status, after.error) == (status, told)
+    assert after.ended is not None
+    lines = rundir.journal.read_text("utf-8").splitlines()
+    assert [json.loads(each)["event"] for each in lines] == ["begun", "round", status]

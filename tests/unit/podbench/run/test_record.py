@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from support.specs import make_spec
 
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.run import record
+from podbench.run.options import Options
+from podbench.store import rundir as store
 from podbench.wire.messages import AgentStatus
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
@@ -18,11 +21,22 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
     "name", ["20261125T010203Z-kubernetes-calico", "my run!", "-", "ä", "x" * 99]
 )
 def test_a_run_s_id_can_be_a_label(name: str) -> None:
-    """Whatever the directory is called; a name that can be kept is kept."""
+    """Whatever the directory is called; a name that can be kept is what it begins with."""
     found = record.run_id(Path("/runs") / name)
     assert LABEL.fullmatch(found)
     if LABEL.fullmatch(name):
-        assert found == name
+        assert found.startswith(f"{name}-")
+
+
+def test_two_runs_of_one_name_are_two(tmp_path: Path) -> None:
+    """`--out run` of two people on one cluster; run.json keeps the id, and reading makes none."""
+    ids = set()
+    for who in ("one", "other"):
+        (tmp_path / who).mkdir()
+        rundir = store.create(tmp_path / who / "run")
+        record.begin(rundir, Options(), make_spec())
+        ids |= {rundir.read_json(rundir.run_json, record.RunRecord).run_id for _ in range(2)}
+    assert len(ids) == 2
 
 
 def test_an_arm_has_the_smallest_mtu_of_its_pods() -> None:
