@@ -5,6 +5,7 @@ Pure functions like those of `wording`, which has every other sentence.
 
 from collections.abc import Mapping, Sequence
 
+from podbench.analysis import cap
 from podbench.model.arms import is_stand_in
 from podbench.model.summary import AaCheck, Comparison, OverlayTax
 from podbench_report import metrics, names, numbers, wording
@@ -59,11 +60,16 @@ def _sentence(
     place = " in this lab" if on_lab else ""
     told = [c for c in found if c.verdict not in _OPEN and c.ratio is not None]
     absent = [c for c in found if c not in told and _is_absent(c)]
-    unsure = [c for c in found if c not in told and not _is_absent(c)]
+    rest = [c for c in found if c not in told and not _is_absent(c)]
+    capped = [c for c in rest if cap.holds(c.reason)]
+    unsure = [c for c in rest if c not in capped]
     said = []
     if unsure:
         who = wording.listed([_open(c, implementations) for c in unsure])
         said.append(f"cannot be told yet for {who}")
+    if capped:
+        who = wording.listed([_open(c, implementations) for c in capped])
+        said.append(f"was not found out for {who}: transfers reached this run's own cap")
     if absent:
         who = wording.listed([names.mode_label(names.mode_of(c.other)) for c in absent])
         said.append(f"was not measured under {who}")

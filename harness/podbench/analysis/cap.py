@@ -71,7 +71,7 @@ def judged(
 
 def doubts(compared: tuple[Comparison, ...], most_bps: float | None) -> tuple[Doubt, ...]:
     """One warning where any comparison was withdrawn."""
-    held = sorted({f"{c.other} against {c.base}" for c in compared if _is_held(c)})
+    held = sorted({f"{c.other} against {c.base}" for c in compared if holds(c.reason)})
     if not held or most_bps is None:
         return ()
     return (
@@ -85,5 +85,6 @@ def doubts(compared: tuple[Comparison, ...], most_bps: float | None) -> tuple[Do
     )
 
 
-def _is_held(compared: Comparison) -> bool:
-    return _HELD in (compared.reason or "")
+def holds(reason: str | None) -> bool:
+    """Whether a verdict was left open by the cap: then more blocks do not help."""
+    return _HELD in (reason or "")

@@ -4,8 +4,9 @@ For every pair of nodes, d_b = log(other) - log(base) in block b, both direction
 taken together (initiators alternate by block); for every node the mean over its pairs. Paired t
 over blocks, p values adjusted by Benjamini-Hochberg inside a set (`multiple`), nodes first, since
 they are few, then pairs. Found is what has an adjusted p of at most 5 %, an effect beyond the
-metric's margin and a difference the instrument can resolve; `confirmed` what Benjamini-Yekutieli
-finds too.
+metric's margin, or the run's A/A noise floor where that is larger, and a difference the instrument
+can resolve; `confirmed` what Benjamini-Yekutieli finds too. The A/A pair has no floor but the
+margin: it is what the floor comes from.
 
 Two questions: `differs`, whether the arms differ there at all; and `stands out`, whether they
 differ there by more or less than elsewhere, each block's median over its pairs taken off first
@@ -131,7 +132,12 @@ def paired_t(ratios: FloatArray) -> Tests:
 
 
 def _set(
-    metric: Metric, arms: tuple[str, str], table: Table, question: Question, level: Level
+    metric: Metric,
+    arms: tuple[str, str],
+    table: Table,
+    question: Question,
+    level: Level,
+    least: float,
 ) -> Discoveries | None:
     tests = paired_t(table.ratios)
     known = np.flatnonzero(np.isfinite(tests.p))
@@ -141,9 +147,7 @@ def _set(
     strict = multiple.benjamini_yekutieli(tests.p[known])
     levels = np.exp(_means(table.base.T))[known]
     mean = tests.mean[known]
-    large = (np.abs(mean) > np.log1p(metric.margin)) & (
-        np.abs(np.expm1(mean)) * levels >= metric.resolution
-    )
+    large = (np.abs(mean) > least) & (np.abs(np.expm1(mean)) * levels >= metric.resolution)
     hits = np.flatnonzero((adjusted <= Q) & large)
     strongest = sorted(hits.tolist(), key=lambda i: -abs(float(mean[i])))[:MOST_SHOWN]
     return Discoveries(
@@ -153,7 +157,7 @@ def _set(
         path=str(parse_arm(arms[0]).path),
         question=question,
         level=level,
-        margin=metric.margin,
+        margin=float(np.expm1(least)),
         tested=len(known),
         untested=len(table.subjects) - len(known),
         significant=int((adjusted <= Q).sum()),
@@ -179,26 +183,54 @@ def _interval(mean: float, half: float) -> tuple[float, float]:
 
 
 def of_contrast(
-    metric: Metric, arms: tuple[str, str], cells: Cells | Reduced
+    metric: Metric,
+    arms: tuple[str, str],
+    cells: Cells | Reduced,
+    floor_log: float | None = None,
 ) -> Iterator[Discoveries]:
-    """The sets of one metric of (base, other): nodes, then pairs, for each question."""
+    """The sets of one metric of (base, other): nodes, then pairs, for each question.
+
+    Args:
+        metric: which figure.
+        arms: base and other.
+        cells: of its series.
+        floor_log: the run's A/A noise floor of the metric as |log ratio|; None: there is none.
+    """
+    margin = float(np.log1p(metric.margin))
     pairs = pair_table(metric, arms, cells)
-    asked: tuple[tuple[Question, Table], ...] = (("differs", pairs), ("stands out", apart(pairs)))
-    for question, table in asked:
+    # The floor is of what all pairs share, which is taken off before one can stand out.
+    asked: tuple[tuple[Question, Table, float], ...] = (
+        ("differs", pairs, max(margin, floor_log or 0.0)),
+        ("stands out", apart(pairs), margin),
+    )
+    for question, table, least in asked:
         levels: tuple[tuple[Level, Table], ...] = (("node", node_table(table)), ("pair", table))
         for level, subjects in levels:
-            found = _set(metric, arms, subjects, question, level)
+            found = _set(metric, arms, subjects, question, level, least)
             if found is not None:
                 yield found
 
 
 def table(
-    cells: Mapping[str, Cells | Reduced], contrasts: Sequence[tuple[str, str]]
+    cells: Mapping[str, Cells | Reduced],
+    contrasts: Sequence[tuple[str, str]],
+    floors: Mapping[str, float],
 ) -> tuple[Discoveries, ...]:
-    """Every set of every headline metric and (base, other) that has three blocks."""
+    """Every set of every headline metric and (base, other) that has three blocks.
+
+    Args:
+        cells: by series.
+        contrasts: (base, other), A/A pairs among them.
+        floors: A/A noise floor of each metric, |log ratio|.
+    """
     return tuple(
         found
         for metric in TESTED
         for arms in contrasts
-        for found in of_contrast(metric, arms, cells[metric.series])
+        for found in of_contrast(
+            metric,
+            arms,
+            cells[metric.series],
+            None if parse_arm(arms[1]).repeat > 1 else floors.get(metric.name),
+        )
     )

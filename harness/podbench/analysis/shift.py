@@ -3,7 +3,8 @@
 At the deciles, p95 and p99 the block log-ratios of two arms are compared as any other figure is
 (`blocks`, `intervals`): ratio, interval, p of ratio 1. p values are adjusted by Benjamini-Hochberg
 inside the set, which positive dependence between neighbouring quantiles allows; what the
-instrument cannot resolve is not told apart, however small p is. A mode that adds a
+instrument cannot resolve, or what lies within the quantile's own A/A noise floor (`aa`), is not
+told apart, however small p is. A mode that adds a
 constant is flat in `difference`; one that adds a tail rises to the right. Reference: Wilcox,
 Introduction to Robust Estimation and Hypothesis Testing (2012), section 5.1; Doksum, Annals of
 Statistics 2 (1974) 267-277.
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from podbench.analysis import intervals, multiple
+from podbench.analysis import aa, intervals, multiple
 from podbench.analysis.blocks import Cells, Reduced, block_series
 from podbench.analysis.metrics import SHIFTS, Metric
 from podbench.model.arms import parse_arm
@@ -41,28 +42,51 @@ def _point(metric: Metric, arms: tuple[str, str], cells: Cells | Reduced) -> Shi
     )
 
 
-def _adjusted(series: str, points: Sequence[ShiftPoint]) -> tuple[ShiftPoint, ...]:
-    tested = [point.p_value for point in points if point.p_value is not None]
-    adjusted = iter(multiple.benjamini_hochberg(tested).tolist())
+def _floors(
+    series: str, contrasts: Sequence[tuple[str, str]], cells: Cells | Reduced
+) -> tuple[float, ...]:
+    """|log ratio| that the A/A pairs show at each quantile; 0 where none says."""
+    repeats = [arms for arms in contrasts if parse_arm(arms[1]).repeat > 1]
     return tuple(
-        point if point.p_value is None else _with(metric, point, next(adjusted))
-        for metric, point in zip(SHIFTS[series], points, strict=True)
+        max(
+            (
+                aa.floor_log(block_series(cells, arms, metric).differences(*arms)) or 0.0
+                for arms in repeats
+            ),
+            default=0.0,
+        )
+        for metric in SHIFTS[series]
     )
 
 
-def _with(metric: Metric, point: ShiftPoint, p: float) -> ShiftPoint:
+def _adjusted(
+    series: str, points: Sequence[ShiftPoint], floors: Sequence[float]
+) -> tuple[ShiftPoint, ...]:
+    tested = [point.p_value for point in points if point.p_value is not None]
+    adjusted = iter(multiple.benjamini_hochberg(tested).tolist())
+    return tuple(
+        point if point.p_value is None else _with(metric, point, next(adjusted), floor)
+        for metric, point, floor in zip(SHIFTS[series], points, floors, strict=True)
+    )
+
+
+def _with(metric: Metric, point: ShiftPoint, p: float, floor_log: float) -> ShiftPoint:
     resolved = abs(point.difference or 0.0) >= metric.resolution
-    apart = resolved and p <= FALSE_DISCOVERIES
+    above = point.ratio is not None and abs(float(np.log(point.ratio))) > floor_log
+    apart = resolved and above and p <= FALSE_DISCOVERIES
     return msgspec.structs.replace(point, p_adjusted=p, told_apart=apart)
 
 
-def shift(series: str, arms: tuple[str, str], cells: Cells | Reduced) -> Shift | None:
+def shift(
+    series: str, arms: tuple[str, str], cells: Cells | Reduced, floors: Sequence[float] = ()
+) -> Shift | None:
     """The shift function of (base, other); None where no quantile of a block can be compared.
 
     Args:
         series: one of `metrics.SHIFTED`.
         arms: base and other.
         cells: of this series.
+        floors: A/A noise floor at each quantile, |log ratio|; empty: there are none.
     """
     points = [_point(metric, arms, cells) for metric in SHIFTS[series]]
     if not any(point.blocks for point in points):
@@ -73,13 +97,26 @@ def shift(series: str, arms: tuple[str, str], cells: Cells | Reduced) -> Shift |
         other=arms[1],
         path=str(parse_arm(arms[0]).path),
         unit="ns",
-        points=_adjusted(series, points),
+        points=_adjusted(series, points, floors or [0.0] * len(points)),
     )
 
 
 def table(
     cells: Mapping[str, Cells | Reduced], contrasts: Sequence[tuple[str, str]]
 ) -> tuple[Shift, ...]:
-    """The shift functions of every series and every (base, other) that have one."""
-    found = (shift(series, arms, cells[series]) for series in SHIFTS for arms in contrasts)
-    return tuple(one for one in found if one is not None)
+    """The shift functions of every series and every (base, other) that have one.
+
+    Args:
+        cells: by series.
+        contrasts: (base, other); floors come from the A/A pairs among them.
+    """
+    return tuple(
+        found
+        for series in SHIFTS
+        for floors in [_floors(series, contrasts, cells[series])]
+        for arms in contrasts
+        for found in [
+            shift(series, arms, cells[series], () if parse_arm(arms[1]).repeat > 1 else floors)
+        ]
+        if found is not None
+    )

@@ -267,7 +267,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         cpu_price=judged.paid.prices,
         warnings=_warnings(inputs, measured, judged),
         shifts=shift.table(cells, contrasts),
-        discoveries=discoveries.table(cells, contrasts),
+        discoveries=discoveries.table(cells, contrasts, judged.floors),
     )
 
 

@@ -26,9 +26,8 @@ def zero_mono_ns(
     probe = first_probe()
     if probe is not None:
         return probe
-    if host is not None and not host.empty:
-        return int(host["mono_ns"].min())
-    return 0
+    known = pd.Series(dtype="int64") if host is None else host["mono_ns"].dropna()
+    return 0 if known.empty else int(known.min())
 
 
 def visits(spans: Sequence[VisitSpan], zero_ns: int) -> tuple[Visit, ...]:
@@ -79,6 +78,8 @@ def busy_ratio(host: pd.DataFrame) -> FloatArray:
 
 def _host(host: pd.DataFrame | None, zero_ns: int) -> dict[str, dict[int, tuple[float, ...]]]:
     """By node: second -> means of busy, steal, softirq."""
+    if host is not None:
+        host = host[host["mono_ns"].notna()]  # a tick of unknown time has no second
     if host is None or host.empty:
         return {}
     table = pd.DataFrame(

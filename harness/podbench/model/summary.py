@@ -224,7 +224,8 @@ class ShiftPoint(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float | None
     p_adjusted: float | None
     told_apart: bool
-    """Whether the adjusted p is at most 5 %, and the difference one the instrument can resolve."""
+    """Whether the adjusted p is at most 5 %, and the difference one the instrument can resolve and
+    outside the quantile's A/A noise floor."""
     blocks: int
 
 
@@ -265,6 +266,8 @@ class Discoveries(msgspec.Struct, frozen=True, kw_only=True):
     """`differs`: other from base, there; `stands out`: its ratio there from that elsewhere."""
     level: Literal["node", "pair"]
     margin: float
+    """The least effect that counts: the metric's margin, or where it is larger the A/A noise floor
+    (`differs` only)."""
     tested: int
     untested: int
     """Fewer than three blocks have the figure in both arms."""

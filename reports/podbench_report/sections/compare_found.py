@@ -4,6 +4,7 @@ from collections import Counter
 
 import msgspec
 
+from podbench.analysis import cap
 from podbench.analysis.compare_bundle import REFUSED, Contrast, SideBySide
 from podbench.analysis.compare_rank import Ranking
 from podbench_report import compare_words, metrics, names, numbers, tables
@@ -119,7 +120,10 @@ def _untold_part(contrast: Contrast) -> str:
     change = compare_words.change(contrast)
     if contrast.ci95 is None:
         return f"is {change} on {who} (descriptive: one campaign each)"
-    return f"cannot be told yet on {who} (95{numbers.NBSP}% CI {compare_words.bounds(contrast)})"
+    bounds = f"95{numbers.NBSP}% CI {compare_words.bounds(contrast)}"
+    if cap.holds(contrast.reason):
+        return f"was not found out on {who} ({bounds}): transfers reached a run's own cap"
+    return f"cannot be told yet on {who} ({bounds})"
 
 
 def _order(page: SideBySide) -> tuple[str, ...]:

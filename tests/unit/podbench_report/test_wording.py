@@ -3,6 +3,8 @@
 import msgspec
 import pytest
 
+from podbench.analysis import cap
+from podbench.analysis.verdicts import Decision, Word
 from podbench.model.arms import is_stand_in
 from podbench.model.summary import AaCheck, Blame, Comparison, LossSummary, OverlayTax
 from podbench_report import lede, numbers, wording
@@ -194,6 +196,22 @@ def test_the_lede_joins_what_cannot_be_told() -> None:
     assert plain(line) == (
         "Compared with BGP, the median kernel round trip cannot be told yet for native (95 % CI "
         "−10.0 to +10.0 %) and VXLAN (95 % CI −10.0 to +10.0 %)."
+    )
+
+
+def test_the_lede_does_not_ask_for_blocks_where_the_cap_holds() -> None:
+    """What the run's own cap made is not found out by measuring longer."""
+    decided = Decision(verdict=Word.EQUIVALENT, ratio=1.0, ci95=(0.99, 1.01), blocks=9)
+    held = cap.judged(decided, (1e9, 1e9), "bit/s", 1e9)
+    capped = msgspec.structs.replace(
+        BASE, metric="goodput_bps.tcp.p50", verdict="inconclusive", ci95=held.ci95,
+        reason=held.reason,
+    )  # fmt: skip
+    (line,) = lede.sentences([capped], {}, on_lab=False)
+
+    assert plain(line) == (
+        "Compared with BGP, the TCP goodput was not found out for VXLAN (95 % CI −1.0 to +1.0 %): "
+        "transfers reached this run's own cap."
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from podbench.analysis import discoveries, multiple
-from podbench.analysis.blocks import Cells
+from podbench.analysis.blocks import Cells, Reduced
 from podbench.analysis.metrics import BY_NAME
 from podbench.model.summary import Discoveries
 
@@ -136,3 +136,35 @@ def test_blocks_all_alike() -> None:
     pairs = _sets(_cells(np.random.default_rng(10), factors=factors, sd=0.0))["differs", "pair"]
     assert [one.nodes for one in pairs.strongest] == [("n1", "n2")]
     assert pairs.significant == 1
+
+
+def test_what_equal_arms_differ_by_is_no_discovery() -> None:
+    """20 % everywhere under a noise floor of 30 % is none; what stands out of it still does."""
+    factors = dict.fromkeys(combinations(NAMES, 2), 1.2) | {("n2", "n5"): 1.8}
+    cells = _cells(np.random.default_rng(3), factors=factors)
+    free, bounded = (
+        {(one.question, one.level): one for one in discoveries.of_contrast(P50, ARMS, cells, floor)}
+        for floor in (None, float(np.log(1.3)))
+    )
+    assert free["differs", "pair"].found == 28
+    assert [one.nodes for one in bounded["differs", "pair"].strongest] == [("n2", "n5")]
+    assert bounded["differs", "pair"].margin == pytest.approx(0.3)
+    assert bounded["stands out", "pair"] == free["stands out", "pair"]
+
+
+def test_the_floor_holds_for_modes_and_not_for_the_pair_it_comes_from() -> None:
+    """An arm against its own repeat shows whatever was found."""
+    cells = _cells(np.random.default_rng(4), factors=dict.fromkeys(combinations(NAMES, 2), 1.2))
+    for block in range(1, 9):
+        cells["bgp/pod#2", block] = cells["vxlan/pod", block]
+    contrasts = [ARMS, ("bgp/pod", "bgp/pod#2")]
+    held: dict[str, Cells | Reduced] = {metric.series: {} for metric in discoveries.TESTED}
+    found = discoveries.table(
+        {**held, P50.series: cells}, contrasts, {P50.name: float(np.log(1.3))}
+    )
+    counts = {
+        one.other: one.found
+        for one in found
+        if (one.metric, one.question, one.level) == (P50.name, "differs", "pair")
+    }
+    assert counts == {"vxlan/pod": 0, "bgp/pod#2": 28}

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from podbench.analysis import multiple, quantiles, shift
-from podbench.analysis.blocks import Cells
-from podbench.analysis.metrics import SHIFT_QUANTILES
+from podbench.analysis.blocks import Cells, Reduced
+from podbench.analysis.metrics import SHIFT_QUANTILES, SHIFTS
 from podbench.model.summary import Shift
 
 ARMS = ("bgp/pod", "vxlan/pod")
@@ -99,3 +99,22 @@ def test_what_the_instrument_cannot_resolve_is_not_told_apart(more_ns: float, ap
     median = next(point for point in _made(cells).points if point.q == 0.5)
     assert (median.p_adjusted or 0.0) < 0.001
     assert median.told_apart is apart
+
+
+def test_what_an_arm_differs_from_itself_by_is_not_told_apart() -> None:
+    """8 % where the A/A pair shows 12 %: sure, and no difference of the modes."""
+    cells = _cells(7, 8, 500, factor=1.08)
+    alone = shift.table(_all_series(cells), [ARMS])
+    for block in range(1, 9):
+        repeat = {pair: 1.12 * values for pair, values in cells[ARMS[0], block].items()}
+        cells[f"{ARMS[0]}#2", block] = repeat
+    beside = shift.table(_all_series(cells), [ARMS, (ARMS[0], f"{ARMS[0]}#2")])
+    assert all(point.told_apart for point in alone[0].points if point.p_adjusted is not None)
+    modes, itself = beside
+    assert not any(point.told_apart for point in modes.points)
+    assert all(point.told_apart for point in itself.points if point.p_adjusted is not None)
+
+
+def _all_series(cells: Cells) -> dict[str, Cells | Reduced]:
+    nothing: Cells = {}
+    return {series: cells if series == SERIES else nothing for series in SHIFTS}
