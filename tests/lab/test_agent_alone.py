@@ -168,14 +168,18 @@ RECORD_BYTES = 16 + 14 + 40 + 8 + 200
 """One packet in a capture: its record's header, Ethernet, IPv6, UDP and the payload."""
 
 
-def _over_veth(folder: Path, key: Path | None) -> dict[str, Any]:
+def _over_veth(folder: Path, key: Path | None, net: str) -> dict[str, Any]:
     """One probe run over a veth with IPv6 addresses, captured at the far end."""
+    far_end = f"{net}::2%v0" if net == "fe80" else f"{net}::2"
     for name in ("near", "far"):
         namespaces.create(name)
         namespaces.configure(name, {"ipv6/conf/all/disable_ipv6": "0"})
         namespaces.configure(name, {"ipv6/conf/default/disable_ipv6": "0"})
     lines = "link add v0 type veth peer name v0 netns far\nlink set v0 up"
-    for name, text, address in (("near", lines, "fd00::1"), ("far", "link set v0 up", "fd00::2")):
+    for name, text, address in (
+        ("near", lines, f"{net}::1"),
+        ("far", "link set v0 up", f"{net}::2"),
+    ):
         batch = f"{text}\naddr add {address}/64 dev v0 nodad"
         subprocess.run(["ip", "-n", name, "-batch", "-"], input=batch.encode(), check=True)
     more = [] if key is None else ["--hmac-key-file", str(key)]
@@ -187,13 +191,13 @@ def _over_veth(folder: Path, key: Path | None) -> dict[str, Any]:
              "udp", "port", "8620"],
             output=log,
         )  # fmt: skip
-    reflector = namespaces.spawn("far", [*AGENT, "reflect", "--bind", "fd00::2", *more])
+    reflector = namespaces.spawn("far", [*AGENT, "reflect", "--bind", far_end, *more])
     wait_for(lambda: b"listening" in (folder / "tcpdump.log").read_bytes(), 20)
-    wait_for(lambda: b"fd00::2" in _listeners(), 20)
+    wait_for(lambda: f"{net}::2".encode() in _listeners(), 20)
     with (folder / "out.json").open("wb") as out:
         probe = namespaces.spawn(
             "near",
-            [*AGENT, "probe", "fd00::2", "--rate", "100", "--duration", "0.5", "--size", "200",
+            [*AGENT, "probe", far_end, "--rate", "100", "--duration", "0.5", "--size", "200",
              "--dscp", "46", "--json", *more],
             output=out,
         )  # fmt: skip
@@ -214,8 +218,12 @@ def _listeners() -> bytes:
 @needs_namespaces()
 @pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
 @pytest.mark.filterwarnings("ignore")  # scapy's imports warn about crypto it does not need here
-@pytest.mark.parametrize("key", [None, KEY], ids=["open", "authenticated"])
-def test_ipv6_size_and_dscp_are_on_the_wire(key: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "net"),
+    [(None, "fd00"), (KEY, "fd00"), (None, "fe80")],
+    ids=["open", "authenticated", "link-local"],
+)
+def test_ipv6_size_and_dscp_are_on_the_wire(key: bytes | None, net: str, tmp_path: Path) -> None:
     """Over a veth: payload of the size asked for, traffic class, and packets that scapy reads."""
     from scapy.contrib import stamp as scapy_stamp
     from scapy.layers.inet import UDP
@@ -227,7 +235,7 @@ def test_ipv6_size_and_dscp_are_on_the_wire(key: bytes | None, tmp_path: Path) -
     answer = tmp_path / "answer.json"
 
     def inside() -> int:
-        found = _over_veth(tmp_path, None if key is None else tmp_path / "key")
+        found = _over_veth(tmp_path, None if key is None else tmp_path / "key", net)
         answer.write_bytes(msgspec.json.encode(found))
         return 0
 

@@ -12,6 +12,7 @@ from podbench.model.errors import ProbeError
 from podbench.wire import stamp
 from podbench.wire.messages import LatencySession
 from podbench_agent import timestamping
+from podbench_agent.endpoints import Endpoint, endpoint
 
 MAX_PORTS = 256
 """Two sockets each: a session stays well under the usual limit of 1,024 open files."""
@@ -30,7 +31,7 @@ class Flow:
 
     __slots__ = ("index", "key_base", "peer", "port", "rx", "sent", "sent_seq", "stamped", "tx")
 
-    def __init__(self, index: int, source: str, peer: tuple[str, int], dscp: int) -> None:
+    def __init__(self, index: int, source: str, peer: Endpoint, dscp: int) -> None:
         self.index = index
         self.peer = peer
         self.sent_seq = 0
@@ -41,7 +42,7 @@ class Flow:
         self.tx = socket.socket(family, socket.SOCK_DGRAM)
         self.rx = socket.socket(family, socket.SOCK_DGRAM)
         # Bound before SO_REUSEPORT is set, so that the kernel picks a port nobody shares.
-        self.tx.bind((source, 0))
+        self.tx.bind(endpoint(source, 0))
         self.port: int = self.tx.getsockname()[1]
         for sock in (self.tx, self.rx):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -49,7 +50,7 @@ class Flow:
         timestamping.refuse_everything(self.tx)
         timestamping.forbid_fragments(self.tx)
         self._set_dscp(family, dscp)
-        self.rx.bind((source, self.port))
+        self.rx.bind(endpoint(source, self.port))
         self.rx.connect(peer)
         timestamping.enable(self.rx, stamp_code=None, receive=True)
         self.rx.setblocking(False)  # noqa: FBT003  socket's own signature
@@ -103,8 +104,11 @@ def _towards(peer: str, port: int) -> tuple[str, int]:
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:
-            sock.connect((peer, port))
-            return str(sock.getsockname()[0]), timestamping.largest_payload(sock)
+            sock.connect(endpoint(peer, port))
+            source, scope = str(sock.getsockname()[0]), peer.partition("%")[2]
+            # A link-local address means nothing without its interface, ours as little as theirs.
+            source += f"%{scope}" if scope and "%" not in source else ""
+            return source, timestamping.largest_payload(sock)
         except OSError as error:
             raise ProbeError(f"no way to {peer}: {error.strerror or error}") from error
 
@@ -118,7 +122,7 @@ class Flows:
 
     def __init__(self, session: LatencySession, *, authenticated: bool) -> None:
         source = check(session, authenticated=authenticated)
-        peer = (session.peer_address, session.peer_port)
+        peer = endpoint(session.peer_address, session.peer_port)
         self.flows: list[Flow] = []
         try:
             for index in range(session.source_ports):

@@ -20,6 +20,7 @@ from podbench.model.errors import ProbeError
 from podbench.wire import columns
 from podbench.wire.replies import STAMP_SOURCES
 from podbench_agent import timestamping
+from podbench_agent.endpoints import endpoint
 from podbench_agent.probes import child, ownwatch
 from podbench_agent.probes.reflector_loop import Reflector, Rules
 from podbench_agent.probes.reflector_sessions import Refused, Session, log_table
@@ -58,11 +59,11 @@ def open_socket(address: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, timestamping.RECEIVE_BUFFER_BYTES)
         timestamping.receive_ttl(sock)
-        sock.bind((address, port))
+        sock.bind(endpoint(address, port))
     except OSError as error:
         sock.close()
         raise ProbeError(
-            f"cannot listen on {address} port {port}: {error.strerror}",
+            f"cannot listen on {address} port {port}: {error.strerror or error}",
             advice="choose another address or port",
         ) from error
     return sock

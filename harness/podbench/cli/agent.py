@@ -119,7 +119,10 @@ def _resolve_host(host: str, port: int) -> str:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise ConfigError(f"HOST: {host!r}: {error.strerror or error}") from error
-    return str(found[0][4][0])
+    address = found[0][4]
+    host = str(address[0])
+    scope = int(address[3]) if len(address) == 4 else 0
+    return f"{host}%{scope}" if scope and "%" not in host else host
 
 
 @app.command()
