@@ -61,6 +61,9 @@ def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> Non
     assert "nothing that is there is changed" in page
     assert "of them across zones" in page
     assert "at most 500.0 Mbit/s each" in page or "at most 500 Mbit/s each" in page
+    assert "assumed: no NIC's speed is known before agents read it" in page
+    assert "if the slowest NIC is 10 Gbit/s: at most 1 Gbit/s each, about " in page
+    assert "if the slowest NIC is 1 Gbit/s: at most 100 Mbit/s each, about " in page
     assert "to be named with --image" in page
 
 
@@ -79,6 +82,9 @@ def test_a_plan_as_json(tmp_path: Path) -> None:
     found = json.loads(seen.finished.out)
     assert (found["context"], found["method"]) == ("stand-in", "pools")
     assert found["transfer_cap_bps"] == 80_000_000
+    # It holds for every NIC from 800 Mbit/s on: nothing is otherwise then.
+    (assumed,) = found["assumed"]
+    assert assumed.startswith("assumed: ")
     assert found["plan"]["pace"]["transfer_s"] == 12
     costs = found["expected"]
     # Transfers of 12 s at the cap, and probes on top.

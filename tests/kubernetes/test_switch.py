@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support import calico, flannel
@@ -13,6 +13,7 @@ from support.cluster import Object, at, cluster, put, until
 from support.proofs import arm, unseen
 
 from podbench.cni.detect_cluster import detect_cluster
+from podbench.cni.edits import Recipe
 from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, ProbeError
@@ -20,7 +21,7 @@ from podbench.model.facts import ArmProof
 from podbench.target.kubernetes import turning
 from podbench.target.kubernetes.client import Api, ApiError
 from podbench.target.kubernetes.collect import collect
-from podbench.target.kubernetes.switch import Switch
+from podbench.target.kubernetes.switch import Switch, Values
 from podbench.target.kubernetes.turning import Turning
 
 GROUPS = {"projectcalico.org", "crd.projectcalico.org", "operator.tigera.io"}
@@ -416,3 +417,67 @@ def test_flannel_is_rolled_out_after_each_change(tmp_path: Path) -> None:
             assert "podbench.io/backend" not in json.dumps(plain["spec"])
 
     asyncio.run(asyncio.wait_for(run(), 40))
+
+
+class RollingOut:
+    """A switch whose roll-out reaches a node a minute, by a clock that only it moves."""
+
+    def __init__(self, nodes: int, stuck_at: int | None, clock: list[float]) -> None:
+        self.recipe = Recipe(by="ConfigMap kube-flannel-cfg", edits={})
+        self.rolled_out = nodes
+        """Of the turn before."""
+        self._nodes, self._stuck_at, self._clock = nodes, stuck_at, clock
+        self._reached = 0
+        self._limit: int | None = None
+
+    def now(self) -> Values:
+        """Nothing that matters here."""
+        return {}
+
+    def values(self, mode: Mode) -> Values:
+        """As little."""
+        return {}
+
+    def stands(self, mode: Mode) -> bool:
+        """It always is to be changed."""
+        return False
+
+    async def write(self, values: Values) -> None:
+        """The first turn may be stuck; rolling back is not."""
+        self._reached = 0
+        self._stuck_at, self._limit = None, self._stuck_at
+
+    async def followed(self) -> str | None:
+        """One node more, a minute later."""
+        self._clock[0] += 60.0
+        if self._reached != self._limit:
+            self._reached = min(self._reached + 1, self._nodes)
+        self.rolled_out = self._reached
+        told = f"{self._reached} of {self._nodes} nodes have the new pod"
+        return None if self._reached == self._nodes else told
+
+
+@pytest.mark.parametrize("stuck_at", [None, 3])
+def test_a_roll_out_may_take_longer_the_more_nodes_there_are(
+    monkeypatch: pytest.MonkeyPatch, stuck_at: int | None
+) -> None:
+    """Ten nodes in ten minutes converge; one that gets no further for 90 s is rolled back."""
+    monkeypatch.setattr(turning, "LOOK_S", 0.0)
+    monkeypatch.setattr(turning, "CONVERGE_S", 90.0)
+    clock = [0.0]
+
+    async def prove() -> ArmProof:
+        return arm(Mode.VXLAN, Mode.VXLAN)
+
+    async def run() -> str | None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+        switch = cast("Switch", cast("Any", RollingOut(10, stuck_at, clock)))
+        return await Turning(switch, lambda _: None).turn(Mode.VXLAN, prove)
+
+    assert asyncio.run(run()) == (
+        None
+        if stuck_at is None
+        else "did not converge in 90 s after node 3 of its roll-out: "
+        "3 of 10 nodes have the new pod; rolled back"
+    )
+    assert clock[0] > 600.0

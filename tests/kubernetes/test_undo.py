@@ -454,5 +454,5 @@ def test_what_was_put_back_is_rolled_out_before_it_is_told(
         assert (rolling(after) is None) != stuck
 
     play(tmp_path, scene)
-    told = [each for each in said if "still being rolled out" in each]
+    told = [each for each in said if "was not rolled out further" in each]
     assert bool(told) == stuck

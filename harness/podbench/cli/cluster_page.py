@@ -13,6 +13,8 @@ from podbench.target.kubernetes.fleet import cap_bps
 
 MOST = 12
 """Nodes that are named; a page of hundreds hides what else is on it."""
+EXAMPLES_BPS = (1_000_000_000, 10_000_000_000, 100_000_000_000)
+"""Speeds of NICs that clusters have."""
 
 
 def document(spec: RunSpec, found: Survey, drawn: planning.Plan) -> str:
@@ -26,6 +28,7 @@ def document(spec: RunSpec, found: Survey, drawn: planning.Plan) -> str:
         "plan": drawn,
         "expected": expected(spec, found, drawn),
         "transfer_cap_bps": _cap(spec),
+        "assumed": _assumed(spec, found, drawn),
         "nodes": [{"name": each.name, "zone": each.zone} for each in found.places],
         "left_out": [{"name": each.name, "reason": each.reason} for each in found.left_out],
         "refused": spec.refused,
@@ -49,7 +52,7 @@ def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
         *field("note", list(spec.notes)),
         *field("nodes", _nodes(found, drawn)),
         *field("left out", _shown([f"{x.name}: {x.reason}" for x in found.left_out])),
-        *field("traffic", _traffic(spec, drawn, costs)),
+        *field("traffic", _traffic(spec, found, drawn, costs)),
         f"image       {spec.cluster.image or 'to be named with --image'}",
         *field("creates", changes.created(spec, found)),
         *field("changes", changes.moved(spec, found)),
@@ -58,16 +61,38 @@ def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
     ]
 
 
-def expected(spec: RunSpec, found: Survey, drawn: planning.Plan) -> cost.Expected:
-    """The plan added up."""
+def expected(
+    spec: RunSpec, found: Survey, drawn: planning.Plan, nic_bps: int | None = None
+) -> cost.Expected:
+    """The plan added up, for NICs of a speed; null: one that no driver tells."""
     zones = {each.name: each.zone for each in found.places}
-    return cost.expect(drawn, cost.on_cluster(_cap(spec), zones))
+    return cost.expect(drawn, cost.on_cluster(_cap(spec, nic_bps), zones))
 
 
-def _cap(spec: RunSpec) -> int | None:
+def _cap(spec: RunSpec, nic_bps: int | None = None) -> int | None:
     assert spec.cluster is not None
-    # No agent has read a NIC's speed yet.
-    return cap_bps(spec.cluster.most_bps, (), saturate=spec.cluster.saturate)
+    # No agent has read a NIC's speed yet: the run says the real one once they have.
+    return cap_bps(spec.cluster.most_bps, (nic_bps,), saturate=spec.cluster.saturate)
+
+
+def _assumed(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
+    """What the bytes rest on, and what they are where that is otherwise."""
+    assert spec.cluster is not None
+    costs, cap = expected(spec, found, drawn), _cap(spec)
+    if costs.transfers == 0 or cap is None:
+        return []
+    if spec.cluster.saturate:
+        return [f"assumed: transfers reach {show_bps(cap)} (--max-bandwidth), whatever the NIC"]
+    lines = ["assumed: no NIC's speed is known before agents read it; the run tells the real sum"]
+    for nic_bps in EXAMPLES_BPS:
+        held = _cap(spec, nic_bps)
+        sent = expected(spec, found, drawn, nic_bps).sent_bytes
+        if held is not None and held != cap and sent is not None:
+            lines.append(
+                f"if the slowest NIC is {show_bps(nic_bps)}: at most {show_bps(held)} each, "
+                f"about {cost.gigabytes(sent)} in all"
+            )
+    return lines
 
 
 def _nodes(found: Survey, drawn: planning.Plan) -> list[str]:
@@ -86,30 +111,22 @@ def _shown(texts: list[str]) -> list[str]:
     return texts if more <= 0 else [*texts[:MOST], f"and {more} more (--json lists them)"]
 
 
-def _traffic(spec: RunSpec, drawn: planning.Plan, costs: cost.Expected) -> list[str]:
+def _traffic(spec: RunSpec, found: Survey, drawn: planning.Plan, costs: cost.Expected) -> list[str]:
     cap = _cap(spec)
     limit = "as fast as they can" if cap is None else f"at most {show_bps(cap)} each"
-    found = [
+    lines = [
         f"{costs.probes} probes; {costs.transfers} transfers of {drawn.pace.transfer_s} s, {limit}"
     ]
     if costs.transfers == 0:
-        found = [f"{costs.probes} probes, no transfers"]
-    elif spec.cluster is not None and spec.cluster.most_bps is None and cap is not None:
-        found += [
-            "(10 % of the NIC's speed instead, where an agent can read that: on a fast NIC more is",
-            "sent than is told here; --max-bandwidth holds transfers below a rate)",
-        ]
+        lines = [f"{costs.probes} probes, no transfers"]
     sent, across = costs.sent_bytes, costs.cross_zone_bytes
     if sent is None:
-        found.append("bytes in all: not known, there is no cap")
+        lines.append("bytes in all: not known, there is no cap")
     else:
         zones = "across zones not known: nodes without a zone"
         if across is not None:
-            zones = f"{_gigabytes(across)} of them across zones"
-        found.append(f"about {_gigabytes(sent)} in all, {zones}")
-    found.append(f"about {costs.disk_bytes / 1e6:.1f} MB kept here")
-    return found
-
-
-def _gigabytes(octets: int) -> str:
-    return f"{octets / 1e9:.2f} GB" if octets >= 1e7 else f"{octets / 1e6:.2f} MB"
+            zones = f"{cost.gigabytes(across)} of them across zones"
+        lines.append(f"about {cost.gigabytes(sent)} in all, {zones}")
+    lines += _assumed(spec, found, drawn)
+    lines.append(f"about {costs.disk_bytes / 1e6:.1f} MB kept here")
+    return lines

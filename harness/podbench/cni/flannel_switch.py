@@ -16,6 +16,11 @@ from podbench.cni.edits import Edit, Recipe, kept, refusing
 from podbench.model.arms import Mode
 
 CONFIG_MAP, KEY = "kube-flannel-cfg", "net-conf.json"
+DAEMON_SETS = ("kube-flannel-ds", "kube-flannel", "kube-flannel-ds-amd64", "kube-flannel-ds-arm64")
+"""Names that installers give it: the chart's role `podbench-switch` allows to change these only.
+
+Flannel's manifest and Helm chart; Kubespray; manifests of old, one per architecture. k3s has none.
+"""
 BACKENDS = {Mode.VXLAN: "vxlan", Mode.HOST_GW: "host-gw"}
 MODES = tuple(BACKENDS)
 MARK = "podbench.io/backend"
@@ -47,7 +52,12 @@ def recipe(facts: ClusterFacts, flannel: FlannelDetected) -> Recipe:
     settings = next((each for each in _all_settings(facts) if _space(each) == space), None)
     if settings is None:
         return refusing(by, MODES, f"{CONFIG_MAP} is not in {space}, where {name_of(daemons)} is")
-    reason = _unfollowed(daemons) or kept(settings, ("data",)) or kept(daemons, ("spec",))
+    reason = (
+        _not_allowed(daemons)
+        or _unfollowed(daemons)
+        or kept(settings, ("data",))
+        or kept(daemons, ("spec",))
+    )
     conf = _parsed(dig(settings, "data", KEY))
     if reason is None and conf is None:
         reason = f"{CONFIG_MAP}: {KEY} is no JSON object with a Backend"
@@ -83,6 +93,15 @@ def _readers(facts: ClusterFacts) -> list[Object]:
         if reads and dig(each, "status", "desiredNumberScheduled") != 0:
             found.append(each)
     return found
+
+
+def _not_allowed(daemons: Object) -> str | None:
+    if name_of(daemons) in DAEMON_SETS:
+        return None
+    return (
+        f"DaemonSet {name_of(daemons)} reads {CONFIG_MAP}, and only those of usual names are "
+        f"rolled out ({', '.join(DAEMON_SETS)}): the role podbench-switch allows no other"
+    )
 
 
 def _unfollowed(daemons: Object) -> str | None:

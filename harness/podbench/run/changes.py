@@ -63,9 +63,16 @@ def _switched(spec: RunSpec, recipe: Recipe) -> list[str]:
     for mode in spec.possible:
         given = ", ".join(_shown(each) for each in recipe.edits[mode] if not each.restarts)
         lines.append(f"  {mode}: {given}")
+    lines.append(
+        f"a mode that has not converged in {CONVERGE_S:g} s is rolled back and not measured"
+    )
+    if any(each.restarts for edits in recipe.edits.values() for each in edits):
+        lines.append(
+            f"({CONVERGE_S:g} s from the last node that its roll-out reached: it goes from node to "
+            "node)"
+        )
     return [
         *lines,
-        f"a mode that has not converged in {CONVERGE_S:g} s is rolled back and not measured",
         "the whole earlier state is kept here and in the cluster, and put back at the end; `bench "
         "restore` does it from any machine",
     ]

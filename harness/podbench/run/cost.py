@@ -1,11 +1,13 @@
 """What a plan costs before it starts: probes, transfers, bytes sent and kept, and what it tells."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from podbench.cni.base import CLUSTER_PROOF_PROBES, PROOF_PROBES
 from podbench.model.arms import OVERHEAD_BYTES, Mode, Path
+from podbench.model.nodes import Node
+from podbench.model.units import show_bps
 from podbench.run import mesh, plan
 from podbench.run.pace import Pace
 
@@ -60,6 +62,37 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     cross_zone_bytes: int | None
     """Of these, between nodes of different zones; null also where a node's zone is not known."""
     smallest_detectable_ratio: dict[str, float | None]
+
+
+def once_known(drawn: plan.Plan, nodes: Sequence[Node], most_bps: int | None) -> str | None:
+    """What a plan sends on a cluster, now that agents have read the NICs; null without transfers.
+
+    Args:
+        drawn: All of it, with what is on disk already.
+        nodes: As they were deployed.
+        most_bps: A transfer's cap.
+    """
+    costs = expect(drawn, on_cluster(most_bps, {each.name: each.zone for each in nodes}))
+    if costs.transfers == 0:
+        return None
+    speeds = [each.nic_bps for each in nodes]
+    known = [each for each in speeds if each is not None]
+    slowest = (
+        f"the slowest NIC told is {show_bps(min(known))}" if known else "no NIC tells its speed"
+    )
+    silent = len(speeds) - len(known)
+    rest = f", {silent} of {len(speeds)} tell none" if known and silent else ""
+    if costs.sent_bytes is None or most_bps is None:
+        return f"transfers have no cap ({slowest}{rest}): how much they send is not known"
+    return (
+        f"transfers send at most {show_bps(most_bps)} each ({slowest}{rest}):"
+        f" about {gigabytes(costs.sent_bytes)} in all, by the whole plan"
+    )
+
+
+def gigabytes(octets: int) -> str:
+    """`1.25 GB`, of little `0.31 MB`."""
+    return f"{octets / 1e9:.2f} GB" if octets >= 1e7 else f"{octets / 1e6:.2f} MB"
 
 
 class _Amount(msgspec.Struct, frozen=True):

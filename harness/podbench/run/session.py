@@ -13,7 +13,7 @@ from podbench.cni import detect
 from podbench.model.arms import Mode
 from podbench.model.errors import PrerequisiteError
 from podbench.model.nodes import Node
-from podbench.run import counters, evidence, looks, plan, record, rounds
+from podbench.run import cost, counters, evidence, looks, plan, record, rounds
 from podbench.run.crew import Crew
 from podbench.run.journal import DECIDED, LOOKS, Journal
 from podbench.run.progress import Progress
@@ -46,7 +46,7 @@ class Session:
                 modes = await self._lay(laid.world, stage)
                 async with laid.deploy() as (nodes, fleet):
                     self._note_deployed(nodes, fleet, laid.most_bps)
-                    self._note_cluster(laid)
+                    self._note_cluster(laid, nodes)
                     crew = Crew(nodes, fleet, spin=self.record.spec.spin)
                     async with counters.running(crew, exclusive=target.exclusive) as ticks:
                         for visit in stage:
@@ -159,10 +159,17 @@ class Session:
             versions={**self.record.versions, **record.versions_in(fleet.agents)},
         )
 
-    def _note_cluster(self, laid: LaidTarget) -> None:
-        """Everything that was told of a cluster's network, each with its place or the reason."""
+    def _note_cluster(self, laid: LaidTarget, nodes: Sequence[Node]) -> None:
+        """Everything that was told of a cluster's network, each with its place or the reason.
+
+        With what agents read, the plan's bytes are said again: until now the NICs were assumed.
+        """
         if laid.detected is not None:
             self.rundir.write_json(self.rundir.cluster_json, laid.detected)
+        if self.record.spec.cluster is not None:
+            told = cost.once_known(self.plan, nodes, laid.most_bps)
+            if told is not None:
+                self.progress.say(told)
 
     def _save(self, **changes: object) -> None:
         self.record = msgspec.structs.replace(self.record, **changes)

@@ -8,6 +8,8 @@ import msgspec
 from podbench.cni import calico_pools
 from podbench.cni.detect_cluster import ClusterDetected, detect_cluster
 from podbench.cni.detect_facts import ClusterFacts, Fact, told, unknown
+from podbench.cni.flannel_switch import DAEMON_SETS
+from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
 from podbench.target.kubernetes import lease, rights, trial
 from podbench.target.kubernetes.client import Api, ApiError, Context, Object
@@ -97,7 +99,7 @@ async def examine(api: Api, image: str | None, other: OtherBroker | None = None)
         nodes=tuple(nodes),
         choice=choice,
         other=other,
-        rights=await _rights(api, facts, detected.cni.value, own_broker=other is None),
+        rights=await _rights(api, facts, detected, own_broker=other is None),
         tried=await trial.try_out(api, objects),
         objects=tuple(trial.with_pods(objects)),
         pods=await _pods(api),
@@ -112,13 +114,20 @@ async def examine(api: Api, image: str | None, other: OtherBroker | None = None)
 
 
 async def _rights(
-    api: Api, facts: ClusterFacts, cni: str | None, *, own_broker: bool
+    api: Api, facts: ClusterFacts, detected: ClusterDetected, *, own_broker: bool
 ) -> tuple[Answered, ...]:
+    changed = (each for edits in recipe(facts, detected).edits.values() for each in edits)
+    daemons = next((each.name for each in changed if each.restarts), DAEMON_SETS[0])
     wanted = dict.fromkeys(
         right
         for method in rights.BY_METHOD
         for right in rights.needed(
-            method, tuple(Mode), broker=own_broker, groups=facts.groups, cni=cni
+            method,
+            tuple(Mode),
+            broker=own_broker,
+            groups=facts.groups,
+            cni=detected.cni.value,
+            daemons=daemons,
         )
     )
     return tuple(await trial.together([_ask(api, right) for right in wanted]))

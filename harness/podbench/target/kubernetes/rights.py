@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
+from podbench.cni.flannel_switch import DAEMON_SETS
 from podbench.model.arms import Mode
 from podbench.target.kubernetes.fill import Object
 from podbench.target.kubernetes.objects import rbac
@@ -54,6 +55,7 @@ def needed(
     broker: bool = True,
     groups: Collection[str] = (),
     cni: str | None = None,
+    daemons: str = DAEMON_SETS[0],
 ) -> tuple[Right, ...]:
     """Every right that a run takes, each once.
 
@@ -63,6 +65,8 @@ def needed(
         broker: Whether the run brings its own, which is reached by port-forward.
         groups: API groups that are served; rules about others are left out. Empty: not known.
         cni: Whose; rights to change another's settings are left out. Null: not known.
+        daemons: The DaemonSet that Flannel has here; rights to those of its other names are left
+            out.
     """
     wanted = roles_for(method)
     others = {mode.value for mode in Mode} - {mode.value for mode in modes}
@@ -81,6 +85,7 @@ def needed(
             and (broker or not _of_broker(right))
             and (not groups or not right.group or right.group in groups)
             and (cni in (None, "flannel") or not _of_flannel(right))
+            and (right.name not in DAEMON_SETS or right.name == daemons)
         )
     )
 

@@ -18,3 +18,12 @@ def rolling(daemons: Object) -> str | None:
     if min(updated, available) >= wanted:
         return None
     return f"{updated} of {wanted} nodes have the new pod, {available} an available one"
+
+
+def done(daemons: Object) -> int:
+    """How many nodes run its newest template and are well; only ever more while it rolls out."""
+    status = daemons.get("status") or {}
+    if status.get("observedGeneration", 0) < daemons["metadata"].get("generation", 0):
+        return 0
+    updated = int(status.get("updatedNumberScheduled") or 0)
+    return min(updated, int(status.get("numberAvailable") or 0))

@@ -18,7 +18,7 @@ from podbench.target.kubernetes.apply import FIELD_MANAGER, differences
 from podbench.target.kubernetes.client import AGAIN, Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, Field
 from podbench.target.kubernetes.refs import Ref
-from podbench.target.kubernetes.rollout import rolling
+from podbench.target.kubernetes.rollout import done, rolling
 
 WRITES = 3
 """Attempts at one write whose answer was lost."""
@@ -42,6 +42,8 @@ class Switch:
         self._awaited: Values = {}
         """What controllers are to make of our last change."""
         self._followed = False
+        self.rolled_out = 0
+        """Nodes that a roll-out has reached, as `followed` saw it last."""
         self._lock = asyncio.Lock()
         self.note: Note = lambda _event, _name: None
         self.permit: Permit | None = None
@@ -146,6 +148,8 @@ class Switch:
         """
         for name in self._seen:
             live = await self._api.find(name.path) if name.kind == "DaemonSet" else None
+            if live is not None:
+                self.rolled_out = done(live)
             if live is not None and (behind := rolling(live)) is not None:
                 return f"{name} is being rolled out: {behind}"
         for name, values in self._awaited.items():

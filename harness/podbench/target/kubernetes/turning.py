@@ -15,7 +15,11 @@ from podbench.target.kubernetes.client import ApiError
 from podbench.target.kubernetes.switch import Switch, Values
 
 CONVERGE_S = 90.0
-"""For all nodes together; what takes longer is rolled back."""
+"""For all nodes together; what takes longer is rolled back.
+
+A roll-out goes from node to node, so there it counts from the last node that it reached: of n nodes
+it may take (n + 1) times as long, but never this long without getting further.
+"""
 LOOK_S = 1.0
 STEADY = 2
 """Looks in a row that have to show it: Felix restarts, and routes come and go with it."""
@@ -67,7 +71,7 @@ class Turning:
             if late is None:
                 self._mode = mode
                 return None
-            reason = f"did not converge in {CONVERGE_S:g} s: {late}"
+            reason = f"did not converge {late}"
         await self._roll_back(values, prove, before)
         return f"{reason}; rolled back"
 
@@ -77,7 +81,7 @@ class Turning:
         late = await self._until(prove, lambda proof: _looks_like(proof, before))
         if late is not None:
             raise ClusterError(
-                f"rolling the mode back did not converge in {CONVERGE_S:g} s either: {late}",
+                f"rolling the mode back did not converge either {late}",
                 advice="look at the CNI's pods; `bench restore` puts the objects back again",
             )
 
@@ -97,19 +101,22 @@ class Turning:
             return
         late = await self._until(prove, lambda proof: _looks_like(proof, found))
         if late is not None:
-            self._say(f"the mode is put back, but not every node follows yet: {late}")
+            self._say(f"the mode is put back, but not every node followed {late}")
 
     async def _until(self, prove: Prove, enough: Callable[[ArmProof], bool]) -> str | None:
-        """Null once all nodes are as wanted; else what was in the way at the end."""
+        """Null once all nodes are as wanted; else for how long it was waited, and for what."""
         clock = asyncio.get_running_loop().time
-        deadline, steady = clock() + CONVERGE_S, 0
+        deadline, steady, reached = clock() + CONVERGE_S, 0, 0
         while True:
             late = await self._late(prove, enough)
+            if self._switch.rolled_out > reached:
+                reached, deadline = self._switch.rolled_out, clock() + CONVERGE_S
             steady = 0 if late is not None else steady + 1
             if steady == STEADY:
                 return None
             if clock() + LOOK_S > deadline:
-                return late or "the routes did not stay"
+                since = f" after node {reached} of its roll-out" if reached else ""
+                return f"in {CONVERGE_S:g} s{since}: {late or 'the routes did not stay'}"
             await asyncio.sleep(LOOK_S)
 
     async def _late(self, prove: Prove, enough: Callable[[ArmProof], bool]) -> str | None:

@@ -20,7 +20,7 @@ from podbench.target.kubernetes.client import Api, ApiError, Object
 from podbench.target.kubernetes.ledger import Entry, Ledger, published, restored_on_disk, run_of
 from podbench.target.kubernetes.putback import put_back
 from podbench.target.kubernetes.refs import Ref, collection, ref
-from podbench.target.kubernetes.rollout import rolling
+from podbench.target.kubernetes.rollout import done, rolling
 from podbench.target.kubernetes.settings import HOST_NAMESPACE, NAMESPACE, RUN_LABEL
 
 NAMESPACES = (HOST_NAMESPACE, NAMESPACE)
@@ -31,7 +31,7 @@ PODS_S = 120.0
 BLOCKS_S = 60.0
 NAMESPACES_S = 180.0
 ROLLED_S = 180.0
-"""Node after node, as a DaemonSet's default is."""
+"""From node to node, as a DaemonSet's default is; longer than that none is waited for."""
 LOOK_S = 0.5
 
 Say = Callable[[str], None]
@@ -228,12 +228,15 @@ class Undo:
 
     async def _rolled_out(self, name: Ref) -> None:
         """Waits until every node runs what was put back: until then the network still changes."""
-        deadline = asyncio.get_running_loop().time() + ROLLED_S
+        clock = asyncio.get_running_loop().time
+        deadline, reached = clock() + ROLLED_S, 0
         while (found := await self._api.find(name.path)) is not None:
             if (behind := rolling(found)) is None:
                 return
-            if asyncio.get_running_loop().time() > deadline:
-                self._say(f"{name} is still being rolled out after {ROLLED_S:g} s: {behind}")
+            if (now := done(found)) > reached:
+                reached, deadline = now, clock() + ROLLED_S
+            if clock() > deadline:
+                self._say(f"{name} was not rolled out further in {ROLLED_S:g} s: {behind}")
                 return
             await asyncio.sleep(LOOK_S)
 

@@ -11,8 +11,10 @@ from support.clusters import cluster
 from podbench.cni.detect_cluster import detect_cluster
 from podbench.cni.detect_facts import ClusterFacts
 from podbench.cni.edits import Recipe
+from podbench.cni.flannel_switch import DAEMON_SETS
 from podbench.cni.switch import recipe
 from podbench.model.arms import Mode
+from podbench.target.kubernetes.objects import rbac
 
 
 def _recipe(change: Any = None) -> Recipe:
@@ -120,9 +122,34 @@ def _helm(objects: dict[str, list[Any]]) -> None:
     labels["helm.toolkit.fluxcd.io/name"] = "flannel"
 
 
+def _named(objects: dict[str, list[Any]], name: str) -> None:
+    (one,) = [x for x in objects["daemonsets.apps"] if "flannel" in x["metadata"]["name"]]
+    one["metadata"]["name"] = name
+
+
+@pytest.mark.parametrize("name", ["kube-flannel", "kube-flannel-ds-arm64"])
+def test_other_installers_names_are_rolled_out(name: str) -> None:
+    """Kubespray's, and those of manifests that had one for each architecture."""
+    found = _recipe(lambda objects: _named(objects, name))
+    assert [each.name for each in found.edits[Mode.VXLAN]] == ["kube-flannel-cfg", name]
+
+
+def test_what_is_rolled_out_is_what_the_role_allows() -> None:
+    """The chart's role and the recipe name the same DaemonSets."""
+    (role,) = [each for each in rbac() if each["metadata"]["name"] == "podbench-switch"]
+    (rule,) = [each for each in role["rules"] if each["resources"] == ["daemonsets"]]
+    assert tuple(rule["resourceNames"]) == DAEMON_SETS
+
+
+def _own_name(objects: dict[str, list[Any]]) -> None:
+    _named(objects, "our-flannel")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_own_name, "DaemonSet our-flannel reads kube-flannel-cfg"),
+        (_own_name, "the role podbench-switch allows no other"),
         (_on_delete, "OnDelete"),
         (_no_map, "flanneld runs inside another program"),
         (_no_reader, "no DaemonSet reads kube-flannel-cfg"),

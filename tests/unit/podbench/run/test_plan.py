@@ -6,6 +6,7 @@ from support.specs import MODES, make_spec
 
 from podbench.model.arms import Mode, Path
 from podbench.model.errors import ConfigError
+from podbench.model.nodes import AgentId, Node
 from podbench.run import cost, plan
 from podbench.run.spec import DEFAULT_BLOCKS, RunSpec
 
@@ -180,3 +181,25 @@ def test_bytes_are_counted_and_those_across_zones() -> None:
     unknown = cost.expect(drawn, cost.on_cluster(80_000_000, {"n1": "a", "n2": None}))
     assert unknown.cross_zone_bytes is None
     assert cost.expect(drawn, cost.on_cluster(None, {"n1": "a", "n2": "a"})).sent_bytes is None
+
+
+def test_once_nics_are_read_the_bytes_are_those_of_their_cap() -> None:
+    """What was assumed before is said as it is; who tells no speed is counted."""
+    drawn = plan.draw(on_a_cluster(blocks=1), ("n1", "n2"), exclusive=False)
+
+    def nodes(*speeds: int | None) -> list[Node]:
+        return [
+            Node(f"n{number}", "192.0.2.1", AgentId(f"n{number}-host"), 1500, nic_bps=speed)
+            for number, speed in enumerate(speeds, 1)
+        ]
+
+    fast = cost.expect(drawn, cost.on_cluster(1_000_000_000, {})).sent_bytes
+    assert fast is not None
+    told = cost.once_known(drawn, nodes(10_000_000_000, 25_000_000_000), 1_000_000_000)
+    assert told is not None
+    assert "at most 1 Gbit/s each (the slowest NIC told is 10 Gbit/s)" in told
+    assert f"about {fast / 1e9:.2f} GB in all" in told
+    some = cost.once_known(drawn, nodes(10_000_000_000, None), 500_000_000)
+    assert "10 Gbit/s, 1 of 2 tell none" in str(some)
+    assert "no NIC tells its speed" in str(cost.once_known(drawn, nodes(None, None), 500_000_000))
+    assert "not known" in str(cost.once_known(drawn, nodes(None, None), None))

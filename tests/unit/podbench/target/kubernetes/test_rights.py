@@ -108,3 +108,11 @@ def test_another_cni_s_settings_are_not_asked_about() -> None:
     assert asked not in _names(needed("switch", POOLS, cni="calico"))
     assert asked in _names(needed("switch", (Mode.VXLAN, Mode.HOST_GW), cni="flannel"))
     assert asked in _names(needed("switch", POOLS))
+
+
+def test_only_the_daemon_set_that_is_here_is_asked_about() -> None:
+    """Flannel has one of several names; who may change that one needs no right to the others."""
+    for wanted in ("kube-flannel-ds", "kube-flannel"):
+        names = _names(needed("switch", (Mode.VXLAN,), cni="flannel", daemons=wanted))
+        asked = [each for each in names if each.startswith("update daemonsets.apps kube-")]
+        assert asked == [f"update daemonsets.apps {wanted}"]
