@@ -65,7 +65,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Runs a command; podbench's own errors become one sentence, the way out and an exit code."""
+    """Runs a command; errors become one sentence, the way out and an exit code."""
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
@@ -79,3 +79,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"bench: a defect of its own: {type(error).__name__}: {error}", file=sys.stderr)
+        print("  -> --debug shows the traceback, which a report needs", file=sys.stderr)
+        sys.exit(1)
