@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S = 600
 """Pings would cross the wire while a round measures; a Unix socket shows a death at once anyway."""
+DEAD_PATH_MS = 30_000
+"""A TCP connection over which nothing is acknowledged for so long is broken (TCP_USER_TIMEOUT, RFC
+5482): the kernel's own patience is 15 minutes. It counts while something is out, so that a silent
+round stays silent."""
 REACH_S = 10.0
 """How long an acknowledgement may take, and the orchestrator's patience with its broker."""
 GREET_S = 3.0
@@ -50,6 +54,12 @@ def _expiring(packet_type: int, expiry_s: int) -> Properties:
 def _will(greeting: Greeting) -> aiomqtt.Will:
     expiry = _expiring(PacketTypes.WILLMESSAGE, STATUS_EXPIRY_S)
     return aiomqtt.Will(greeting.topic, greeting.will, qos=QOS, retain=True, properties=expiry)
+
+
+def _socket_options(endpoint: Endpoint) -> tuple[tuple[int, int, int], ...]:
+    if endpoint.transport != "tcp":
+        return ()
+    return ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PATH_MS),)
 
 
 def _check_listening(endpoint: Endpoint) -> None:
@@ -99,6 +109,7 @@ class Link:
             timeout=GREET_S,
             keepalive=KEEPALIVE_S,
             max_inflight_messages=IN_FLIGHT,
+            socket_options=_socket_options(self._endpoint),
         ) as client:
             for topic in self._filters:
                 await client.subscribe(topic, qos=QOS)
