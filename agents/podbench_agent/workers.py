@@ -5,7 +5,7 @@ import msgspec
 from podbench.model.errors import ProbeError
 from podbench_agent.probes.latency import ProbeWorker
 from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_loop import Rules
+from podbench_agent.probes.reflector_rules import Rules
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,7 +71,7 @@ def test_an_idle_agent_is_small() -> None:
         async with agent_process(path) as agent:
             await fleet.wait_ready([N1], READY_S)
             assert len(host.descendants([agent.pid])) == 2
-            assert proportional_kib(agent.pid) < 80_000
+            assert proportional_kib(agent.pid) * 1024 < 80_000_000
 
     in_fleet(scene)
 

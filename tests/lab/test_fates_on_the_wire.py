@@ -16,7 +16,7 @@ from podbench.wire import fates
 from podbench.wire.messages import LatencySession
 from podbench_agent.probes.latency import ProbeWorker
 from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_loop import Rules
+from podbench_agent.probes.reflector_rules import Rules
 
 pytestmark = [pytest.mark.lab, needs_namespaces(), relay.needs_tun()]
 

@@ -22,7 +22,8 @@ from podbench.wire.replies import STAMP_SOURCES
 from podbench_agent import timestamping
 from podbench_agent.endpoints import endpoint
 from podbench_agent.probes import child, ownwatch
-from podbench_agent.probes.reflector_loop import Reflector, Rules
+from podbench_agent.probes.reflector_loop import Reflector
+from podbench_agent.probes.reflector_rules import Rules
 from podbench_agent.probes.reflector_sessions import Refused, Session, log_table
 
 DEFAULT_PORT = 8620
@@ -94,7 +95,7 @@ class _Control:
         tables: dict[str, bytes] = {}
         if request.admit:
             self._take(request.admit)
-            reflector.admitted.update(request.admit)
+            reflector.gate.admitted.update(request.admit)
             self._begin(request.admit)
         start = self._start_of(request.collect)
         if request.collect:
@@ -148,10 +149,11 @@ class _Control:
     def _take(self, ssids: tuple[int, ...]) -> tuple[list[Session], dict[int, list[Refused]]]:
         """Ends the admission of these SSIDs and takes their sessions and refused requests out."""
         reflector = self._reflector
-        reflector.admitted.difference_update(ssids)
+        reflector.gate.admitted.difference_update(ssids)
         gone = set(ssids)
         keys = [key for key in list(reflector.sessions) if key[1] in gone]
-        refused = {s: reflector.refused.pop(s) for s in ssids if s in reflector.refused}
+        kept = reflector.gate.refused
+        refused = {s: kept.pop(s) for s in ssids if s in kept}
         return [reflector.sessions.pop(key) for key in keys], refused
 
 

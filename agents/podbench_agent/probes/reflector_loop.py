@@ -6,39 +6,31 @@ out speaks again, so that each reply can tell the egress stamp of the one before
 peers ask at a high rate it lets requests gather for half a millisecond, as a NIC moderates its
 interrupts: kernel stamps do not feel that, and each wake-up costs as much as half an answer.
 
-Safe on a network: never more octets than came, no answer to another reflector, to those not
-provisioned, not allowed or not authenticated, nor beyond a rate per source. All of it is counted.
+Safe on a network: never more octets than came, and reflector_rules.py says to whom.
 """
 
 import contextlib
 import hmac
-import ipaddress
 import socket
 import struct
 import threading
 import time
 
-import msgspec
-
-from podbench.model.errors import ConfigError, RemoteProtocolError
 from podbench.wire import ntp, stamp, stamp_tlv
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes.clockwatch import ClockWatch
 from podbench_agent.probes.ownwatch import OwnWatch
+from podbench_agent.probes.reflector_rules import Gate, Rules
 from podbench_agent.probes.reflector_sessions import (
     IDLE_NS,
     LOG_ROW,
     MAX_SESSIONS,
-    REFUSED_KEPT,
     Counters,
-    Refused,
     Session,
 )
 
 BUFFER_BYTES = 65_536
-WELL_KNOWN_PORTS = frozenset({862, 8620})
-"""Requests from these come from a reflector: STAMP's own port (RFC 8762) and our default."""
 GATHER_ABOVE_PPS, GATHER_FROM_SESSIONS = 12_000, 64
 """Requests gather from this rate of this many sessions on. A sender that measures alone is always
 answered at once: what a program feels (`rtt_app_ns`) is to be the machine's doing, not ours."""
@@ -71,35 +63,6 @@ _UNDERSTOOD = 0x7FFF_FFFF
 """A TLV's header without the U flag."""
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a reflector answers."""
-
-    key: bytes | None = None
-    """HMAC key: with it only authenticated requests are answered."""
-    provisioned_only: bool = True
-    """Answer admitted SSIDs only, and keep their log: inside a run."""
-    allow: tuple[str, ...] = ()
-    """Networks (CIDR) that are answered; empty: all."""
-    max_pps: int = 50_000
-    """Per source address."""
-    twamp_light: bool = False
-    """Answer requests shorter than the base packet too: the only case of a reply that is longer."""
-
-
-def networks(
-    cidrs: tuple[str, ...], option: str
-) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Networks from their text.
-
-    Raises:
-        ConfigError: One is none; names `option`.
-    """
-    try:
-        return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}", advice="write it like 10.0.0.0/8") from error
-
-
 class Reflector:
     """Answers requests on one socket.
 
@@ -116,17 +79,10 @@ class Reflector:
         self._key = rules.key or b""
         self.stamp_code = stamp_code
         self.counters = Counters()
-        self.admitted: set[int] = set()
+        self.gate = Gate(rules, sock.getsockname()[1], self.counters)
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
-        self.refused: dict[int, list[Refused]] = {}
-        """By admitted SSID."""
         self.clock = ClockWatch()
         self.own = OwnWatch()
-        self._shut_ports = WELL_KNOWN_PORTS | {sock.getsockname()[1]}
-        self._networks = networks(rules.allow, "allow")
-        self._allowed: dict[str, bool] = {}
-        self._second = 0
-        self._in_second: dict[str, int] = {}
         self._queue = ErrorQueue()
         self._collecting = threading.Lock()
         self._pending: dict[int, tuple[Session, int]] = {}
@@ -252,11 +208,8 @@ class Reflector:
         seconds: int
         rest: int
         seconds, rest = timestamping.STAMP.unpack_from(ancillary[0][2])
-        limit = self._rules.max_pps
-        seen = self._in_second.get(address, 0) if seconds == self._second else limit
-        if seen >= limit or (seq == 0 and not session.logged):
+        if (seq == 0 and not session.logged) or not self.gate.one_more(address, seconds):
             return None
-        self._in_second[address] = seen + 1
         session.asks = True
         if session.waiting or self._sent - self._collected >= BATCH:
             self.collect()
@@ -279,7 +232,7 @@ class Reflector:
         seq, t1, error_bits, ssid = self._head.unpack_from(self._buffer)
         if t2_ns == 0:
             self.counters.unstamped += 1
-        if not self._welcome(length, ssid, error_bits, t2_ns, peer):
+        if not self.gate.opens(self._view[:length], ssid, error_bits, t2_ns, peer):
             return
         session = self._session(peer, ssid, seq, t2_ns)
         if session is None:
@@ -302,64 +255,6 @@ class Reflector:
         if length < stamp.TWAMP_LIGHT_REQUEST_BYTES:
             return False
         self._buffer[length : self._least] = bytes(self._least - length)
-        return True
-
-    def _welcome(
-        self, length: int, ssid: int, error_bits: int, now_ns: int, peer: tuple[str, int]
-    ) -> bool:
-        """Whether this request is to be answered; counts why not, cheapest test first."""
-        counters = self.counters
-        if peer[1] in self._shut_ports:
-            counters.from_reflector += 1
-        elif self._rules.provisioned_only and ssid not in self.admitted:
-            counters.unprovisioned += 1
-        elif self._networks and not self._allows(peer[0]):
-            counters.not_allowed += 1
-        elif not self._within_rate(peer[0], now_ns):
-            counters.rate_limited += 1
-        elif not self._authentic(length):
-            counters.unauthenticated += 1
-            if ssid in self.admitted:
-                self._note_refused(ssid, peer[1])
-        elif error_bits & 0xFF == 0:
-            counters.corrupt += 1
-        else:
-            return True
-        return False
-
-    def _note_refused(self, ssid: int, port: int) -> None:
-        """Remembers what a request that is not authentic says it is: a lost probe may be it."""
-        refused = self.refused.setdefault(ssid, [])
-        if len(refused) < REFUSED_KEPT:
-            refused.append((port, int.from_bytes(self._buffer[:4], "big")))
-
-    def _allows(self, address: str) -> bool:
-        known = self._allowed.get(address)
-        if known is None:
-            if len(self._allowed) >= MAX_SESSIONS:
-                self._allowed.clear()
-            ip = ipaddress.ip_address(address.partition("%")[0])
-            # An IPv4 peer of a socket for both families.
-            ip = getattr(ip, "ipv4_mapped", None) or ip
-            known = self._allowed[address] = any(ip in net for net in self._networks)
-        return known
-
-    def _within_rate(self, address: str, now_ns: int) -> bool:
-        second = now_ns // 1_000_000_000
-        if second != self._second:
-            self._second = second
-            self._in_second.clear()
-        seen = self._in_second.get(address, 0)
-        self._in_second[address] = seen + 1
-        return seen < self._rules.max_pps
-
-    def _authentic(self, length: int) -> bool:
-        if self._rules.key is None:
-            return True
-        try:
-            stamp.verify(self._view[:length], self._rules.key)
-        except RemoteProtocolError:
-            return False
         return True
 
     def _session(self, peer: tuple[str, int], ssid: int, seq: int, now_ns: int) -> Session | None:

@@ -66,7 +66,7 @@ def reflect(
 ) -> None:
     """Answers STAMP requests until SIGTERM or SIGINT, then prints its counters as one JSON line."""
     from podbench_agent.probes.reflector import ReflectorWorker
-    from podbench_agent.probes.reflector_loop import Rules, networks
+    from podbench_agent.probes.reflector_rules import Rules, networks
 
     if twamp_light and not allow:
         raise ConfigError(

@@ -18,7 +18,8 @@ import time
 
 from podbench.model.errors import ProtocolError
 from podbench.wire import stamp, stamp_tlv
-from podbench_agent.probes.reflector_loop import Reflector, Rules
+from podbench_agent.probes.reflector_loop import Reflector
+from podbench_agent.probes.reflector_rules import Rules
 from podbench_agent.probes.reflector_sessions import MAX_SESSIONS
 from podbench_agent.timestamping import IP_TTL, SO_TIMESTAMPING
 
@@ -89,7 +90,7 @@ def fuzz(inputs: int, seed: int) -> dict[str, int]:
             rules = Rules(key=key, provisioned_only=provisioned, max_pps=1 << 30)
             wire = Wire()
             reflector = Reflector(wire, rules, 0)  # type: ignore[arg-type]  # stands in for a socket
-            reflector.admitted.update(range(0, 65_536, 2))
+            reflector.gate.admitted.update(range(0, 65_536, 2))
             reflectors.append((wire, reflector))
     ancillary = [(1, SO_TIMESTAMPING, b""), (0, IP_TTL, b"\x40\0\0\0")]
     for start in range(0, inputs, POOL):

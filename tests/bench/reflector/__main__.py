@@ -34,7 +34,7 @@ from podbench.wire import fates
 from podbench.wire.messages import LatencySession
 from podbench_agent.probes.latency import ProbeWorker
 from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_loop import Rules
+from podbench_agent.probes.reflector_rules import Rules
 
 KEY = b"a key of sixteen"
 OPEN_BYTES, AUTH_BYTES = 64, 152

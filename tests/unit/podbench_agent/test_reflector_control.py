@@ -7,7 +7,8 @@ import pytest
 
 from podbench.wire import columns
 from podbench_agent.probes.reflector import _Control, _Request, open_socket
-from podbench_agent.probes.reflector_loop import Reflector, Rules
+from podbench_agent.probes.reflector_loop import Reflector
+from podbench_agent.probes.reflector_rules import Rules
 from podbench_agent.probes.reflector_sessions import LOG_ROW, Session
 
 PEER = ("127.0.0.1", 40_000)

@@ -12,7 +12,8 @@ from podbench.wire import ntp, stamp, stamp_tlv
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH
 from podbench_agent.probes import reflector_loop
-from podbench_agent.probes.reflector_loop import Reflector, Rules
+from podbench_agent.probes.reflector_loop import Reflector
+from podbench_agent.probes.reflector_rules import Rules
 from podbench_agent.probes.reflector_sessions import MAX_SESSIONS, log_table
 from podbench_agent.timestamping import IP_TTL, SO_TIMESTAMPING
 
@@ -96,7 +97,7 @@ def bench() -> Iterator[Bench]:
 def strict() -> Iterator[Bench]:
     """A reflector inside a run: SSID 7 is admitted."""
     made = Bench(Rules())
-    made.reflector.admitted.add(7)
+    made.reflector.gate.admitted.add(7)
     yield made
     made.wire.close()
 
@@ -363,14 +364,14 @@ def test_admitted_sessions_are_logged(strict: Bench) -> None:
 def test_requests_that_fail_their_hmac_are_remembered() -> None:
     """Of an admitted session: as what they claim to be, at the end of the log, without numbers."""
     bench = Bench(Rules(key=KEY))
-    bench.reflector.admitted.add(7)
+    bench.reflector.gate.admitted.add(7)
     for ssid, key in ((7, KEY), (7, b"some other key.."), (8, b"some other key..")):
         packet = stamp.SenderPacket(sequence=3, timestamp=9, session_id=ssid)
         bench.ask(stamp.encode_sender(packet, key))
     bench.wire.close()
 
     session = bench.reflector.sessions[PEER, 7]
-    log = log_table([session], 0, clock_step=False, refused=bench.reflector.refused)
+    log = log_table([session], 0, clock_step=False, refused=bench.reflector.gate.refused)
 
     assert log["refused"].tolist() == [False, True]
     assert log["seq"].tolist() == [3, 3]
@@ -416,7 +417,7 @@ def test_any_bytes_are_survived_and_never_lengthened(
 ) -> None:
     """Whatever arrives, the reflector goes on, and no reply is longer than its request."""
     bench = Bench(Rules(key=key, provisioned_only=provisioned))
-    bench.reflector.admitted.update(range(65_536))
+    bench.reflector.gate.admitted.update(range(65_536))
 
     reply = bench.ask(data)
     bench.wire.close()
