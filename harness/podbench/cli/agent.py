@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from podbench.model.errors import ConfigError, ProbeError
-from podbench.model.units import show_ns
+from podbench.model.units import show_ns, show_ratio
 from podbench.wire import fates
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
@@ -265,9 +265,11 @@ def _print(host: str, session: LatencySession, summary: dict[str, object]) -> No
         assert isinstance(numbers, dict)
         parts = [f"{k} {show_ns(v)}" for k, v in numbers.items() if k != "n" and v is not None]
         print(f"  {label:8}" + "  ".join(parts or ["-"]))
+    late = summary["send_late_ratio"]
+    assert isinstance(late, float)
     print(
         f"  duplicates {summary['duplicates']}, reordered {summary['reordered']}, "
-        f"sent late {summary['send_late_ratio']:.2%}, "
+        f"sent late {show_ratio(late)}, "
         f"sender's CPU {summary['cpu_us_per_probe']:.1f} µs a probe"
     )
     if summary["invalid"]:

@@ -185,7 +185,7 @@ def _show(description: Description, *, as_json: bool) -> None:
     if options.rate_bps is not None:
         print(f"  every link is limited to {units.show_bps(options.rate_bps)}")
     for loss in options.losses:
-        print(f"  {loss.ratio:.3%} of packets from {loss.src} to {loss.dst} are lost")
+        print(f"  {units.show_ratio(loss.ratio)} of packets from {loss.src} to {loss.dst} are lost")
     if options.cpu_noise:
         print(f"  {options.cpu_noise} CPU burners run beside it")
     print(f"\n  {'name':14}{'address':18}{'MTU':6}process")

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from podbench.model.units import show_ratio
 from podbench.run.checks import Check, Need
 from podbench.transport import children
 
@@ -177,7 +178,7 @@ def steal() -> Check:
     return Check(
         name="CPU steal",
         ok=None if ratio is None else ratio < MUCH_STEAL_RATIO,
-        found="not told by this kernel" if ratio is None else f"{ratio:.2%} since boot",
+        found="not told by this kernel" if ratio is None else f"{show_ratio(ratio)} since boot",
         needed_for="latency that is the network's",
         need=Need.ADVICE,
         advice="use a machine that is not overcommitted; the report shows steal beside the latency",

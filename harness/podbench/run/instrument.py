@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from podbench.model import units
+from podbench.model.units import show_ratio
 from podbench.run.checks import Check, Need
 
 Nanoseconds = npt.NDArray[np.int64]
@@ -62,7 +63,7 @@ def sleep_lateness() -> Check:
     return Check(
         name="sleep lateness",
         ok=share <= LATE_SHARE,
-        found=f"{_spread(late)}; {share:.1%} later than half a period",
+        found=f"{_spread(late)}; {show_ratio(share)} later than half a period",
         needed_for="probes that leave on time at 1 kHz",
         need=Need.ADVICE,
         advice="something else wants the CPU: stop it, or use a machine with more CPUs",

@@ -18,6 +18,7 @@ import numpy as np
 
 from podbench.model import units
 from podbench.model.errors import PodbenchError
+from podbench.model.units import show_ratio
 from podbench.run import prerequisites
 from podbench.run.checks import Check, Need
 from podbench.run.peer_tools import TOOLS, Ends, Seen, quantiles
@@ -136,8 +137,8 @@ def _lateness(name: str, stretch: Stretch) -> Check:
     return Check(
         name=f"{name}: timer error",
         ok=fates.wilson_lower(missed, len(late)) <= fates.LATE_SHARE_LIMIT,
-        found=f"probes left late by {_trips(quantiles(late))}; {missed / len(late):.2%} by more "
-        f"than half a period; {invalid} not valid",
+        found=f"probes left late by {_trips(quantiles(late))}; {show_ratio(missed / len(late))} by "
+        f"more than half a period; {invalid} not valid",
         needed_for="probes that leave on time at 1 kHz",
         need=Need.ADVICE,
         advice="something else wants the CPU: stop it, or use a machine with more CPUs",
@@ -179,7 +180,7 @@ def _peer(name: str, seen: Seen | None, why: str | None) -> Check:
         cpu = [c for c in (seen.sender_cpu_us, seen.reflector_cpu_us) if c is not None]
         parts.append("CPU a probe " + " + ".join(f"{c:.0f}" for c in cpu) + " µs")
         if seen.missed_ratio is not None:
-            parts.append(f"{seen.missed_ratio:.2%} of its send times missed")
+            parts.append(f"{show_ratio(seen.missed_ratio)} of its send times missed")
     return Check(
         name=f"veth floor by {name}",
         ok=None if seen is None else seen.rtt_ns is not None,
