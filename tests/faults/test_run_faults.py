@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.bench import BENCH, bench, lab_trouble, wait_for
+from support.bench import bench, lab_trouble, small_run, wait_for
 
 pytestmark = [
     pytest.mark.lab,
@@ -21,19 +21,7 @@ Struck = tuple[int, dict[str, object]]
 
 def _run_and_strike(out: Path, strike: Callable[[dict[str, object]], None]) -> Struck:
     """Starts a run, strikes once its first round is on disk; exit code and summary."""
-    command = [
-        *BENCH,
-        "run",
-        "--target",
-        "lab",
-        "--nodes",
-        "2",
-        "--blocks",
-        "1",
-        "--modes",
-        "vxlan,bgp",
-    ]
-    command += ["--probes", "latency", "--seed", "3", "--quiet", "--out", str(out)]
+    command = small_run(out, "--modes", "vxlan,bgp", "--probes", "latency", "--quiet")
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             journal = out / "journal.jsonl"

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
-from support.bench import BENCH, bench, lab_trouble, wait_for
+from support.bench import bench, lab_trouble, small_run, wait_for
 
 from podbench.store import schemas
 from podbench.wire import fates
@@ -170,22 +170,8 @@ def test_report_again(finished: Path) -> None:
 def started(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """A run that has put its first round on disk and goes on."""
     out = tmp_path / "r"
-    command = [
-        *BENCH,
-        "run",
-        "--target",
-        "lab",
-        "--nodes",
-        "2",
-        "--blocks",
-        "1",
-        "--seed",
-        "3",
-        "--out",
-        str(out),
-    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        small_run(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     journal = out / "journal.jsonl"
     wait_for(lambda: journal.exists() and '"event":"round"' in journal.read_text(), 60)

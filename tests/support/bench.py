@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from podbench.run import prerequisites
 
@@ -23,6 +24,17 @@ def bench(*arguments: str, timeout_s: float = 280) -> "subprocess.CompletedProce
         check=False,
         env={**os.environ, "KUBECONFIG": os.devnull},
     )
+
+
+def small_run(out: Path, *options: str) -> list[str]:
+    """The command of a short run on the lab, for tests that strike or interrupt it.
+
+    Args:
+        out: the run's directory.
+        options: further ones of `bench run`.
+    """
+    sized = ("--target", "lab", "--nodes", "2", "--blocks", "1", "--seed", "3")
+    return [*BENCH, "run", *sized, *options, "--out", str(out)]
 
 
 @functools.cache
