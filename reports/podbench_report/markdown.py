@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from podbench.model.markdown import code, table, text
 from podbench.model.summary import Comparison, Estimate, Summary
+from podbench.model.units import counted
 from podbench_report import metrics, names, numbers, wording
 
 _CLAIMS = ("different", "small", "equivalent")
@@ -75,7 +76,7 @@ def _arms(summary: Summary) -> Iterator[str]:
             "–"
             if arm.proof is None
             else f"{arm.proof.verdict} ({arm.proof.method}, "
-            f"{arm.proof.pairs_matched} of {arm.proof.pairs_total} pairs)",
+            f"{arm.proof.pairs_matched} of {counted(arm.proof.pairs_total, 'pair')})",
         )
         for arm in summary.arms
     ]

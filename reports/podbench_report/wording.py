@@ -239,8 +239,9 @@ def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) 
     if check.passed:
         text = f"The same mode measured twice came out the same in {compared}{_floor(floor)}"
         if alone:
+            looks = "looks different by itself" if alone == 1 else "look different by themselves"
             text += (
-                f"; {alone} of the {check.comparisons} looks different by itself, as chance allows "
+                f"; {alone} of the {check.comparisons} {looks}, as chance allows "
                 "in that many (Holm's correction)"
             )
         return Sentence(text=text, verdict="A/A check passed", theme="Noise floor")

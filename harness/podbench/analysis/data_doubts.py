@@ -13,7 +13,7 @@ from podbench.analysis.doubts import Code
 from podbench.analysis.loss_table import LossTable, of_arm
 from podbench.analysis.quality import Quality
 from podbench.model.summary import Doubt, Encapsulation, Pair
-from podbench.model.units import show_ratio
+from podbench.model.units import counted, show_ratio
 from podbench.wire import fates
 
 INVALID_LIMIT = 0.02
@@ -56,7 +56,7 @@ def of_samples(quality: Quality) -> Iterable[Doubt]:
             message=f"a clock was set during the run: {sum(stepped.values())} probes were under "
             "way and were left out",
             advice="let the clock be slewed, not set, while a run measures",
-            evidence=", ".join(f"{why}: {n} probes" for why, n in stepped.items()),
+            evidence=", ".join(f"{why}: {counted(n, 'probe')}" for why, n in stepped.items()),
         )
     yield from _invalid(quality)
     if quality.rows and quality.late / quality.rows > LATE_LIMIT:
@@ -127,7 +127,9 @@ def of_pairs(pairs: Sequence[Pair]) -> Iterable[Doubt]:
             code=Code.COARSE_QUANTILES,
             message="some pairs' quantiles rest on fewer than 10 effective samples beyond them",
             advice="read them as coarse; intervals come from blocks and are not affected",
-            evidence=", ".join(f"{name}: {n} pairs" for name, n in sorted(coarse.items())),
+            evidence=", ".join(
+                f"{name}: {counted(n, 'pair')}" for name, n in sorted(coarse.items())
+            ),
         )
 
 
@@ -153,7 +155,7 @@ def of_throughput(
         for reason, n in failed["reason"].fillna("no reason given").value_counts().items():
             yield Doubt(
                 code=Code.TRANSFER_FAILED,
-                message=f"{n} transfer{'' if n == 1 else 's'} failed",
+                message=f"{counted(n, 'transfer')} failed",
                 evidence=str(reason),
             )
     cpu = throughput[["cpu_local_ratio", "cpu_remote_ratio"]].max(axis=1)

@@ -12,6 +12,7 @@ from podbench.analysis.inputs import Inputs
 from podbench.model.arms import is_stand_in
 from podbench.model.facts import Verdict
 from podbench.model.summary import AaCheck, ArmSummary, Doubt
+from podbench.model.units import counted
 
 
 class Code(StrEnum):
@@ -202,8 +203,7 @@ def of_design(inputs: Inputs, check: AaCheck) -> Iterable[Doubt]:
     if plan.blocks_done < MIN_BLOCKS:
         yield Doubt(
             code=Code.FEW_BLOCKS,
-            message=f"{plan.blocks_done} block{'' if plan.blocks_done == 1 else 's'}: intervals "
-            "are wide or cannot be had",
+            message=f"{counted(plan.blocks_done, 'block')}: intervals are wide or cannot be had",
             advice=f"give the run a budget for at least {MIN_BLOCKS} blocks",
         )
     if check.passed is None:

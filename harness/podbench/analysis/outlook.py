@@ -20,7 +20,7 @@ from podbench.analysis.doubts import SHOWN_PLACES, Code
 from podbench.analysis.metrics import LOSS, Metric
 from podbench.analysis.verdicts import HOPELESS_BLOCKS, Look, Word, look
 from podbench.model.summary import Comparison, Doubt
-from podbench.model.units import show_duration
+from podbench.model.units import counted, show_duration
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
         settled = _all_or(len(sensible), len(asked))
         yield Doubt(
             code=Code.MORE_BLOCKS,
-            message=f"{len(asked)} comparison{'s' if len(asked) > 1 else ''} between modes could "
+            message=f"{counted(len(asked), 'comparison')} between modes could "
             f"not be told; about {blocks} blocks would settle {settled}: "
             f"{blocks - most.blocks} more{time}",
             advice=f"bench run --blocks {blocks}",
@@ -108,7 +108,7 @@ def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
     elif missing:
         yield Doubt(
             code=Code.MORE_BLOCKS,
-            message=f"{len(missing)} comparison{'s' if len(missing) > 1 else ''} between modes "
+            message=f"{counted(len(missing), 'comparison')} between modes "
             "could not be told, and the blocks differ too much for more of them to help",
             advice="a quieter machine, or longer sessions",
             evidence=_listed(missing),

@@ -4,7 +4,7 @@ import msgspec
 
 from podbench.cli import plan_page
 from podbench.cli.plan_page import INDENT, field
-from podbench.model.units import show_bps
+from podbench.model.units import counted, show_bps
 from podbench.run import changes, cost
 from podbench.run import plan as planning
 from podbench.run.cluster import Survey
@@ -115,7 +115,8 @@ def _traffic(spec: RunSpec, found: Survey, drawn: planning.Plan, costs: cost.Exp
     cap = _cap(spec)
     limit = "as fast as they can" if cap is None else f"at most {show_bps(cap)} each"
     lines = [
-        f"{costs.probes} probes; {costs.transfers} transfers of {drawn.pace.transfer_s} s, {limit}"
+        f"{costs.probes} probes; {counted(costs.transfers, 'transfer')} of "
+        f"{drawn.pace.transfer_s} s, {limit}"
     ]
     if costs.transfers == 0:
         lines = [f"{costs.probes} probes, no transfers"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from podbench.model.units import show_duration
+from podbench.model.units import counted, show_duration
 from podbench.run import cost
 from podbench.run import plan as planning
 from podbench.run.spec import RunSpec
@@ -38,7 +38,8 @@ def schedule(spec: RunSpec, drawn: planning.Plan) -> list[str]:
         f"cni         {spec.cni} ({spec.method})",
         f"modes       {', '.join(drawn.modes)}; {drawn.aa_mode} twice in each block (A/A)",
         f"probes      {', '.join(spec.probes)}",
-        f"schedule    {drawn.blocks} blocks, {len(drawn.visits)} visits, {drawn.rounds} rounds",
+        f"schedule    {counted(drawn.blocks, 'block')}, {counted(len(drawn.visits), 'visit')},"
+        f" {counted(drawn.rounds, 'round')}",
         f"seed        {drawn.seed}",
         f"duration    about {show_duration(drawn.total_s)} of measuring",
     ]
@@ -46,7 +47,7 @@ def schedule(spec: RunSpec, drawn: planning.Plan) -> list[str]:
 
 def _traffic(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
     return [
-        f"traffic     {expected.probes} probes, {expected.transfers} transfers of",
+        f"traffic     {expected.probes} probes, {counted(expected.transfers, 'transfer')} of",
         f"{INDENT}{drawn.pace.transfer_s} s, about {expected.disk_bytes / 1e6:.1f} MB kept",
     ]
 

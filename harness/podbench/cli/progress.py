@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from podbench.model.units import show_duration
+from podbench.model.units import counted, show_duration
 from podbench.run import plan
 
 SPOKEN, SHOWN = 4, 2
@@ -44,7 +44,8 @@ class Screen:
         self._estimate_s = drawn.total_s
         self._began_s = time.monotonic()
         self.say(
-            f"{drawn.blocks} blocks x {len(drawn.modes) + 1} visits, {drawn.rounds} rounds,"
+            f"{counted(drawn.blocks, 'block')} x {len(drawn.modes) + 1} visits,"
+            f" {counted(drawn.rounds, 'round')},"
             f" about {show_duration(drawn.total_s)} of measuring, seed {drawn.seed}"
         )
         if rounds_done:
@@ -66,7 +67,8 @@ class Screen:
         """Says a verdict that is not what was asked for."""
         if verdict != "match":
             self.say(
-                f"block {visit.block} {visit.arm.name}: {verdict}, {matched} of {total} pairs match"
+                f"block {visit.block} {visit.arm.name}: {verdict},"
+                f" {matched} of {counted(total, 'pair')} matched"
             )
 
     def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:
@@ -96,7 +98,9 @@ class Screen:
             self.say(f"look after block {block}: every comparison is decided, stopping")
             return
         named = "; ".join(still_open[:SPOKEN]) + ("; ..." if len(still_open) > SPOKEN else "")
-        self.say(f"look after block {block}: {len(still_open)} comparisons open: {named}")
+        self.say(
+            f"look after block {block}: {counted(len(still_open), 'comparison')} open: {named}"
+        )
         # `of vxlan/pod against bgp/pod`: the base is the same for all of them.
         short = [name.partition(" against ")[0] for name in still_open]
         rest = len(short) - SHOWN

@@ -117,6 +117,11 @@ def show_ratio(ratio: float) -> str:
     return f"{100 * ratio:.3g} %"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 pair`, `5 pairs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def show_duration(value_s: float) -> str:
     """`45 s`, `3 min 20 s`; from an hour on `22 h 30 min`."""
     minutes, seconds = divmod(round(value_s), 60)

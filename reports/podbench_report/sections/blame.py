@@ -39,8 +39,8 @@ def build(view: RunView) -> BlameSection:
         none = "Nothing was measured, so nothing can stand out."
     elif len(view.nodes) < _FEW:
         none = (
-            f"Nothing is flagged. With {len(view.nodes)} nodes a bad node can hardly be told from "
-            "a bad pair: look at the matrices."
+            f"Nothing is flagged. With {numbers.plural(len(view.nodes), 'node')} a bad node can "
+            "hardly be told from a bad pair: look at the matrices."
         )
     many = len(view.nodes) > _SHOWN
     return BlameSection(

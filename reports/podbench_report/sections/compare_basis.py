@@ -133,7 +133,9 @@ def _damage(card: Card) -> list[str]:
         for damage in card.damages[:SHOWN_DAMAGES]
     ]
     more = len(card.damages) - SHOWN_DAMAGES
-    return [*said, f"{card.label}: {more} more damaged files"] if more > 0 else said
+    return (
+        [*said, f"{card.label}: {numbers.plural(more, 'more damaged file')}"] if more > 0 else said
+    )
 
 
 def _differing(page: SideBySide) -> tables.Table:

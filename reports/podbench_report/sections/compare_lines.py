@@ -155,7 +155,9 @@ def _every_two(page: SideBySide) -> tables.Table:
         )
         last = short
     left = len(every) - len(rows)
-    more = f" {left} more are in the output of --json." if left > 0 else ""
+    more = (
+        f" {left} more {'is' if left == 1 else 'are'} in the output of --json." if left > 0 else ""
+    )
     return tables.Table(
         caption=f"Every two runs, pod path.{more}",
         columns=(

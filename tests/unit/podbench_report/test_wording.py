@@ -283,6 +283,8 @@ def test_the_aa_check_passed_failed_and_absent() -> None:
     assert "different in 2 of 8 comparisons; do not trust the verdicts" in plain(failed)
     lucky = wording.aa_check(AaCheck(passed=True, comparisons=8, false_alarms=0), {}, 1)
     assert "1 of the 8 looks different by itself, as chance allows" in plain(lucky)
+    two = wording.aa_check(AaCheck(passed=True, comparisons=8, false_alarms=0), {}, 2)
+    assert "2 of the 8 look different by themselves" in plain(two)
     assert wording.aa_check(None, floor).verdict == "not measured"
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from support import synthetic
 
+from podbench.analysis import data_doubts
 from podbench.analysis.bundle import Bundle
 from podbench.analysis.inputs import BlockProof, Inputs
 from podbench.analysis.summarise import analyse
@@ -99,6 +100,17 @@ def test_unsupported_quantiles_are_null(whole: Bundle) -> None:
     tail = next(t for t in whole.tails if (t.arm, t.metric) == ("bgp/pod", "rtt_kernel_ns"))
     assert tail.q[-1] == 0.9992
     assert list(tail.value_ns) == sorted(tail.value_ns)
+
+
+def test_one_coarse_pair_is_one_pair(whole: Bundle) -> None:
+    """The evidence of a warning agrees with its number, too."""
+    pair = next(p for p in whole.summary.pairs if p.rtt_kernel_ns)
+    assert pair.rtt_kernel_ns is not None
+    coarse = msgspec.structs.replace(
+        pair, rtt_kernel_ns=msgspec.structs.replace(pair.rtt_kernel_ns, coarse=("p99",))
+    )
+    assert [d.evidence for d in data_doubts.of_pairs([coarse])] == ["p99: 1 pair"]
+    assert [d.evidence for d in data_doubts.of_pairs([coarse] * 2)] == ["p99: 2 pairs"]
 
 
 def test_repeat_goes_into_floor_and_check(whole: Bundle) -> None:

@@ -61,3 +61,17 @@ def test_the_deciding_look_ends_it() -> None:
     look, last = sink.getvalue().splitlines()[-2:]
     assert look == "look after block 10: every comparison is decided, stopping"
     assert "open" not in last
+
+
+def test_one_of_a_thing_is_said_as_one() -> None:
+    """`1 block`, `1 comparison`, `1 pair`: what is said agrees with its number."""
+    sink = io.StringIO()
+    screen = Screen(Console(file=sink, width=200), quiet=False)
+    drawn = plan.draw(make_spec(blocks=1), ("n1", "n2"), exclusive=True)
+    screen.planned(drawn, 0)
+    screen.looked(5, OPEN[:1])
+    screen.visit_proven(drawn.visits[0], "fell back", 0, 1)
+    first, look, proof = sink.getvalue().splitlines()
+    assert first.startswith("1 block x ")
+    assert look.startswith("look after block 5: 1 comparison open: ")
+    assert proof.endswith("fell back, 0 of 1 pair matched")

@@ -62,3 +62,9 @@ def test_shown_time(value_ns: float, text: str) -> None:
 def test_a_duration_is_shown_as_people_say_it(value_s: float, text: str) -> None:
     """Seconds below a minute, no seconds from an hour on."""
     assert units.show_duration(value_s) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 pairs"), (1, "1 pair"), (2, "2 pairs")])
+def test_one_of_a_thing_has_no_plural(number: int, text: str) -> None:
+    """A count and its noun agree."""
+    assert units.counted(number, "pair") == text
