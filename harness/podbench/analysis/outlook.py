@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def undecided(
-    tables: Tables, arms: Sequence[str], maximum: int
+    tables: Tables, arms: Sequence[str], maximum: int, after: int | None = None
 ) -> tuple[tuple[str, str, str], ...]:
     """(metric, base, other) of every headline comparison a look does not settle yet.
 
@@ -37,6 +37,7 @@ def undecided(
         tables: the blocks measured so far.
         arms: measured pod arms.
         maximum: blocks the budget allows (verdicts.look).
+        after: blocks measured (verdicts.look).
     """
     floors = comparisons.noise_floor(comparisons.against_itself(tables, arms))
     found = []
@@ -49,7 +50,7 @@ def undecided(
             if all(held):
                 continue
             d = series.differences(*pair)
-            seen = look(d, metric.margin, maximum=maximum)
+            seen = look(d, metric.margin, maximum=maximum, after=after)
             if seen is None or not seen.decided or _will_be_withdrawn(seen, d, floors, metric):
                 found.append((metric.name, *pair))
     return tuple(found)

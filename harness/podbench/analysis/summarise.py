@@ -271,7 +271,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
     )
 
 
-def undecided(inputs: Inputs, maximum: int) -> tuple[tuple[str, str, str], ...]:
+def undecided(inputs: Inputs, maximum: int, after: int) -> tuple[tuple[str, str, str], ...]:
     """The headline comparisons that a look at a growing run does not settle: metric, base, other.
 
     Loss is left out: that nothing was lost cannot be settled early.
@@ -279,11 +279,12 @@ def undecided(inputs: Inputs, maximum: int) -> tuple[tuple[str, str, str], ...]:
     Args:
         inputs: facts and tables of the blocks measured so far.
         maximum: blocks the budget allows.
+        after: blocks measured.
     """
     measured = _read(inputs)
     arms = _arms(inputs, measured)
     names = [arm.arm for arm in arms if arm.status == "measured"]
-    return outlook.undecided(measured.tables, names, maximum)
+    return outlook.undecided(measured.tables, names, maximum, after)
 
 
 def _tails(held: probes.Probes, names: Sequence[str]) -> tuple[TailCurve, ...]:

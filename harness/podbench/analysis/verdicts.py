@@ -212,20 +212,24 @@ def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None
     )
 
 
-def look(d: FloatArray, margin: float, *, maximum: int) -> Look | None:
-    """What a run may conclude after len(d) blocks; None where no look is due.
+def look(d: FloatArray, margin: float, *, maximum: int, after: int | None = None) -> Look | None:
+    """What a run may conclude at a look; None where none is due, or with fewer than five blocks.
+
+    A comparison may lack a block or two that the run has (late sessions, a lost arm). It is looked
+    at all the same, at the level that belongs to the blocks it has itself.
 
     Args:
         d: (blocks so far,) log ratios.
         margin: relative.
         maximum: blocks the budget allows; there the plain levels hold and the comparison closes.
+        after: blocks the run has measured; null: as many as `d` has.
     """
     blocks = len(d)
     if blocks >= maximum:
         return Look(blocks=blocks, level=0.95, decided=True, decision=decide(d, margin))
-    if blocks not in LOOKS:
+    if (blocks if after is None else after) not in LOOKS or blocks < LOOKS[0]:
         return None
-    level = 0.995 if blocks == LOOKS[0] else 0.99
+    level = 0.995 if blocks < LOOKS[1] else 0.99
     decision = decide(d, margin, levels=(level, level))
     settled = decision.verdict in {Word.DIFFERENT, Word.EQUIVALENT}
     return Look(blocks=blocks, level=level, decided=settled, decision=decision)

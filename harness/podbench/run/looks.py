@@ -13,6 +13,8 @@ from podbench.run.journal import DECIDED, LOOK, Entry, Journal
 from podbench.run.progress import Progress
 from podbench.store.rundir import RunDir
 
+_WHY = "every headline comparison is decided on the stricter intervals of a look"
+
 
 async def settled(
     rundir: RunDir, begun: record.RunRecord, drawn: plan.Plan, block: int, progress: Progress
@@ -24,6 +26,8 @@ async def settled(
     """
     if begun.spec.budget_s is None or block >= drawn.blocks:
         return False
+    if len(drawn.modes) < 2:
+        return False  # nothing is compared, so nothing is ever decided: the budget is all there is
     # Loading the statistics takes a second, and only runs long enough for a look need them.
     from podbench.analysis import summarise, verdicts
     from podbench.run import gather
@@ -31,7 +35,7 @@ async def settled(
     if block not in verdicts.LOOKS:
         return False
     inputs = await asyncio.to_thread(gather.inputs, rundir, begun)
-    still = await asyncio.to_thread(summarise.undecided, inputs, drawn.blocks)
+    still = await asyncio.to_thread(summarise.undecided, inputs, drawn.blocks, block)
     names = [f"{metric} of {other} against {base}" for metric, base, other in still]
     progress.looked(block, names)
     Journal(rundir.journal).write(
@@ -39,7 +43,7 @@ async def settled(
             event=LOOK if names else DECIDED,
             wall_ns=time.time_ns(),
             block=block,
-            note="; ".join(names) or None,
+            note="; ".join(names) or _WHY,
         )
     )
     return not names

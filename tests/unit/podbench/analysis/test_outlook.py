@@ -117,11 +117,11 @@ def test_a_run_says_how_much_longer() -> None:
 ARMS = ("bgp/pod", "vxlan/pod", "vxlan/pod#2")
 
 
-def _tables(repeat: float) -> comparisons.Tables:
+def _tables(repeat: float, blocks: int = 5) -> comparisons.Tables:
     """VXLAN 20 % above BGP in five blocks, and `repeat` times itself in its A/A repeat."""
     rng = np.random.default_rng(4)
     cells: Cells = {}
-    for block in range(1, 6):
+    for block in range(1, blocks + 1):
         for arm, level in zip(ARMS, (10_000.0, 12_000.0, 12_000.0 * repeat), strict=True):
             value = level * np.exp(rng.normal(0.0, 0.002))
             cells[arm, block] = {("n1", "n2"): np.full(2_000, value)}
@@ -141,6 +141,14 @@ def test_a_difference_inside_the_noise_floor_is_not_settled() -> None:
         "rtt_kernel_ns.p50",
         "rtt_kernel_ns.p99",
     }
+
+
+def test_a_block_that_one_figure_lacks_keeps_no_run_going() -> None:
+    """At the look after ten blocks nine differences are judged; after five, four are too few."""
+    tables = _tables(1.0, blocks=9)
+    assert outlook.undecided(tables, ARMS, 50, after=10) == ()
+    assert len(outlook.undecided(tables, ARMS, 50)) == 2
+    assert len(outlook.undecided(_tables(1.0, blocks=4), ARMS, 50, after=5)) == 2
 
 
 def test_between_looks_everything_is_open() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import pytest
 from support import synthetic
 from support.specs import make_spec
@@ -92,6 +93,7 @@ def test_it_stops_when_everything_is_decided(
     assert said.open == [(5, [])]
     entries = Journal(rundir.journal).entries()
     assert [(e.event, e.block) for e in entries] == [(DECIDED, 5)]
+    assert "every headline comparison is decided" in (entries[0].note or "")
 
 
 def test_it_goes_on_and_names_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +116,18 @@ def test_no_look_is_due(
     stopped, said, rundir = _look(tmp_path, monkeypatch, STEADY, block=block, budget_s=budget_s)
     assert not stopped
     assert not said.open
+    assert not Journal(rundir.journal).entries()
+
+
+def test_one_mode_uses_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is compared nothing is decided, and the time given is measured."""
+    rundir = store.create(tmp_path / "r")
+    begun = _begun(900.0)
+    spec = msgspec.structs.replace(make_spec(blocks=6), modes=(Mode.BGP,))
+    drawn = plan.draw(spec, NODES, exclusive=True)
+    shape = synthetic.Shape(nodes=2, blocks=5, modes=("bgp",), host=False)
+    monkeypatch.setattr(gather, "inputs", lambda *_: synthetic.run(3, shape, STEADY))
+    assert not asyncio.run(looks.settled(rundir, begun, drawn, 5, Said()))
     assert not Journal(rundir.journal).entries()
 
 
