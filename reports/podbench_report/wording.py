@@ -224,6 +224,10 @@ def loss(arm: str, losses: LossSummary, implementations: Mapping[str, str | None
     return Sentence(text=text, verdict=verdict, theme="Loss")
 
 
+FEW_BEYOND = "A quantile with fewer than ten samples beyond it in a block is not measured."
+"""For captions of tables of quantiles: a plot of all blocks together may reach further."""
+
+
 def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) -> Sentence:
     """What the same mode measured twice says about the run itself.
 
@@ -237,7 +241,9 @@ def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) 
         return Sentence(text=text, verdict="not measured", theme="Noise floor")
     compared = numbers.plural(check.comparisons, "comparison")
     if check.passed:
-        text = f"The same mode measured twice came out the same in {compared}{_floor(floor)}"
+        text = (
+            f"The same mode measured twice came out different in none of {compared}{_floor(floor)}"
+        )
         if alone:
             looks = "looks different by itself" if alone == 1 else "look different by themselves"
             text += (

@@ -83,8 +83,8 @@ def _invalid(quality: Quality) -> Iterable[Doubt]:
             most = max(held.values())
             yield Doubt(
                 code=code,
-                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; kept are "
-                f"the kernel path latency and losses of {_percent(kept)} of them",
+                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; of "
+                f"{_percent(kept)} of these the kernel path latency and losses are kept",
                 advice="less load on the machine; invalid_reason in samples/latency has each",
                 evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items())
                 + "; all reasons: "

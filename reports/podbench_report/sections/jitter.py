@@ -1,6 +1,6 @@
 """Jitter: how much round trips differ from the quickest (PDV) and from one to the next (IPDV)."""
 
-from podbench_report import names, numbers, palette, strips, tables
+from podbench_report import names, numbers, palette, strips, tables, wording
 from podbench_report.view import RunView
 
 _METRICS = (
@@ -30,7 +30,7 @@ def build(view: RunView) -> tables.Table:
     return tables.Table(
         caption="Variation of the kernel round trip, warm path, 95 % intervals over blocks. PDV: "
         "above the smallest of its session (RFC 5481); IPDV: from one probe to the next, without "
-        "its sign (RFC 3393); RFC 3550: the smoothed figure of RTP.",
+        "its sign (RFC 3393); RFC 3550: the smoothed figure of RTP. " + wording.FEW_BEYOND,
         columns=(
             tables.Column("Arm"),
             *tables.number_columns([(title, scale.unit) for _, title in known]),

@@ -4,7 +4,7 @@ import msgspec
 from markupsafe import Markup
 
 from podbench.model.summary import Estimate, OverlayTax, VarianceShare
-from podbench_report import metrics, names, numbers, palette, strips, tables
+from podbench_report import metrics, names, numbers, palette, strips, tables, wording
 from podbench_report.view import RunView
 
 
@@ -77,7 +77,8 @@ def _variance_table(view: RunView, stem: str) -> tables.Table:
     short = metrics.metric_words(quantiles[0]).short.rsplit(" ", 1)[0]
     return tables.Table(
         caption=f"{short[0].upper()}{short[1:]}, {scale.unit}: quantiles with 95 % intervals over "
-        "blocks; mean and standard deviation beside them; where the variance comes from.",
+        "blocks; mean and standard deviation beside them; where the variance comes from. "
+        + wording.FEW_BEYOND,
         columns=(
             tables.Column("Arm"),
             *tables.number_columns(

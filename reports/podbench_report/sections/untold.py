@@ -3,6 +3,7 @@
 import msgspec
 
 from podbench.analysis.bundle import Damage
+from podbench.analysis.verdicts import HOPELESS_BLOCKS
 from podbench.model.summary import Comparison, Doubt, OverlayTax
 from podbench_report import metrics, names, numbers, tables, wording
 from podbench_report.view import RunView
@@ -83,13 +84,13 @@ def _table(view: RunView, unclear: list[Comparison]) -> tables.Table:
 
 def _row(c: Comparison, *, group: str) -> tables.Row:
     seen = c.smallest_detectable_ratio
+    hopeless = c.blocks_needed is not None and c.blocks_needed > HOPELESS_BLOCKS
     return tables.row(
         f"{names.arm_label(c.other)} against {names.arm_label(c.base)}",
         tables.Cell(numbers.percent_change(c.ratio, c.ci95)),
         tables.Cell(numbers.percent_change_interval(c.ci95)),
         tables.Cell(numbers.percent_change(seen).lstrip("+") if seen else numbers.EN_DASH),
-        _wait(None if c.blocks_needed is None else numbers.count(c.blocks_needed)),
-        _wait(None if c.further_s is None else numbers.duration(c.further_s)),
+        *(_HOPELESS if hopeless else _waits(c)),
         tables.Cell(_reason(c.reason), css="wrap"),
         group=group,
     )
@@ -105,6 +106,17 @@ def _tax_row(tax: OverlayTax, *, group: str) -> tables.Row:
         *(tables.Cell(numbers.EN_DASH) for _ in range(3)),
         tables.Cell(_reason(tax.reason), css="wrap"),
         group=group,
+    )
+
+
+_HOPELESS = (tables.Cell(f"over {HOPELESS_BLOCKS}"), tables.Cell(numbers.EN_DASH))
+"""A number to plan with beside "more does not help" would say two things."""
+
+
+def _waits(c: Comparison) -> tuple[tables.Cell, tables.Cell]:
+    return (
+        _wait(None if c.blocks_needed is None else numbers.count(c.blocks_needed)),
+        _wait(None if c.further_s is None else numbers.duration(c.further_s)),
     )
 
 

@@ -313,3 +313,26 @@ def test_a_place_that_cannot_be_written_is_a_report_error(tmp_path: Path) -> Non
         build.write(make_bundle(), tmp_path / "absent" / "report.html")
 
     assert caught.value.advice is not None
+
+
+def test_no_number_of_blocks_is_offered_where_more_do_not_help() -> None:
+    """Beyond 500 blocks there is nothing to plan with, and no time to it."""
+    bundle = make_bundle()
+    first = next(c for c in bundle.summary.comparisons if c.ci95 is not None and "#" not in c.other)
+    pages = []
+    for blocks in (40, 553):
+        one = msgspec.structs.replace(
+            first, verdict="inconclusive", blocks_needed=blocks, further_s=4980.0
+        )
+        summary = msgspec.structs.replace(bundle.summary, comparisons=(one,))
+        pages.append(build.render(msgspec.structs.replace(bundle, summary=summary)))
+    assert ">40<" in pages[0]
+    assert ">over 500<" not in pages[0]
+    assert ">over 500<" in pages[1]
+    assert ">553<" not in pages[1]
+
+
+def test_tables_of_quantiles_say_why_one_is_not_measured() -> None:
+    """The plot of all blocks reaches further than the quantiles of each."""
+    page = " ".join(build.render(make_bundle()).split())
+    assert "fewer than ten samples beyond it in a block is not measured" in page
