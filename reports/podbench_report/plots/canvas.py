@@ -88,11 +88,15 @@ def quiet_axes(ax: Axes, *, grid: Literal["x", "y"] = "y") -> None:
         ax.spines[side].set_visible(False)
 
 
+_BARE = 0.25
+"""The most of an axis that may lie below its lowest tick: there nothing could be read off."""
+
+
 def log_ticks(ax: Axes, low: float, high: float, unit: str) -> None:
     """Round ticks with units on a logarithmic y axis, closer where the data span little."""
     for per_decade in ((1, 10), (1, 2, 5, 10), (1, 1.5, 2, 3, 5, 7, 10)):
         ticks = _between(low, high, per_decade)
-        if len(ticks) >= 3:
+        if len(ticks) >= 3 and math.log(ticks[0] / low) <= _BARE * math.log(high / low):
             break
     else:
         step = strips.nice_step(max(high - low, high * 1e-3) / 4)

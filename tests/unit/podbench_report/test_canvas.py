@@ -1,8 +1,10 @@
 """Drawings: inline, deterministic, colours by CSS, text as text."""
 
+import math
 import re
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -100,3 +102,16 @@ def test_the_time_line_names_every_quantity() -> None:
 
     assert [name for _, _, name in places] == ["kernel RTT p99", "CPU busy"]
     assert all(0 < float(x) < 1080 and 0 < float(y) < 450 for x, y, _ in places)
+
+
+@pytest.mark.parametrize(("low", "high"), [(36e3, 105e3), (4.3e3, 95e3), (3e3, 1e6), (48e3, 3.2e6)])
+def test_the_low_end_of_a_log_axis_can_be_read(low: float, high: float) -> None:
+    """A tick in the lowest quarter, and not so many that they run into one another."""
+    ax = Figure().add_subplot()
+    ax.set_yscale("log")
+    ax.set_ylim(low / 1.08, high * 1.08)
+    canvas.log_ticks(ax, low, high, "ns")
+    bottom, top = ax.get_ylim()
+    seen = [tick for tick in ax.get_yticks() if bottom <= tick <= top]
+    assert math.log(seen[0] / low) <= 0.25 * math.log(high / low)
+    assert 3 <= len(seen) <= 9
