@@ -17,6 +17,8 @@ _TICKS = (0.1, 0.5, 0.9, 0.95, 0.99)
 _MOST = 2.5
 """The axis ends at a ratio of 2.5: one wild interval must not flatten all others."""
 
+SHOWN_MOST = f"+{100 * (_MOST - 1):.0f} %"
+
 
 class ShiftLine(msgspec.Struct, frozen=True, kw_only=True):
     """One mode against the base: ratios by percentile; null bounds: no interval there."""
@@ -27,6 +29,11 @@ class ShiftLine(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[tuple[float, float] | None, ...]
     ink: str
     marker: str
+
+
+def is_cut(lines: Sequence[ShiftLine]) -> bool:
+    """Whether something is larger than what is drawn."""
+    return any(end > _MOST for line in lines for end in _ends(line))
 
 
 def shift_plot(key: str, lines: Sequence[ShiftLine], label: str) -> Markup:

@@ -73,8 +73,9 @@ def _sentence(page: SideBySide, refused: tuple[Remark, ...], flagged: tuple[Rema
         )
     if not refused and not flagged:
         return (
-            "The runs agree in all that makes figures comparable: kind, rate and time stamps of "
-            f"the probes, versions, MTU, method. Nothing is refused.{left}"
+            "In what they both measured, the runs agree in all that makes figures comparable: "
+            "kind, rate and time stamps of the probes, versions, MTU, method. "
+            f"Nothing is refused.{left}"
         )
     said = []
     if refused:

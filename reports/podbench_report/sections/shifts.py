@@ -56,8 +56,11 @@ def _figure(metric: str, found: list[Shift]) -> tables.Figure:
         title=title,
         svg=plot.shift_plot(metric.split("_")[1], lines, f"{title}, by percentile: {spoken}."),
         caption="Bars are 95 % intervals over blocks. Level: the mode costs each probe alike; "
-        "rising to the right: it costs the slow ones more.",
+        "rising to the right: it costs the slow ones more." + (_CUT if plot.is_cut(lines) else ""),
     )
+
+
+_CUT = f" Bars that reach the upper edge go on beyond it; it is drawn to {plot.SHOWN_MOST}."
 
 
 def _table(found: list[Shift]) -> tables.Table:

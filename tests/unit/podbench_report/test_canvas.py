@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from podbench.analysis.bundle import TimePoint
-from podbench_report.plots import canvas, tails, timeline
+from podbench_report.plots import canvas, shifts, tails, timeline
 
 
 def paint(figure: Figure) -> None:
@@ -115,3 +115,12 @@ def test_the_low_end_of_a_log_axis_can_be_read(low: float, high: float) -> None:
     seen = [tick for tick in ax.get_yticks() if bottom <= tick <= top]
     assert math.log(seen[0] / low) <= 0.25 * math.log(high / low)
     assert 3 <= len(seen) <= 9
+
+
+@pytest.mark.parametrize(("high", "cut"), [(2.4, False), (3.0, True)])
+def test_a_bar_that_leaves_the_plot_is_known(high: float, cut: bool) -> None:
+    """So that the caption can say so: what ends at the edge looks like its end."""
+    line = shifts.ShiftLine(
+        label="VXLAN", q=(0.5,), ratio=(1.2,), bounds=((1.1, high),), ink="vxlan", marker="o"
+    )
+    assert shifts.is_cut([line]) is cut
