@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from podbench.model.errors import ProbeError
-from podbench.wire.replies import STAMP_SOURCES
+from podbench.wire.replies import USER_CLOCK
 from podbench_agent.errqueue import ErrorQueue
 
 SO_TIMESTAMPING = 65
@@ -184,7 +184,7 @@ def choose_source(destination: str | None = None) -> int:
     for code in (0, 1):
         if _stamped(destination, code):
             return code
-    return STAMP_SOURCES.index("user")
+    return USER_CLOCK
 
 
 def _stamped(destination: str, code: int) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from podbench.wire import ntp
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
+from podbench.wire.replies import USER_CLOCK
 from podbench_agent import timestamping
 from podbench_agent.errqueue import ErrorQueue
 from podbench_agent.probes import latency_schedule, ownwatch
@@ -151,6 +152,8 @@ class _Measurement:
         note.sent_wall[row] = wall_ns
         flow.sent_seq += 1
         flow.sent += 1
+        if self._stamp_code == USER_CLOCK:
+            flow.stamped = flow.sent  # nobody will: not to be looked for after each reply
         self.sent += 1
         if flow.sent - flow.stamped >= DRAIN_MUST:
             self._intake.collect(note, flow)

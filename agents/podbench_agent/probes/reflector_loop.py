@@ -17,6 +17,7 @@ import threading
 import time
 
 from podbench.wire import ntp, stamp, stamp_tlv
+from podbench.wire.replies import USER_CLOCK
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes.clockwatch import ClockWatch
@@ -78,6 +79,7 @@ class Reflector:
         self._rules = rules
         self._key = rules.key or b""
         self.stamp_code = stamp_code
+        self._stamps = stamp_code != USER_CLOCK
         self.counters = Counters()
         self.gate = Gate(rules, sock.getsockname()[1], self.counters)
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
@@ -304,10 +306,11 @@ class Reflector:
             self._buffer[96 : stamp.AUTH_BYTES] = stamp.digest(self._view[:96], key)
 
     def _send(self, session: Session, length: int, peer: tuple[str, int]) -> None:
-        # Booked before it leaves: the control thread may collect its stamp before this one goes on.
-        self._pending[self._sent & _COUNTER] = (session, session.answered)
-        self._sent += 1
-        session.waiting = True
+        if self._stamps:
+            # Before it leaves: the control thread may collect its stamp before this one goes on.
+            self._pending[self._sent & _COUNTER] = (session, session.answered)
+            self._sent += 1
+            session.waiting = True
         try:
             self._sock.sendto(self._view[:length], peer)
         except OSError:

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from podbench.wire.columns import Column, Table
-from podbench.wire.replies import STAMP_SOURCES, Bools, Ints
+from podbench.wire.replies import STAMP_SOURCES, USER_CLOCK, Bools, Ints
 
 LATE_SHARE_LIMIT = 0.02
 """A session whose lower bound of the late share exceeds this did not run on its schedule."""
@@ -55,7 +55,6 @@ STEPPED = "clock stepped"
 
 OK, FORWARD, BACKWARD, UNKNOWN, LATE, CORRUPTED = range(6)
 _STATUS = np.array(["ok", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted"])
-_USER = STAMP_SOURCES.index("user")
 
 
 def _plain(column: Column, fill: int = 0) -> Ints:
@@ -205,13 +204,13 @@ def _egress(sender: Table, log: Table | None) -> _Egress:
         present |= stamped
     if not present.any() and _present(sender["t3_user_ns"]).any():
         t3, present = _plain(sender["t3_user_ns"]), _present(sender["t3_user_ns"])
-        code[:] = _USER
+        code[:] = USER_CLOCK
     return _Egress(t3, present, code, stepped)
 
 
 def _times(sender: Table, egress: _Egress) -> Table:
     """The parts of each round trip. Without kernel transmit stamps the send call stands in."""
-    user = _plain(sender["stamp_code"]) == _USER
+    user = _plain(sender["stamp_code"]) == USER_CLOCK
     t1 = np.where(user, _plain(sender["sent_wall_ns"]), _plain(sender["t1_ns"]))
     has_t1 = _present(sender["sent_wall_ns"]) & (user | _present(sender["t1_ns"]))
     four = has_t1 & egress.present & _present(sender["t2_ns"], sender["t4_ns"])

@@ -34,6 +34,8 @@ AUTH_STORED_BYTES = (
 
 STAMP_SOURCES = ("kernel", "sched", "user")
 """Meaning of `stamp_code`, best first: driver, scheduler (queueing), clock read in user space."""
+USER_CLOCK = STAMP_SOURCES.index("user")
+"""No kernel stamps what is sent: there is nothing to collect."""
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

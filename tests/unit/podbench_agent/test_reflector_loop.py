@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podbench.wire import ntp, stamp, stamp_tlv
+from podbench.wire.replies import STAMP_SOURCES
 from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH
 from podbench_agent.probes import reflector_loop
@@ -56,9 +57,9 @@ class Wire:
 class Bench:
     """A reflector and what it sent."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, stamp_code: int = 0) -> None:
         self.wire = Wire()
-        self.reflector = Reflector(self.wire, rules, 0)  # type: ignore[arg-type]  # a stand-in
+        self.reflector = Reflector(self.wire, rules, stamp_code)  # type: ignore[arg-type]  # a stand-in
 
     def ask(self, request: bytes, peer: tuple[str, int] = PEER, t2_ns: int = T2_NS) -> bytes | None:
         """Hands a request in as received; the reply, null if there is none."""
@@ -478,3 +479,16 @@ def test_requests_gather_only_where_many_sessions_ask(
     with pytest.raises(InterruptedError if gathers else TimeoutError):
         reflector.serve()
     assert reflector.counters.answered == (4 if gathers else 8)
+
+
+@pytest.mark.parametrize(("source", "looks"), [("kernel", True), ("user", False)])
+def test_stamps_that_no_kernel_takes_are_not_looked_for(source: str, *, looks: bool) -> None:
+    """A session that speaks again, and whole batches: not one look at the error queue."""
+    bench = Bench(Rules(provisioned_only=False), STAMP_SOURCES.index(source))
+    stamps = Stamps()
+    bench.reflector._queue = stamps  # type: ignore[assignment]  # a stand-in
+    for sequence in range(3 * BATCH):
+        assert bench.ask(_request(sequence)) is not None
+    assert (stamps.calls > 0) is looks
+    assert bool(bench.reflector._pending) is looks
+    bench.wire.close()
