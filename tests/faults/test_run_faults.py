@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.bench import bench, lab_trouble, small_run, wait_for
+from support.bench import BEGUN_S, bench, lab_trouble, small_run, wait_for
 
 pytestmark = [
     pytest.mark.lab,
@@ -25,7 +25,7 @@ def _run_and_strike(out: Path, strike: Callable[[dict[str, object]], None]) -> S
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             journal = out / "journal.jsonl"
-            wait_for(lambda: journal.exists() and '"event":"round"' in journal.read_text(), 60)
+            wait_for(lambda: journal.exists() and '"event":"round"' in journal.read_text(), BEGUN_S)
             strike(json.loads((out / "run.json").read_text()))
             code = process.wait(timeout=200)
         finally:

@@ -26,6 +26,10 @@ def bench(*arguments: str, timeout_s: float = 280) -> "subprocess.CompletedProce
     )
 
 
+BEGUN_S = 150.0
+"""A lab is built and its first round on disk by then, on a machine with much else to do too."""
+
+
 def small_run(out: Path, *options: str) -> list[str]:
     """The command of a short run on the lab, for tests that strike or interrupt it.
 
