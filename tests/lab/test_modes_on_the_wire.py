@@ -6,6 +6,7 @@ proof's own counters and captures must say the same.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.vxlan import VXLAN
 from scapy.utils import rdpcap
+from support.cluster import until
 from support.inlab import echo, in_lab, needs_ipip, needs_root
 
 from podbench.cni import detect
@@ -23,8 +25,9 @@ from podbench.target.lab.world import LabWorld
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, needs_root("for tcpdump")]
 
-SETTLE_S = 0.5
-"""tcpdump has said it listens by then, or the test fails for want of packets."""
+SETTLE_S = 1.2
+"""tcpdump hands over a part-filled ring after a second."""
+LIMIT_S = 30.0
 
 
 class Wire(msgspec.Struct):
@@ -61,17 +64,29 @@ def _read(file: Path, addresses: set[str], port: int) -> dict[str, int]:
     return dict(found)
 
 
+async def _written(size: Callable[[], int]) -> None:
+    """Returns once a capture grows no more."""
+    before = -1
+    async with asyncio.timeout(LIMIT_S):
+        while before != (now := size()):
+            before = now
+            await asyncio.sleep(SETTLE_S)
+
+
 def _watched(cni: str, mode: Mode, port: int, tmp_path: Path) -> Wire:
     file = tmp_path / "wire.pcap"
 
     async def scenario(world: LabWorld) -> Wire:
         command = ["tcpdump", "-i", layout.BRIDGE, "-w", str(file), "-U", "-Z", "root"]
-        tcpdump = namespaces.spawn(layout.UNDERLAY, command)
+        log = tmp_path / "tcpdump.log"
+        with log.open("wb") as said:
+            tcpdump = namespaces.spawn(layout.UNDERLAY, command, output=said)
         try:
-            await asyncio.sleep(SETTLE_S)
+            async with asyncio.timeout(LIMIT_S):
+                await until(lambda: b"listening on" in log.read_bytes())
             driver = detect.driver(cni)
             proof = await driver.verify(world, mode, echo, capture=world.capture)
-            await asyncio.sleep(SETTLE_S)
+            await _written(lambda: file.stat().st_size)
         finally:
             tcpdump.terminate()
             tcpdump.wait()
