@@ -131,7 +131,7 @@ class Intake:
         """Starts a flow's transmit stamps anew after a send that failed."""
         with self._lock:
             self._empty(note, flow)
-            flow.sent_seq += 1
+            flow.sent += 1
             flow.stamp_from_here(stamp_code)
 
     def _empty(self, note: Notes, flow: Flow) -> None:
