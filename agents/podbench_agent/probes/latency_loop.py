@@ -125,7 +125,7 @@ class _Measurement:
         order = np.argsort(due, kind="stable")
         due = due[order]
         columns = (due.data, which[order].data, row[order].data)
-        with contextlib.closing(Wakeups((due - self._spin_ns).data)) as wakeups:
+        with contextlib.closing(Wakeups(due - self._spin_ns)) as wakeups:
             self._intake.start()
             for n, (due_ns, index, at) in enumerate(zip(*columns, strict=True)):
                 wakeups.wait(n)
