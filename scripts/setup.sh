@@ -21,6 +21,31 @@ fail() {
     exit 2
 }
 
+# A network's hiccup or a busy index is over after a moment. Args: command ...
+three_times() {
+    local try
+    for try in 1 2 3; do
+        "$@" && return
+        [ "$try" = 3 ] || { say "that failed: trying again" && sleep 5; }
+    done
+    return 1
+}
+
+# Waits for the lock on a folder, but not for ever. Args: descriptor, folder, seconds
+lock_folder() {
+    local fd pid holders=''
+    flock -n "$1" && return
+    say "another set-up is going on: waiting for it, at most $3 s"
+    flock -w "$3" "$1" && return
+    for fd in /proc/[0-9]*/fd/*; do
+        pid=${fd#/proc/} pid=${pid%%/*}
+        [ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] || [ ! "$fd" -ef "$2" ] ||
+            holders="$holders, $pid ($(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | cut -c1-60))"
+    done
+    fail "the lock on $2 was not free after $3 s; processes that may hold it: ${holders#, }." \
+        "End what should not be running, then call this again"
+}
+
 # Prints the packages whose programs are missing. Args: program:package ...
 missing_packages() {
     local pair
@@ -75,7 +100,7 @@ python_packages() {
         return
     fi
     for name in python3 python3.12 python3.11; do
-        version=$(apt-cache policy "$name" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }') || true
+        version=$(LC_ALL=C apt-cache policy "$name" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }') || true
         if [ -n "$version" ] && dpkg --compare-versions "$version" ge 3.11; then
             printf '%s %s-venv ' "$name" "$name"
             return
@@ -88,7 +113,7 @@ python_packages() {
 # True if apt knows where to get a package. Args: package
 is_available() {
     lists_are_missing ||
-        apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { found = 1 } END { exit !found }'
+        LC_ALL=C apt-cache policy "$1" | awk '$1 == "Candidate:" && $2 != "(none)" { found = 1 } END { exit !found }'
 }
 
 lists_are_missing() { ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; }
@@ -120,22 +145,36 @@ allow_services() {
     if grep -qs "$policy_mark" "$policy"; then rm -f "$policy"; fi
 }
 
+# Runs apt-get. DPkg::Lock::Timeout does not hold for the locks on lists and archives, which a new machine's
+# own updates take: those are waited for here. Args: apt-get's
+apt_get() {
+    local words until=$((SECONDS + 300))
+    local options=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0
+        -o Dpkg::Options::=--force-confold -qq)
+    while ! { words=$(LC_ALL=C apt-get "${options[@]}" "$@" 2>&1 >&3 3>&- 8<&-); } 3>&2; do
+        printf '%s\n' "$words" >&2
+        [[ $words == *"Could not get lock"* && $SECONDS -lt $until ]] || return 1
+        say "waiting for the lock"
+        sleep 5
+    done
+    [ -z "$words" ] || printf '%s\n' "$words" >&2
+}
+
 # Installs packages as root, without starting or enabling what they bring. Args: packages
 apt_install() {
     local unit status=0
     export DEBIAN_FRONTEND=noninteractive
-    local options=(-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold -qq)
     say "installing with apt-get: $*"
     exec 8</var/lib/dpkg
-    flock 8 # two checkouts set up at once share one policy-rc.d
+    lock_folder 8 /var/lib/dpkg 900 # two checkouts set up at once share one policy-rc.d
     trap allow_services EXIT
     trap 'exit 130' INT TERM HUP
     forbid_services
-    if lists_are_missing; then apt-get "${options[@]}" update 8<&- >&2 || true; fi
-    if ! apt-get "${options[@]}" install --no-install-recommends -y "$@" 8<&- >&2; then
+    if lists_are_missing; then apt_get update || true; fi
+    if ! apt_get install --no-install-recommends -y "$@"; then
         # Lists may be older than the archive they describe.
-        apt-get "${options[@]}" update 8<&- >&2 || true
-        apt-get "${options[@]}" install --no-install-recommends -y "$@" 8<&- >&2 || status=$?
+        apt_get update || true
+        apt_get install --no-install-recommends -y "$@" || status=$?
     fi
     # Installing also marks a service to start at the next boot. Only those installed just now are unmarked.
     if command -v systemctl >/dev/null; then
@@ -213,7 +252,7 @@ fill_venv() {
     fi
     rm -f -- "$venv"/.podbench-harness "$venv"/.podbench-test
     say "installing Python packages ($2) into .venv: about a minute"
-    pip_install "$2" || fail "pip could not install the packages named in pyproject.toml (its words are above)." \
+    three_times pip_install "$2" || fail "pip could not install the packages named in pyproject.toml (its words are above)." \
         "It needs to reach a package index: check the network, a proxy (HTTPS_PROXY) or pip's own configuration; then call this again."
     key=$(venv_key)
     [ "$1" = harness ] || printf '%s\n' "$key" >"$venv/.podbench-harness"
@@ -230,10 +269,7 @@ ensure_venv() {
             "call scripts/bench once as the owner of the checkout ($(stat -c %U "$root")), or clone it anew"
     fi
     exec 9<"$root" # the folder itself is what is locked: no lock file to leave behind
-    if ! flock -n 9; then
-        say "another set-up of this checkout is going on: waiting for it"
-        flock 9
-    fi
+    lock_folder 9 "$root" 900
     venv_is_current "$1" || fill_venv "$@"
     exec 9<&-
 }

@@ -1,10 +1,18 @@
-"""Signals as a terminal's programs have them, wherever the tests were started from.
+"""Signals as a terminal's programs have them, and examples judged by what they show, not by time.
 
 A shell without job control starts what it puts into the background with SIGINT ignored, and
 `nohup` ignores SIGHUP; both are inherited, and the programs under test would not end by them.
+
+Hypothesis fails an example that took over 0.2 s, and a test whose examples come slowly: a busy
+machine does both. pytest's own time limit stays.
 """
 
 import signal
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("podbench", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("podbench")
 
 
 def pytest_configure() -> None:

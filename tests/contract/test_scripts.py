@@ -137,6 +137,7 @@ def test_a_changed_pin_makes_the_environment_stale(checkout: Checkout, file: str
     """After `git pull` the new versions are installed; a failure says so and leaves no stamp."""
     checkout.venv()
     checkout.stamp()
+    checkout.program("sleep", "")
     with (checkout.root / file).open("a") as changed:
         changed.write("\n# changed\n")
     done = checkout.run(checkout.root / "scripts/bench", "version")
@@ -158,6 +159,7 @@ def test_a_moved_checkout_is_noticed(checkout: Checkout) -> None:
 
 def test_a_failed_first_use_leaves_no_half_environment(checkout: Checkout) -> None:
     """Without a package index the message says what to do, and .venv is gone again."""
+    checkout.program("sleep", "")
     fake = checkout.program(
         "python-fake",
         '[ "$1 $2" != "-m venv" ] || { mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; exit 0; }\n'
@@ -186,6 +188,50 @@ def test_what_a_kill_left_is_made_anew(checkout: Checkout) -> None:
     assert not (venv / "leftover").exists()
     assert not (venv / ".podbench-unfinished").exists()
     assert checkout.shell("venv_is_current harness").returncode == 0
+
+
+@pytest.mark.parametrize(("failures", "code", "calls"), [(0, 0, 1), (2, 0, 3), (3, 1, 3)])
+def test_what_needs_a_network_is_tried_three_times(
+    checkout: Checkout, failures: int, code: int, calls: int
+) -> None:
+    """One bad moment of an index does not end a set-up; one that lasts does."""
+    checkout.program("sleep", "")
+    asked = f'echo >>"$0/asked"; [ "$(wc -l <"$0/asked")" -gt {failures} ]'
+    done = checkout.shell(f"ask() {{ {asked}; }}; three_times ask || exit 1")
+    assert done.returncode == code
+    assert (checkout.root / "asked").read_text() == "\n" * calls
+
+
+def test_a_lock_that_stays_taken_is_an_error_that_names_its_holder(checkout: Checkout) -> None:
+    """A process that somebody forgot does not hold a set-up for ever."""
+    with subprocess.Popen(
+        ["bash", "-c", 'exec 7<"$0"; flock 7; echo; read -r', checkout.root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        done = checkout.shell('exec 9<"$root"; lock_folder 9 "$root" 1; echo had')
+        holder.communicate(b"\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"hold it: {holder.pid} (bash -c" in done.stderr
+    assert "call this again" in done.stderr
+    assert checkout.shell('exec 9<"$root"; lock_folder 9 "$root" 1; echo had').stdout == "had\n"
+
+
+def test_apt_waits_for_the_lock_on_its_lists(checkout: Checkout) -> None:
+    """apt-get gives up at once where another holds it, as a new machine's own updates do."""
+    checkout.program("sleep", "")
+    checkout.program(
+        "apt-get",
+        f'echo >>"{checkout.root}/asked"; [ "$(wc -l <"{checkout.root}/asked")" -gt 2 ] && exit 0\n'
+        'echo "E: Could not get lock /l/lock. It is held by process 7 (apt-get)" >&2; exit 100',
+    )
+    assert checkout.shell("apt_get update").returncode == 0
+    assert (checkout.root / "asked").read_text() == "\n" * 3
+    checkout.program("apt-get", "echo E: something else >&2; exit 100")
+    done = checkout.shell("apt_get update")
+    assert (done.returncode, done.stderr) == (1, "E: something else\n")
 
 
 def test_services_are_forbidden_while_installing_only(checkout: Checkout, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_kept_lease_is_renewed_and_keeps_others_out(tmp_path: Path) -> None:
 
     async def scene(server: ApiServer, api: Api) -> None:
         space(server)
-        first, second = Lease(api, "first", 1), Lease(api, "second", 1)
+        first, second = Lease(api, "first", 3), Lease(api, "second", 3)
         await first.take(LABELS)
         async with first.kept():
             with pytest.raises(
@@ -96,13 +96,13 @@ def test_a_short_absence_of_the_server_loses_nothing(tmp_path: Path) -> None:
 
     async def scene(server: ApiServer, api: Api) -> None:
         space(server)
-        lease = Lease(api, "patient", 2)
+        lease = Lease(api, "patient", 4)
         await lease.take(LABELS)
         async with lease.kept():
             server.faults.away = True
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.5)
             server.faults.away = False
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(3.0)
             assert not lease.lost.done()
             assert await living_holder(api) == "patient"
 

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 BROKER = Ref("Pod", "podbench-broker", "podbench-host")
 AWAY_S = 4.0
+PATIENCE_S = 20.0
 LIMIT_S = 3.0
 """Of what is asked: less than the server is away, as a round's is less than half a minute."""
 ROWS = 200_000
@@ -86,7 +87,7 @@ def test_results_arrive_once_the_server_is_back(tmp_path: Path, when: str) -> No
 
         async with (
             portforward.forwarded(api, find, 18883) as port,
-            MqttFleet(f"mqtt://127.0.0.1:{port}", run_id=RUN, away_s=5.0) as fleet,
+            MqttFleet(f"mqtt://127.0.0.1:{port}", run_id=RUN, away_s=PATIENCE_S) as fleet,
         ):
             await fleet.wait_ready([N1], 10)
             asking = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), LIMIT_S))
@@ -106,7 +107,10 @@ def test_results_arrive_once_the_server_is_back(tmp_path: Path, when: str) -> No
             async with private_broker(folder) as broker:
                 node = Node(broker)
                 serving = asyncio.create_task(serve(broker, agent, stop))
-                async with cluster(tmp_path, ApiServer(node), patience_s=5.0) as (server, api):
+                async with cluster(tmp_path, ApiServer(node), patience_s=PATIENCE_S) as (
+                    server,
+                    api,
+                ):
                     meta = {"name": BROKER.name, "namespace": BROKER.namespace}
                     spec = {"nodeName": "n1", "containers": []}
                     put(server, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})

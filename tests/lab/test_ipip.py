@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import platform
+import select
 import socket
 import struct
 import subprocess
@@ -33,6 +34,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.root, needs_namespaces(), needs_ipip(
 
 TSHARK_FIELDS = ("ip.version", "ip.proto", "ip.src", "ip.dst", "ip.dsfield", "ip.flags.df")
 CHECKSUMS = "ip.check_checksum:TRUE"
+STARTED_S = 15.0
 GONE_S = 10.0
 """The kernel takes namespaces apart in the background."""
 PROG_GET_FD_BY_ID = 13
@@ -68,6 +70,18 @@ async def _counts(world: LabWorld) -> list[TunnelCount]:
     return found
 
 
+def _until_it_listens(tshark: "subprocess.Popen[bytes]") -> None:
+    """Waits for tshark to say that it captures; one that says nothing has STARTED_S for it."""
+    assert tshark.stderr is not None
+    said, end_s = b"", time.monotonic() + STARTED_S
+    while b"Capture started" not in said and (left_s := end_s - time.monotonic()) > 0:
+        if not select.select([tshark.stderr], [], [], left_s)[0]:
+            return
+        part = os.read(tshark.stderr.fileno(), 4096)
+        assert part, said
+        said += part
+
+
 def test_tshark_decodes_full_size_packets_as_ipv4_in_ipv4() -> None:
     """DF pings of the whole pod MTU pass as 1500 octets; checksums, DSCP and DF are right."""
 
@@ -79,7 +93,7 @@ def test_tshark_decodes_full_size_packets_as_ipv4_in_ipv4() -> None:
         for field in TSHARK_FIELDS:
             command += ["-e", field]
         tshark = namespaces.spawn(layout.UNDERLAY, [*command, "-c", "8"], output=subprocess.PIPE)
-        await asyncio.sleep(2.0)  # tshark starts slowly and does not say when it listens
+        await asyncio.to_thread(_until_it_listens, tshark)
         ping = ["ping", "-c", "4", "-i", "0.2", "-M", "do", "-s", "1452", "-Q", "0xb8"]
         await asyncio.to_thread(_run, "n1-ipip", *ping, peer.address)
         output, _ = await asyncio.to_thread(tshark.communicate, timeout=30)

@@ -308,9 +308,12 @@ def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:
 
     found = vxlan_path.on_path(scenario, list[list[int]], tmp_path / "answer.json")
 
-    settled, last = np.array(found[3]), np.array(found[-1])
-    assert len(last) == 2
-    assert (last - settled <= 512).all(), found  # KiB; one session's notes and log are 250
+    grown = np.diff(np.array(found[3:]), axis=0)
+    assert grown.shape == (8, 2)
+    # KiB; one session's notes and log are 250. What is kept of each session shows in most of them;
+    # a step of the allocator, when a stall lets more gather than before, comes once.
+    assert (np.median(grown, axis=0) <= 32).all(), found
+    assert (grown.sum(axis=0) <= 1024).all(), found
 
 
 def _grown(pair: Pair) -> list[int]:
