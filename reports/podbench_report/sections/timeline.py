@@ -53,6 +53,8 @@ def _caption(count: int, labels: list[str]) -> str:
         "its own. Where round trips rise together with stolen time, they coincide; that alone does "
         "not make it the cause."
     )
+    if count > 1:
+        text += " Each host has a line of its own."
     if count > _DRAWN:
         text += f" Drawn: the {len(labels)} of {count} hosts with the most stolen time."
     return text
