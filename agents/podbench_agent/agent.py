@@ -85,7 +85,12 @@ class Agent:
                 return await self._transfer(command)
             case messages.ReadFacts() | messages.LookUp():
                 return await asyncio.to_thread(evidence.answer, command)
-            case messages.WatchPath() | messages.HoldWatch() | messages.EndWatch():
+            case (
+                messages.WatchPath()
+                | messages.KeepWatch()
+                | messages.HoldWatch()
+                | messages.EndWatch()
+            ):
                 return await self._watch(command)
             case messages.StartCapture():
                 self.capture.start(command)
@@ -123,11 +128,14 @@ class Agent:
                 return await self.transfers.collect(command.port)
 
     async def _watch(
-        self, command: messages.WatchPath | messages.HoldWatch | messages.EndWatch
+        self,
+        command: messages.WatchPath | messages.KeepWatch | messages.HoldWatch | messages.EndWatch,
     ) -> messages.Answer:
         match command:
             case messages.WatchPath():
                 return await self.canary.watch(command)
+            case messages.KeepWatch():
+                self.canary.keep()
             case messages.HoldWatch():
                 self.canary.hold(command.hold_s)
             case messages.EndWatch():

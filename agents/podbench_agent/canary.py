@@ -1,4 +1,4 @@
-"""The canary: ten probes a second on one path, for as long as a run lasts.
+"""The canary: ten probes a second on one path, for as long as a run lasts and says that it does.
 
 It runs in the agent's own event loop, which is idle while a round measures, and talks to the peer's
 reflector. So its round trips hold the scheduler's time: good for milliseconds, which is what
@@ -23,9 +23,10 @@ class Canary:
         self._watch: Watch | None = None
         self._end = asyncio.Event()
         self._held_until_ns = 0
+        self._kept_ns = 0
 
     async def watch(self, order: messages.WatchPath) -> messages.Watched:
-        """Watches until there is trouble or `end`.
+        """Watches until there is trouble, `end`, or nobody said `keep` for the order's lease.
 
         Raises:
             ProbeError: One watch runs already, or there is no socket to the peer.
@@ -34,10 +35,20 @@ class Canary:
             raise ProbeError("this agent watches a path already")
         self._watch, self._end = Watch(order), asyncio.Event()
         self._held_until_ns = 0
+        self._kept_ns = time.monotonic_ns()
         try:
             return await self._run(self._watch, order)
         finally:
             self._watch = None
+
+    def keep(self) -> None:
+        """Begins the lease anew.
+
+        Raises:
+            ProbeError: Nothing is watched.
+        """
+        self._under_way()
+        self._kept_ns = time.monotonic_ns()
 
     def hold(self, hold_s: float) -> None:
         """Sends nothing for so long; what is on its way is not judged.
@@ -45,14 +56,17 @@ class Canary:
         Raises:
             ProbeError: Nothing is watched.
         """
-        if self._watch is None:
-            raise ProbeError("this agent watches no path")
-        self._watch.forget()
+        self._under_way().forget()
         self._held_until_ns = time.monotonic_ns() + int(hold_s * 1e9)
 
     def end(self) -> None:
         """Ends the watch, if one runs."""
         self._end.set()
+
+    def _under_way(self) -> Watch:
+        if self._watch is None:
+            raise ProbeError("this agent watches no path")
+        return self._watch
 
     async def _run(self, watch: Watch, order: messages.WatchPath) -> messages.Watched:
         loop = asyncio.get_running_loop()
@@ -74,8 +88,11 @@ class Canary:
         step_ns = int(1e9 / order.rate_pps)
         due_ns = time.monotonic_ns()
         number, trouble = 0, None
+        lease_ns = int(order.lease_s * 1e9)
         while trouble is None and not self._end.is_set():
             now_ns = time.monotonic_ns()
+            if now_ns - self._kept_ns > lease_ns:
+                break
             if now_ns - due_ns > STALL_NS:
                 watch.stalled()
                 due_ns = now_ns

@@ -37,13 +37,12 @@ class ErrorQueue:
         self._control = bytearray(BATCH * _CONTROL_BYTES)
         self._view = memoryview(self._control)
         base = ctypes.addressof((ctypes.c_char * len(self._control)).from_buffer(self._control))
-        self._fresh = b"".join(
-            _MMSGHDR.pack(base + i * _CONTROL_BYTES, _CONTROL_BYTES) for i in range(BATCH)
+        self._fresh = memoryview(
+            b"".join(_MMSGHDR.pack(base + i * _CONTROL_BYTES, _CONTROL_BYTES) for i in range(BATCH))
         )
-        self._headers = bytearray(self._fresh)
-        self._pointer = ctypes.addressof(
-            (ctypes.c_char * len(self._headers)).from_buffer(self._headers)
-        )
+        headers = bytearray(self._fresh)
+        self._pointer = ctypes.addressof((ctypes.c_char * len(headers)).from_buffer(headers))
+        self._headers = memoryview(headers)
         libc = ctypes.CDLL(None, use_errno=True)
         self._recvmmsg = libc.recvmmsg
         self._recvmmsg.argtypes = [
@@ -65,7 +64,8 @@ class ErrorQueue:
             if code in {errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED, errno.EHOSTUNREACH}:
                 return []
             raise ProbeError(f"error queue: {os.strerror(code)}")
-        self._headers[:] = self._fresh  # the kernel wrote what it used into them
+        used = got * _MMSGHDR.size
+        self._headers[:used] = self._fresh[:used]  # the kernel wrote into them what it used
         return [
             (key, seconds * 1_000_000_000 + rest)
             for seconds, rest, origin, key in _STAMP_AND_ERROR.iter_unpack(

@@ -6,7 +6,7 @@ The page holds everything it needs; its content security policy forbids every re
 from pathlib import Path
 
 from podbench.analysis.bundle import Bundle
-from podbench_report import frame, palette
+from podbench_report import frame, palette, wording
 from podbench_report.sections import (
     appendix,
     blame,
@@ -56,6 +56,7 @@ def render(bundle: Bundle) -> str:
         "report.html.j2",
         _CONTENTS,
         steps=palette.STEPS,
+        words=wording.WORDS,
         header=header.build(view),
         found=found.build(view),
         untold=untold.build(view),

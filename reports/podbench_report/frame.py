@@ -109,9 +109,10 @@ def environment() -> jinja2.Environment:
 
 
 def _glue(text: str) -> str:
-    """Keeps an interval, and a figure and its percent, on one line."""
+    """Keeps an interval, a figure and its percent, and "95 % CI" on one line."""
     joined = text.replace(numbers.EN_DASH, f"{numbers.EN_DASH}\u2060")
-    return joined.replace(" %", f"{numbers.NBSP}%")
+    joined = joined.replace(" %", f"{numbers.NBSP}%")
+    return joined.replace("% CI", f"%{numbers.NBSP}CI")
 
 
 @functools.cache

@@ -75,6 +75,19 @@ def figure_cell(
     )
 
 
+def estimate_cell(
+    value: float | None, bounds: tuple[float, float] | None, unit: str, shown: str
+) -> Cell:
+    """A figure and its interval, rounded as sentences have them; `shown` is the column's unit."""
+    if value is None:
+        return Cell(numbers.NOT_MEASURED, css="null")
+    text, below = (
+        part.removesuffix(f"{numbers.NBSP}{shown}")
+        for part in numbers.estimate(value, bounds, unit)
+    )
+    return Cell(text, sort=value, below=below)
+
+
 def quantity_cell(value: float | None, unit: str, *, signed: bool = False) -> Cell:
     """A figure with its own unit, for columns that mix units."""
     return Cell(

@@ -267,6 +267,39 @@ def _floor(floor: Mapping[str, float]) -> str:
     return f"; differences below {listed(told)} are noise here" if told else ""
 
 
+WORDS: tuple[tuple[str, str], ...] = (
+    (
+        "Kernel, app; warm, idle, loaded",
+        "RTT is the round trip. Kernel RTT: between kernel time stamps, the reflector's own time "
+        "taken out. App RTT: what a program feels. Warm: at the full rate of probes; idle: at 20 a "
+        "second, caches cold; loaded: beside a transfer. p50 is the median; of 100 probes 99 are "
+        "within p99.",
+    ),
+    (
+        "Arms and paths",
+        "An arm is a mode on a path. Pod path: from pod to pod; host path: from node to node, "
+        "without an overlay. In files and doubts vxlan/pod is VXLAN on the pod path, vxlan/pod#2 "
+        "the same once more. That repeat is the A/A check; what it differs by is the noise floor.",
+    ),
+    (
+        "Stand-in",
+        "A mode that this kernel lacks, made in another way with the same bytes on the wire: its "
+        "CPU cost need not be the original's.",
+    ),
+    (
+        "Sessions and samples",
+        "A session is one stream of probes from one node to one other. n counts samples; effective "
+        "n is how many independent ones they are worth. SD is the standard deviation.",
+    ),
+    (
+        "CPU words",
+        "Stolen: time the hypervisor gave to others. Softirq: time the kernel spent on packets. "
+        "Goodput: what the receiving program got, headers and resent bytes not counted.",
+    ),
+)
+"""The words of tables and plots, for the reading guide of every page."""
+
+
 def floor_percent(ratio: float) -> str:
     """The noise floor, 0.018 for 1.8 %, in percent."""
     return numbers.percent_change(1 + ratio).lstrip("+")

@@ -146,6 +146,33 @@ def test_every_loss_has_its_direction(match: str, status: str, tmp_path: Path) -
     assert alone.get("lost_unknown", 0) <= len(SSIDS)
 
 
+def test_a_send_that_fails_spoils_no_other_probe(tmp_path: Path) -> None:
+    """A firewall refuses every tenth send call: those rows say so, the rest keep their stamps."""
+
+    def scenario() -> dict[str, Any]:
+        rules = NFT.format(match="dport", port=vxlan_path.PORT).replace("forward", "output")
+        loading = namespaces.spawn("pa", [str(children.find("nft", "nftables")), rules])
+        assert loading.wait() == 0
+        rows, _ = _with_pair(lambda pair: asyncio.run(pair.measure(500, 2)))
+        unsent = np.asarray(rows["invalid_reason"] == "send call failed", dtype=bool)
+        kernel, app = rows["rtt_kernel_ns"], rows["rtt_app_ns"]
+        return {
+            "unsent": int(unsent.sum()),
+            "late": int(rows["late_ns"].count()),
+            "status": np.unique(rows["status"][~unsent]).tolist(),
+            "stamped": int(kernel.count()),
+            "inside": bool((kernel <= app)[~unsent].all()),
+        }
+
+    found = vxlan_path.on_path(scenario, dict[str, Any], tmp_path / "answer.json")
+
+    assert 99 <= found["unsent"] <= 102
+    assert found["late"] == 1000 - found["unsent"]  # what never left has no lateness
+    assert found["status"] == ["ok"]
+    assert found["stamped"] == 1000 - found["unsent"]
+    assert found["inside"]
+
+
 def test_a_stopped_sender_is_late_not_slow(tmp_path: Path) -> None:
     """A sender stopped for 50 ms leaves its schedule; the path's latency does not show it."""
 

@@ -4,6 +4,7 @@ Kernel stamps are CLOCK_REALTIME: a step of it between two stamps would be read 
 are taken now and then; what was out between two that differ by more than slew allows is marked.
 """
 
+import bisect
 import time
 
 import numpy as np
@@ -45,9 +46,10 @@ class ClockWatch:
         self._offset_ns.append(wall - before - spread // 2)
         self._error_ns.append(spread)
 
-    def forget(self) -> None:
-        """Drops all offsets but the last: a new measurement begins."""
-        del self._mono_ns[:-1], self._offset_ns[:-1], self._error_ns[:-1]
+    def forget(self, before_ns: int) -> None:
+        """Drops what says nothing of later times: all offsets before the last one by then."""
+        last = max(bisect.bisect_right(self._mono_ns, before_ns) - 1, 0)
+        del self._mono_ns[:last], self._offset_ns[:last], self._error_ns[:last]
 
     def stepped(self, from_mono_ns: Ints, to_mono_ns: Ints) -> Bools:
         """(n,) whether the clock stepped between two times of each row.

@@ -11,11 +11,14 @@ import socket
 from podbench.model.errors import ProbeError
 from podbench.wire import stamp
 from podbench.wire.messages import LatencySession
+from podbench.wire.replies import USER_CLOCK
 from podbench_agent import timestamping
 from podbench_agent.endpoints import Endpoint, endpoint
 
 MAX_PORTS = 256
 """Two sockets each: a session stays well under the usual limit of 1,024 open files."""
+ALL = 1 << 62
+"""More than a flow can send."""
 
 
 class Flow:
@@ -23,18 +26,17 @@ class Flow:
 
     Attributes:
         index: Position among the session's source ports, from 0.
-        sent_seq: Sequence number of the next probe.
         key_base: Sequence number whose transmit stamp has OPT_ID counter 0.
-        sent: Probes sent since then. Written by the sending thread only.
-        stamped: Of these, those whose transmit stamp was collected.
+        sent: Probes sent since then; the next one's sequence number is the sum of both. Written by
+            the sending thread only.
+        stamped: Of these, those whose transmit stamp was collected; ALL where none will come.
     """
 
-    __slots__ = ("index", "key_base", "peer", "port", "rx", "sent", "sent_seq", "stamped", "tx")
+    __slots__ = ("index", "key_base", "peer", "port", "rx", "sent", "stamped", "tx")
 
     def __init__(self, index: int, source: str, peer: Endpoint, dscp: int) -> None:
         self.index = index
         self.peer = peer
-        self.sent_seq = 0
         self.key_base = 0
         self.sent = 0
         self.stamped = 0
@@ -65,8 +67,9 @@ class Flow:
     def stamp_from_here(self, stamp_code: int) -> None:
         """Starts transmit stamps anew: the next probe sent has OPT_ID counter 0."""
         timestamping.enable(self.tx, stamp_code=stamp_code, receive=False)
-        self.key_base = self.sent_seq
-        self.sent = self.stamped = 0
+        self.key_base += self.sent
+        self.sent = 0
+        self.stamped = ALL if stamp_code == USER_CLOCK else 0
 
     def close(self) -> None:
         """Closes both sockets."""

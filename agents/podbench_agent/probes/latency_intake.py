@@ -24,8 +24,9 @@ from podbench_agent.probes.latency_flows import Flow
 from podbench_agent.probes.latency_notes import Notes
 from podbench_agent.probes.ownwatch import OwnWatch
 
-DRAIN_AT = 16
-"""Transmit stamps are collected in batches of this, right after a reply was taken in."""
+DRAIN_AT = 32
+"""Transmit stamps are collected in batches of this, right after a reply was taken in; those of a
+flow that gets no replies are by the sending thread, at DRAIN_MUST (latency_loop.py)."""
 NOTE_NS = 100_000_000
 EVENTS_MOST = 32
 """Per wait: room for them is made anew each time, by default for 1,023."""
@@ -131,7 +132,7 @@ class Intake:
         """Starts a flow's transmit stamps anew after a send that failed."""
         with self._lock:
             self._empty(note, flow)
-            flow.sent_seq += 1
+            flow.sent += 1
             flow.stamp_from_here(stamp_code)
 
     def _empty(self, note: Notes, flow: Flow) -> None:

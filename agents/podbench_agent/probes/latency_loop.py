@@ -15,7 +15,6 @@ import numpy as np
 from podbench.wire import ntp
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
-from podbench.wire.replies import USER_CLOCK
 from podbench_agent import timestamping
 from podbench_agent.errqueue import ErrorQueue
 from podbench_agent.probes import latency_schedule, ownwatch
@@ -87,7 +86,7 @@ class Sender:
             measurement.close()
         tables = measurement.tables()
         self.facts = measurement.facts() | {
-            "cpu_us_per_probe": cpu_ns // max(1, measurement.sent) / 1000
+            "cpu_us_per_probe": cpu_ns // max(1, sum(note.sent for note in notes)) / 1000
         }
         return tables
 
@@ -99,7 +98,6 @@ class _Measurement:
         self._notes = notes
         self._stamp_code = stamp_code
         self._spin_ns = SPIN_NS if any(n.session.spin for n in notes) else 0
-        self.sent = 0
         self._send_errors = 0
         for note in notes:
             for flow in note.flows:
@@ -127,7 +125,7 @@ class _Measurement:
         order = np.argsort(due, kind="stable")
         due = due[order]
         columns = (due.data, which[order].data, row[order].data)
-        with contextlib.closing(Wakeups((due - self._spin_ns).data)) as wakeups:
+        with contextlib.closing(Wakeups(due - self._spin_ns)) as wakeups:
             self._intake.start()
             for n, (due_ns, index, at) in enumerate(zip(*columns, strict=True)):
                 wakeups.wait(n)
@@ -150,11 +148,7 @@ class _Measurement:
             return
         note.sent_mono[row] = mono_ns
         note.sent_wall[row] = wall_ns
-        flow.sent_seq += 1
         flow.sent += 1
-        if self._stamp_code == USER_CLOCK:
-            flow.stamped = flow.sent  # nobody will: not to be looked for after each reply
-        self.sent += 1
         if flow.sent - flow.stamped >= DRAIN_MUST:
             self._intake.collect(note, flow)
 

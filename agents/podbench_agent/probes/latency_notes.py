@@ -94,11 +94,11 @@ class Notes:
     def fill(self, flow: Flow, t1: int) -> bytearray:
         """The next packet of a flow, with this send time (raw timestamp `t1`)."""
         packet = self.packet
-        ssid = self._first_ssid + flow.index
+        sequence, ssid = flow.key_base + flow.sent, self._first_ssid + flow.index
         if self.key is None:
-            stamp.SENDER_OPEN.pack_into(packet, 0, flow.sent_seq, t1, stamp.ERROR_UNSYNCED, ssid)
+            stamp.SENDER_OPEN.pack_into(packet, 0, sequence, t1, stamp.ERROR_UNSYNCED, ssid)
             return packet
-        stamp.SENDER_AUTH.pack_into(packet, 0, flow.sent_seq, t1, stamp.ERROR_UNSYNCED, ssid)
+        stamp.SENDER_AUTH.pack_into(packet, 0, sequence, t1, stamp.ERROR_UNSYNCED, ssid)
         packet[96 : stamp.AUTH_BYTES] = stamp.digest(packet[:96], self.key)
         if self._mac_at:
             at = self._mac_at
@@ -106,6 +106,11 @@ class Notes:
                 packet[:4] + packet[stamp.AUTH_BYTES : at], self.key
             )
         return packet
+
+    @property
+    def sent(self) -> int:
+        """Probes and flush probes that left."""
+        return int(np.count_nonzero(self._columns[0]))
 
     def row(self, flow: Flow, sequence: int) -> int:
         """Where a sequence number of a flow stands in the columns."""

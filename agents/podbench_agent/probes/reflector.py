@@ -108,12 +108,14 @@ class _Control:
         return child.Result(tables=tables, facts=dict(facts))
 
     def _begin(self, ssids: tuple[int, ...]) -> None:
-        """From here on counters are those of these sessions."""
-        if not self._begun:
-            self._reflector.clock.forget()
+        """From here on counters are those of these sessions.
+
+        Of the clock is kept what the oldest session that is open may still be asked for.
+        """
         self._reflector.clock.note()
         self._latest = self._now()
         self._begun.update(dict.fromkeys(ssids, self._latest))
+        self._reflector.clock.forget(min(start.mono_ns for start in self._begun.values()))
 
     def _start_of(self, ssids: tuple[int, ...]) -> _Start:
         """When the first of these was admitted; without one the last admission, or the start."""

@@ -20,7 +20,7 @@ from scipy import special
 from podbench.analysis import aa, intervals, loss
 from podbench.analysis.verdicts import POWER, Decision, Word, blocks_needed, unresolved
 from podbench.model.summary import Interval
-from podbench.model.units import show_ratio
+from podbench.model.units import show_limit, show_ratio
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -195,7 +195,7 @@ def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
             smallest_detectable_ratio=None,
             blocks_needed=None,
             reason=f"none of {totals[0][1]} and {totals[1][1]} probes lost: "
-            f"each below {show_ratio(upper)} (95 %)",
+            f"each below {show_limit(upper)} (95 %)",
         )
     p = loss.exact_p((totals[0][0], totals[1][0]), (totals[0][1], totals[1][1]))
     if p >= aa.SIGNIFICANCE:

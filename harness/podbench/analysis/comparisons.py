@@ -18,7 +18,7 @@ from podbench.analysis.metrics import LOSS, METRICS, Metric
 from podbench.analysis.verdicts import HOPELESS_BLOCKS, Decision, Word, decide, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
-from podbench.model.units import show_ns, show_ratio
+from podbench.model.units import show_limit, show_ns, show_ratio
 
 HEADLINES: tuple[Metric, ...] = (*(m for m in METRICS if m.headline), LOSS)
 
@@ -129,7 +129,9 @@ def below_floor(
 
 def _show_floor(floor_log: float) -> str:
     ratio = float(np.exp(floor_log))
-    return f"{100 * (ratio - 1):.2g} %" if ratio < 2.0 else f"a factor of {ratio:.2g}"
+    # With the digits that pages and tables show a floor with.
+    percent = 100 * (ratio - 1)
+    return f"{percent:.{0 if percent >= 100 else 1 if percent >= 1 else 2}f} %"
 
 
 def compare(
@@ -217,7 +219,7 @@ def _loss_verdict(decision: Decision, lost: tuple[int, int], sent: tuple[int, in
             smallest_detectable_ratio=None,
             blocks_needed=None,
             reason=f"none of {sent[0]} and {sent[1]} probes lost: each below "
-            f"{show_ratio(upper)} (95 %)",
+            f"{show_limit(upper)} (95 %)",
         )
     p = loss.exact_p(lost, sent)
     if p >= aa.SIGNIFICANCE:

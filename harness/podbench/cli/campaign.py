@@ -1,5 +1,6 @@
 """From options to a report: makes the run directory, measures, analyses, renders."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -52,8 +53,9 @@ def see_through(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool)
         code = _measure(rundir, console, quiet=quiet)
     if code == conduct.INTERRUPTED:
         tell(console, f"interrupted: what was measured is kept in {rundir.path}")
-        tell(console, f"  -> bench resume {rundir.path} goes on after the last whole round;")
-        tell(console, f"     bench report {rundir.path} shows what there is")
+        again = record.resume_command(rundir.path, begun.spec)
+        tell(console, f"  -> {again} goes on after the last whole round;")
+        tell(console, f"     bench report {shlex.quote(str(rundir.path))} shows what there is")
     _tell_aftermath(rundir, console, quiet=quiet)
     if code:
         return code
@@ -105,7 +107,7 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> None:
     for each in found.left:
         tell(console, f"left in the cluster: {each}")
     if found.left:
-        tell(console, f"  -> bench restore {rundir.path} takes it away")
+        tell(console, f"  -> bench restore {shlex.quote(str(rundir.path))} takes it away")
     elif not quiet:
         gone = [each for each in found.made if each in found.gone]
         wide = [each for each in gone if "/" not in each]

@@ -117,6 +117,11 @@ def show_ratio(ratio: float) -> str:
     return f"{100 * ratio:.3g} %"
 
 
+def show_limit(ratio: float) -> str:
+    """The upper limit of a share in percent: two digits of it are all there is to know."""
+    return f"{100 * ratio:.2g} %"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 pair`, `5 pairs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

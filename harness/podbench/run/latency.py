@@ -61,19 +61,21 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
 
     An agent that cannot be asked costs its own pairs only: each becomes a failure with the reason.
     """
-    sessions = []
+    asked = []
     for src, dst in stretch.pairs:
         try:
-            sessions.append(_session(crew, stretch, src, dst))
+            asked.append(_session(crew, stretch, src, dst))
         except PodbenchError as error:
             outcome.failures.append(_failure(stretch, (src, dst), error))
-    admitted = await _each(crew, sessions, messages.Reflect)
-    sessions = _standing(sessions, admitted, stretch, outcome, by_sender=False)
+    admitted = await _each(crew, asked, messages.Reflect)
+    sessions = _standing(asked, admitted, stretch, outcome, by_sender=False)
     start_ns = time.monotonic_ns()
     sent = await _send(crew, sessions, stretch)
     end_ns = time.monotonic_ns()
     sessions = _standing(sessions, sent, stretch, outcome, by_sender=True)
-    reflections = await _each(crew, sessions, messages.CollectReflections)
+    # Of all: what failed must not stay admitted, and who did not answer may have heard. Where that
+    # fails too, the first failure is told already.
+    reflections = await _each(crew, asked, messages.CollectReflections)
     for session in sessions:
         reply = sent[session.sender]
         assert isinstance(reply, Reply)
@@ -112,8 +114,13 @@ async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float)
         source_ports=1,
     )
     session = _session(crew, stretch, src.node, dst.node)
-    await _whole(_each(crew, [session], messages.Reflect))
-    sent = await _whole(_send(crew, [session], stretch))
+    try:
+        await _whole(_each(crew, [session], messages.Reflect))
+        sent = await _whole(_send(crew, [session], stretch))
+    except PodbenchError:
+        # Taken back, as far as anybody hears it; the first failure is what is told.
+        await _each(crew, [session], messages.CollectReflections)
+        raise
     reflections = await _each(crew, [session], messages.CollectReflections)
     rows = _resolve(session, sent[session.sender], reflections[session.reflector])
     return int((rows["status"] == "ok").sum())

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -153,6 +154,18 @@ def run_id(path: Path) -> str:
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name)
     suffix = secrets.token_hex(SUFFIX_BYTES)
     return f"{plain[: LABEL_MOST - len(suffix) - 1].strip('-_.') or 'run'}-{suffix}"
+
+
+def resume_command(path: Path, spec: RunSpec) -> str:
+    """The `bench resume` that goes on with a run; the shell reads it as it stands.
+
+    Whether its cluster may be changed is asked at the terminal again. That a mode may be switched
+    under everything that runs there only the command itself says.
+    """
+    words = ["bench", "resume", str(path)]
+    if spec.cluster is not None and spec.method == "switch":
+        words += ["--disrupt", spec.cluster.context]
+    return shlex.join(words)
 
 
 def node(laid: Node) -> NodeRecord:

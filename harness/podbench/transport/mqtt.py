@@ -38,7 +38,8 @@ LAST_WORDS_S = 0.3
 """A broker that ends tells every agent's last will first: wait whether it goes itself."""
 KEPT_ANSWERS = 8
 KEPT_BYTES = 16 * 1024 * 1024
-"""What an agent keeps of its last answers, should they be asked for again."""
+"""What an agent keeps of its last answers, should they be asked for again; the last one whatever
+its size, and what the broker has not had yet."""
 
 
 class MqttFleet:
@@ -299,6 +300,16 @@ class _Kept(msgspec.Struct):
     delivered: int = 0
 
 
+def _forgotten(request_id: int) -> messages.Response:
+    """Tells that an answer cannot be sent again; said at once, for its asker waits for it."""
+    reason = (
+        "the answer was lost with a broken connection and is not kept any more: an agent keeps the "
+        f"last {KEPT_ANSWERS} and at most {KEPT_BYTES >> 20} MiB of them"
+    )
+    (only,) = batches.cut(request_id, messages.Failed(reason=reason), {})
+    return only
+
+
 class _AgentSide:
     """Takes requests, runs the handler for each at the same time, delivers every answer."""
 
@@ -311,6 +322,8 @@ class _AgentSide:
         self._offline = messages.encode(msgspec.structs.replace(status, online=False))
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._at_work: set[int] = set()
+        """Requests whose answer is not with the broker as a whole."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.link = Link(
             endpoint,
@@ -325,10 +338,11 @@ class _AgentSide:
         request_id = messages.request_id(payload)
         if request_id is None:
             return
-        if request_id in self._seen:
+        if request_id in self._seen or request_id in self._at_work:
             self._work(self._again(request_id, payload))
             return
         self._seen[request_id] = None
+        self._at_work.add(request_id)
         if len(self._seen) > REMEMBERED_REQUESTS:
             self._seen.popitem(last=False)
         self._work(self._answer(request_id, payload))
@@ -339,33 +353,40 @@ class _AgentSide:
         task.add_done_callback(self.tasks.discard)
 
     async def _answer(self, request_id: int, payload: bytes) -> None:
-        kept = _Kept([messages.encode(part) for part in await self._parts(request_id, payload)])
-        self._keep(request_id, kept)
-        for part in kept.parts:
-            await self._deliver(part)
-            kept.delivered += 1
+        try:
+            parts = await self._parts(request_id, payload)
+            kept = self._kept[request_id] = _Kept([messages.encode(part) for part in parts])
+            for part in kept.parts:
+                await self._deliver(part)
+                kept.delivered += 1
+        finally:
+            self._at_work.discard(request_id)
+        self._forget_oldest()
 
-    def _keep(self, request_id: int, kept: "_Kept") -> None:
-        self._kept[request_id] = kept
-        while len(self._kept) > KEPT_ANSWERS or self._kept_bytes() > KEPT_BYTES:
-            if len(self._kept) == 1:
+    def _forget_oldest(self) -> None:
+        for request_id in [each for each in self._kept if each not in self._at_work]:
+            if len(self._kept) <= KEPT_ANSWERS and self._kept_bytes() <= KEPT_BYTES:
                 return
-            self._kept.popitem(last=False)
+            if len(self._kept) > 1:
+                del self._kept[request_id]
 
     def _kept_bytes(self) -> int:
         return sum(len(part) for kept in self._kept.values() for part in kept.parts)
 
     async def _again(self, request_id: int, payload: bytes) -> None:
         """Delivers what the broker had already and the orchestrator did not get."""
-        kept = self._kept.get(request_id)
-        if kept is None:
-            return  # still at work: its answer is to come; or too long ago
+        have: tuple[int, ...] | None = None
         with contextlib.suppress(RemoteProtocolError):
             have = messages.decode_request(payload).have
-            if have is not None:
-                for number in range(kept.delivered):
-                    if number not in have:
-                        await self._deliver(kept.parts[number])
+        if have is None:
+            return
+        kept = self._kept.get(request_id)
+        if kept is not None:
+            for number in range(kept.delivered):
+                if number not in have:
+                    await self._deliver(kept.parts[number])
+        elif request_id not in self._at_work:
+            await self._deliver(messages.encode(_forgotten(request_id)))
 
     async def _parts(self, request_id: int, payload: bytes) -> list[messages.Response]:
         try:

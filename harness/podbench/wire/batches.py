@@ -51,7 +51,12 @@ class Assembly:
         self._last: int | None = None
 
     def add(self, part: messages.Response) -> bool:
-        """Takes one part; true once all are there."""
+        """Takes one part; true once all are there.
+
+        A failure is whole by itself: of an answer of which parts came, the others cannot be had.
+        """
+        if isinstance(part.answer, messages.Failed):
+            self._parts.clear()
         self._parts[part.number] = part
         if part.last:
             self._last = part.number

@@ -144,8 +144,9 @@ class LookUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class WatchPath(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Probe one path slowly for as long as a run lasts; one watch an agent (answer: `Watched`).
 
-    Answered only when there is trouble or `EndWatch` comes, so that nothing of it is on the control
-    channel meanwhile. The peer's reflector has to admit the SSID first.
+    Answered only when there is trouble, `EndWatch` comes or `lease_s` is over, so that next to
+    nothing of it is on the control channel meanwhile. The peer's reflector has to admit the SSID
+    first.
     """
 
     session_id: int
@@ -161,6 +162,13 @@ class WatchPath(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Half of the answers within 2 s slower than this, and than `times` the watch's own baseline,
     is trouble; null: delay is not judged."""
     times: float = 10.0
+    lease_s: float = 3600.0
+    """So long after it began or the last `KeepWatch` it ends by itself: an orchestrator that was
+    killed cannot end it."""
+
+
+class KeepWatch(msgspec.Struct, frozen=True, tag=True):
+    """The run lives: begins the watch's lease anew."""
 
 
 class HoldWatch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -203,6 +211,7 @@ Command = (
     | ReadFacts
     | LookUp
     | WatchPath
+    | KeepWatch
     | HoldWatch
     | EndWatch
     | StartCapture
@@ -263,7 +272,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How a watch ended. Round trips are the agent's own: send call to receive return."""
 
     trouble: str | None
-    """What was wrong, in one clause; null: it was told to end."""
+    """What was wrong, in one clause; null: it was told to end, or its lease was over."""
     sent: int
     lost: int
     unjudged: int

@@ -16,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from podbench_report import numbers, palette, strips
@@ -23,15 +24,25 @@ from podbench_report import numbers, palette, strips
 PX = 1 / 72
 """One CSS pixel at full size, in matplotlib's inches (an SVG user unit is 1/72 inch there)."""
 
-LABEL_GAP_PX = 14.0
+FONT_PX = 13.0
+"""All text at full size; on a telephone, at three quarters of that size, still above 9 px."""
+LABEL_GAP_PX = 15.5
 """Between the middles of two labels at the ends of lines: a line of their text."""
+
+_LEFT_PX, _TOP_PX, _BOTTOM_PX = 68.0, 24.0, 48.0
+_LABEL_AWAY_PX = 8.0
+"""Between the data's edge and the labels beside it."""
+_ROOM = 1.15
+"""Paper writes drawings with 14 px (style.css), and no browser's font is quite the one measured."""
+_LED_PX = 14.0
+"""A label further from its line's end than this is led to."""
 
 # matplotlib types its settings by a literal of 300 names; Any is the way in.
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a `$` in a node's name is a dollar
     "font.family": "sans-serif",
-    "font.size": 11.5,
+    "font.size": FONT_PX,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
@@ -73,6 +84,8 @@ def draw(
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(size_px[0] * PX, size_px[1] * PX), facecolor="none", dpi=72)
         paint(figure)
+        for ax in figure.axes:
+            _say_scale(ax)
         out = io.StringIO()
         FigureCanvasSVG(figure)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
@@ -106,30 +119,95 @@ def log_ticks(ax: Axes, low: float, high: float, unit: str) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: numbers.tick(v, unit)))
 
 
+def panel(figure: Figure, labels: Sequence[str]) -> Axes:
+    """Axes that fill a figure but for ticks and, right of all data, the lines' labels."""
+    wide, high = (float(inches) / PX for inches in figure.get_size_inches())
+    right = gutter_px(labels)
+    return figure.add_axes(
+        (
+            _LEFT_PX / wide,
+            _BOTTOM_PX / high,
+            1 - (_LEFT_PX + right) / wide,
+            1 - (_TOP_PX + _BOTTOM_PX) / high,
+        )
+    )
+
+
+def gutter_px(labels: Sequence[str]) -> float:
+    """The room that labels right of the data need, on the screen and on paper."""
+    paths = [TextPath((0, 0), text, size=FONT_PX) for text in labels]
+    widest = max((float(path.get_extents().x1) for path in paths), default=0.0)
+    return widest * _ROOM + _LABEL_AWAY_PX + 2.0
+
+
 def end_labels(
     ax: Axes, ends: Sequence[tuple[float, float]], named: Sequence[tuple[str, str]]
 ) -> None:
-    """Names at the ends of lines in their colours, moved apart where lines end together.
+    """Names of lines in their colours, beside the axes: a label never stands on data.
+
+    All stand right of the axes, at the height of their line's end, moved apart where lines end
+    together; a hair line leads to a line that ends elsewhere.
 
     Args:
-        ax: Axes whose limits are set.
+        ax: Axes whose limits are set; right of them there is `gutter_px` of room.
         ends: (x, y) of each line's last point.
         named: (name, ink) of each line.
     """
     ax.get_ylim()  # until somebody asks, limits that follow from the data are not made
-    places = [float(ax.transData.transform(end)[1]) for end in ends]
-    moved = spread(places, LABEL_GAP_PX)
-    for end, was, now, (name, ink) in zip(ends, places, moved, named, strict=True):
-        ax.annotate(
-            name,
-            xy=end,
-            xytext=(9, now - was),
-            textcoords="offset points",
-            va="center",
-            fontsize=11.5,
-            color=colour(ink),
-            annotation_clip=False,
-        )
+    seen = [ax.transData.transform(end) for end in ends]
+    edge = float(ax.transAxes.transform((1, 0))[0])
+    low, high = (float(ax.transAxes.transform((0, y))[1]) for y in (0, 1))
+    places = spread([min(max(float(y), low), high) for _, y in seen], LABEL_GAP_PX)
+    to_axes = ax.transAxes.inverted()
+    for (x, y), place, (name, ink) in zip(seen, places, named, strict=True):
+        right, height = to_axes.transform((edge + _LABEL_AWAY_PX, place))
+        ax.text(right, height, name, transform=ax.transAxes, va="center", color=colour(ink))
+        if math.hypot(edge - x, place - y) > _LED_PX:
+            start, end = (to_axes.transform(p) for p in ((x + 4, y), (edge + 4, place)))
+            ax.plot(
+                *zip(start, end, strict=True),
+                transform=ax.transAxes,
+                color=colour(ink),
+                linewidth=0.6,
+                alpha=0.6,
+                clip_on=False,
+                gid=LEADER,
+            )
+
+
+LEADER = "leader"
+"""The name of a hair line from a line's end to its label."""
+
+
+def value_limits(ax: Axes, values: Sequence[float]) -> None:
+    """A linear y axis from zero, unless that took more than half its height from the data."""
+    low, high = min(values), max(values)
+    if 0 <= low <= high / 2:
+        ax.set_ylim(0, high * 1.05 or 1.0)
+    else:
+        margin = (high - low or abs(high) or 1.0) * 0.06
+        ax.set_ylim(low - margin, high + margin)
+
+
+def _say_scale(ax: Axes) -> None:
+    """Says at the top of a y axis what a reader would else take for an axis from zero."""
+    if not ax.axison or not ax.yaxis.get_visible() or not len(ax.get_yticks()):
+        return
+    if ax.get_yscale() == "log":
+        said = "logarithmic axis"
+    elif ax.get_ylim()[0] > 0:
+        said = "axis not from zero"
+    else:
+        return
+    ax.annotate(
+        said,
+        xy=(0, 1),
+        xycoords="axes fraction",
+        xytext=(-_LEFT_PX + 4, 8),
+        textcoords="offset points",
+        color=colour("muted"),
+        style="italic",
+    )
 
 
 def _between(low: float, high: float, per_decade: Sequence[float]) -> list[float]:

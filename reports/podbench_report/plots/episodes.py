@@ -18,7 +18,7 @@ def episode_plot(
     height = 60 + 34 * len(arms)
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.17, 46 / height, 0.81, 1 - 56 / height))
+        ax = figure.add_axes((0.2, 48 / height, 0.78, 1 - 58 / height))
         canvas.quiet_axes(ax, grid="x")
         for place, arm in enumerate(reversed(arms)):
             shade = canvas.colour(palette.ink_of_mode(names.mode_of(arm)))

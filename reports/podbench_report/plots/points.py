@@ -11,7 +11,7 @@ from podbench.analysis.bundle import BlockPoint
 from podbench_report import names, palette
 from podbench_report.plots import canvas
 
-_SIZE = (520, 300)
+_SIZE = (520, 320)
 _EVERY = 12
 """Up to this many blocks each has its label."""
 
@@ -21,16 +21,17 @@ def block_plot(key: str, points: Sequence[BlockPoint], factor: float, label: str
     arms = tuple(dict.fromkeys(point.arm for point in points))
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.105, 0.145, 0.69, 0.82))
+        ax = canvas.panel(figure, [names.plot_label(arm) for arm in arms])
         canvas.quiet_axes(ax)
         for arm in arms:
             _series(ax, arm, [p for p in points if p.arm == arm])
         blocks = sorted({p.block for p in points})
-        ax.set_xlim(blocks[0] - 0.3, blocks[-1] + 0.3)
+        ax.set_xlim(blocks[0] - 0.3, blocks[-1] + 0.1 * max(1.0, (blocks[-1] - blocks[0]) / 5))
         if len(blocks) <= _EVERY:
             ax.set_xticks(blocks)
         else:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=_EVERY))
+        canvas.value_limits(ax, [p.value for p in points])
         ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / factor:.4g}"))
         ax.set_xlabel("block")

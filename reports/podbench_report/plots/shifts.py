@@ -12,7 +12,7 @@ from podbench_report import numbers
 from podbench_report.plots import canvas
 from podbench_report.plots.tails import nines
 
-_SIZE = (520, 300)
+_SIZE = (520, 320)
 _TICKS = (0.1, 0.5, 0.9, 0.95, 0.99)
 _MOST = 2.5
 """The axis ends at a ratio of 2.5: one wild interval must not flatten all others."""
@@ -42,7 +42,7 @@ def shift_plot(key: str, lines: Sequence[ShiftLine], label: str) -> Markup:
     low, high = min(-2.0, *ends), max(2.0, *ends)
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.105, 0.155, 0.69, 0.81))
+        ax = canvas.panel(figure, [line.label for line in lines])
         canvas.quiet_axes(ax)
         ax.axhline(0.0, color=canvas.colour("muted"), linewidth=0.9)
         for number, line in enumerate(lines):

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from podbench_report.plots import canvas
 
-_SIZE = (520, 350)
+_SIZE = (520, 370)
 _FIRST = 0.5
 """The axis begins at the median: below it there is little to see, and no tail."""
 _TICKS = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -48,7 +48,7 @@ def tail_plot(key: str, lines: Sequence[Line], label: str) -> Markup:
     drawn = [line for line in lines if line.shown]
 
     def paint(figure: Figure) -> None:
-        ax = figure.add_axes((0.105, 0.125, 0.69, 0.84))
+        ax = canvas.panel(figure, [line.label for line in drawn])
         canvas.quiet_axes(ax)
         for line in drawn:
             _line(ax, line)

@@ -14,11 +14,19 @@ from podbench.analysis.bundle import TimePoint, Visit
 from podbench_report import names, numbers, palette
 from podbench_report.plots import canvas
 
-_SIZE = (1080, 450)
+_WIDE_PX = 1080
+_LEFT_PX, _TOP_PX, _BOTTOM_PX = 68, 24, 48
+_LANE_PX = 17
+_ROUND_TRIPS_PX, _CPU_PX, _STEAL_PX, _GAP_PX = 200, 95, 70, 14
 _STEAL_AXIS = 0.02
 """The least top of the axis of stolen time: below, it is of no account."""
 
+_TITLES = ("app RTT p99", "kernel RTT p99", "CPU busy", "softirq", "stolen")
+_DASHES: dict[str, tuple[float, ...]] = {"kernel RTT p99": (4.0, 1.5), "softirq": (4.0, 1.5)}
+"""Of two quantities on one axis one is dashed: colour alone does not tell them apart."""
+
 Pick = Callable[[TimePoint], float | None]
+_Named = tuple[str, float, str]
 
 
 def timeline_plot(
@@ -31,26 +39,33 @@ def timeline_plot(
         visits: Which arm was measured when.
         label: Text alternative.
     """
+    modes = names.mode_order([names.mode_of(visit.arm) for visit in visits])
+    parts_px = (_ROUND_TRIPS_PX, _LANE_PX * max(len(modes), 1), _CPU_PX, _STEAL_PX)
+    high_px = _TOP_PX + sum(parts_px) + _GAP_PX * (len(parts_px) - 1) + _BOTTOM_PX
+    right_px = canvas.gutter_px([*_TITLES, *map(names.mode_label, modes)])
 
     def paint(figure: Figure) -> None:
-        above = figure.add_axes((0.055, 0.555, 0.82, 0.43))
-        arms = figure.add_axes((0.055, 0.50, 0.82, 0.035))
-        below = figure.add_axes((0.055, 0.275, 0.82, 0.205))
-        stolen = figure.add_axes((0.055, 0.09, 0.82, 0.15))
+        axes, top = [], high_px - _TOP_PX
+        for part in parts_px:
+            wide = 1 - (_LEFT_PX + right_px) / _WIDE_PX
+            low = top - part
+            axes.append(figure.add_axes((_LEFT_PX / _WIDE_PX, low / high_px, wide, part / high_px)))
+            top = low - _GAP_PX
+        above, arms, below, stolen = axes
         for ax in (above, below, stolen):
             canvas.quiet_axes(ax)
+        ends = [p.time_s for _, points in nodes for p in points] or [0.0, 1.0]
+        for ax in axes:
+            ax.set_xlim(min(0.0, *ends), max(ends))
         _round_trips(above, nodes)
-        _visits(arms, visits)
+        _visits(arms, visits, modes)
         _cpu(below, nodes)
         _steal(stolen, nodes)
-        ends = [p.time_s for _, points in nodes for p in points] or [0.0, 1.0]
-        for ax in (above, arms, below, stolen):
-            ax.set_xlim(min(0.0, *ends), max(ends))
         for ax in (above, below):
             ax.tick_params(axis="x", labelbottom=False, length=0)
         stolen.set_xlabel("seconds since the first visit")
 
-    return canvas.draw("timeline", _SIZE, paint, label)
+    return canvas.draw("timeline", (_WIDE_PX, high_px), paint, label)
 
 
 def _round_trips(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
@@ -110,7 +125,7 @@ def _lines(
     ax: Axes,
     nodes: Sequence[tuple[str, Sequence[TimePoint]]],
     picks: Sequence[tuple[str, Pick, str]],
-) -> list[tuple[str, float, str]]:
+) -> list[_Named]:
     """Draws each quantity of each node; gaps stay gaps. Gives name, last value and ink of each."""
     labels = []
     for title, pick, ink in picks:
@@ -123,6 +138,8 @@ def _lines(
             width = 1.4 if len(nodes) == 1 else 0.9
             times = [p.time_s for p in points]
             (line,) = ax.plot(times, shown, color=canvas.colour(ink), linewidth=width, alpha=0.9)
+            if title in _DASHES:
+                line.set_dashes(list(_DASHES[title]))
             line.set_marker(".")
             line.set_markersize(3.0)
             line.set_markevery(_alone(values))
@@ -138,42 +155,31 @@ def _alone(values: Sequence[float | None]) -> list[int]:
     return [i for i in range(len(values)) if not gaps[i + 1] and gaps[i] and gaps[i + 2]]
 
 
-def _edge_labels(ax: Axes, labels: Sequence[tuple[str, float, str]]) -> None:
+def _edge_labels(ax: Axes, labels: Sequence[_Named]) -> None:
     """Each quantity's name once, at the right edge, in its colour."""
-    ax.get_ylim()  # until somebody asks, limits that follow from the data are not made
-    inverse = ax.transAxes.inverted()
-    places = [float(inverse.transform(ax.transData.transform((0, v)))[1]) for _, v, _ in labels]
-    height = ax.get_position().height * _SIZE[1]
-    for (title, _, ink), place in zip(
-        labels, canvas.spread(places, canvas.LABEL_GAP_PX / height), strict=True
-    ):
-        ax.text(
-            1.008,
-            place,
-            title,
-            transform=ax.transAxes,
-            va="center",
-            color=canvas.colour(ink),
-            fontsize=11.5,
-        )
+    edge = ax.get_xlim()[1]
+    canvas.end_labels(
+        ax,
+        [(edge, value) for _, value, _ in labels],
+        [(title, ink) for title, _, ink in labels],
+    )
 
 
-def _visits(ax: Axes, visits: Sequence[Visit]) -> None:
-    """A ribbon in the modes' colours; blocks are parted by a gap in the paper's colour."""
+def _visits(ax: Axes, visits: Sequence[Visit], modes: Sequence[str]) -> None:
+    """A lane for each mode: which was measured when can be told by place, not by colour alone."""
     for visit in visits:
-        ink = palette.ink_of_mode(names.mode_of(visit.arm))
-        ax.axvspan(visit.start_s, visit.end_s, color=canvas.colour(ink), linewidth=0)
-    ax.set_axis_off()
-    place = 1.008
-    for mode in names.mode_order([names.mode_of(visit.arm) for visit in visits]):
-        label = names.mode_label(mode)
-        ax.text(
-            place,
-            0.5,
-            label,
-            transform=ax.transAxes,
-            va="center",
+        mode = names.mode_of(visit.arm)
+        lane = len(modes) - 1 - modes.index(mode)
+        ax.broken_barh(
+            [(visit.start_s, visit.end_s - visit.start_s)],
+            (lane + 0.2, 0.6),
             color=canvas.colour(palette.ink_of_mode(mode)),
-            fontsize=10.5,
+            linewidth=0,
         )
-        place += (8.0 * len(label) + 8) / (_SIZE[0] * 0.82)
+    ax.set_ylim(0, max(len(modes), 1))
+    ax.set_axis_off()
+    canvas.end_labels(
+        ax,
+        [(ax.get_xlim()[1], len(modes) - 0.5 - i) for i in range(len(modes))],
+        [(names.mode_label(mode), palette.ink_of_mode(mode)) for mode in modes],
+    )

@@ -125,7 +125,9 @@ def _found(view: RunView) -> tables.Table:
 def _found_row(view: RunView, one: Discoveries, group: str) -> tables.Row:
     return tables.row(
         f"{names.arm_label(one.other)} against {names.arm_label(one.base)}",
-        "differ there" if one.question == "differs" else "differ otherwise than elsewhere",
+        tables.Cell("differ there", css="keep")
+        if one.question == "differs"
+        else tables.Cell("differ otherwise than elsewhere"),
         f"{one.level}s",
         tables.count_cell(one.tested),
         tables.count_cell(one.found),

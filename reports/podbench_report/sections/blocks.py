@@ -61,7 +61,7 @@ def _table(by_metric: dict[str, list[BlockPoint]]) -> tables.Table:
         for p in found
     ]
     return tables.Table(
-        caption="Each arm's statistic in each block; `order` is the visit's place in its block.",
+        caption="Each arm's statistic in each block. Order: the visit's place in its block.",
         columns=(
             tables.Column("Metric"),
             tables.Column("Arm"),

@@ -72,9 +72,10 @@ def _sentence(page: SideBySide, refused: tuple[Remark, ...], flagged: tuple[Rema
             f" {gone} could not be read and {'is' if len(page.left_out) == 1 else 'are'} left out."
         )
     if not refused and not flagged:
+        everyone = "both" if len(page.cards) == 2 else "all"
         return (
-            "In what they both measured, the runs agree in all that makes figures comparable: "
-            "kind, rate and time stamps of the probes, versions, MTU, method. "
+            f"In what they {everyone} measured, the runs agree in all that makes figures "
+            "comparable: kind, rate and time stamps of the probes, versions, MTU, method. "
             f"Nothing is refused.{left}"
         )
     said = []
@@ -96,7 +97,7 @@ def _runs(page: SideBySide) -> tables.Table:
         rows.append(
             tables.row(
                 tables.Cell(_named(page, run), css="wrap"),
-                tables.Cell(numbers.moment(s.started)),
+                tables.Cell(numbers.moment(s.started), css="keep"),
                 tables.Cell(", ".join([s.target, *places]), css="wrap"),
                 tables.Cell(cni, css="wrap"),
                 tables.count_cell(len(s.nodes)),

@@ -4,7 +4,7 @@ import msgspec
 
 from podbench.analysis.campaigns import MIN_BLOCKS
 from podbench.analysis.compare_bundle import Card, SideBySide
-from podbench_report import compare_words, tables
+from podbench_report import compare_words, tables, wording
 from podbench_report.sections.appendix import flat
 
 Note = tuple[str, str]
@@ -87,6 +87,16 @@ _READING: tuple[Note, ...] = (
         "the bar its 95 % interval. An arrow head: the bar goes on past the axis.",
     ),
     (
+        "Would have seen",
+        "The smallest change that so many blocks could have shown. Where you care about smaller "
+        "ones, run more blocks.",
+    ),
+    (
+        "Jitter",
+        "PDV p99: by how much round trips were above the quickest of their session, 99 of 100 of "
+        "them at most.",
+    ),
+    (
         "Places",
         "Places 2–3 for a run: one run is shown to be better, and which of two comes second is not "
         "told. A run without an interval has no place.",
@@ -112,7 +122,7 @@ def build(page: SideBySide) -> Closing:
     return Closing(
         method=_METHOD,
         limits=_LIMITS,
-        reading=_READING,
+        reading=(*_READING, *wording.WORDS),
         matched=_MATCHED[page.matched_by],
         settings=tuple(_settings(card) for card in page.cards),
     )

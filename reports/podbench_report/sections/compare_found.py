@@ -144,12 +144,17 @@ def _ends(page: SideBySide, ranking: Ranking) -> str:
     """Who is best and who is worst, and how much of the order between them is settled."""
     best = compare_words.place(page, ranking.places[0])
     worst = compare_words.place(page, ranking.places[-1])
+    whole = len(ranking.places) == len(page.cards)
     settled = (
         "every two runs are told apart"
-        if ranking.told_apart == ranking.pairs
-        else f"{ranking.told_apart} of {ranking.pairs} pairs of runs are told apart"
+        if whole and ranking.told_apart == ranking.pairs
+        else f"{ranking.told_apart} of {numbers.plural(ranking.pairs, 'pair')} of runs "
+        f"{'is' if ranking.told_apart == 1 else 'are'} told apart"
     )
-    return f"best is {best}, worst {worst}; {settled}."
+    placed = {one.run for one in ranking.places}
+    others = [compare_words.key(page, r) for r in range(len(page.cards)) if r not in placed]
+    left = f"; without a place, as without an interval: {listed(others)}" if others else ""
+    return f"best is {best}, worst {worst}; {settled}{left}."
 
 
 def _open(page: SideBySide, found: list[Contrast]) -> tables.Table:

@@ -8,6 +8,11 @@ _METRICS = (
     ("ipdv_p50_ns", "IPDV p50"),
     ("rfc3550_jitter_ns", "RFC 3550"),
 )
+_MEANING = {
+    "pdv_p99_ns": "PDV: above the smallest of its session (RFC 5481)",
+    "ipdv_p50_ns": "IPDV: from one probe to the next, without its sign (RFC 3393)",
+    "rfc3550_jitter_ns": "RFC 3550: the smoothed figure of RTP",
+}
 
 
 def build(view: RunView) -> tables.Table:
@@ -28,9 +33,8 @@ def build(view: RunView) -> tables.Table:
     axis = strips.nice_axis(_ends(view, arms, known), unit_factor=scale.factor)
     drawn = known[0][1] if known else ""
     return tables.Table(
-        caption="Variation of the kernel round trip, warm path, 95 % intervals over blocks. PDV: "
-        "above the smallest of its session (RFC 5481); IPDV: from one probe to the next, without "
-        "its sign (RFC 3393); RFC 3550: the smoothed figure of RTP. " + wording.FEW_BEYOND,
+        caption="Variation of the kernel round trip, warm path, 95 % intervals over blocks. "
+        f"{'; '.join(_MEANING[metric] for metric, _ in known)}. {wording.FEW_BEYOND}",
         columns=(
             tables.Column("Arm"),
             *tables.number_columns([(title, scale.unit) for _, title in known]),

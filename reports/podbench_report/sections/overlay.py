@@ -52,7 +52,7 @@ def _tax_table(metric: str, taxes: list[OverlayTax]) -> tables.Table:
                 names.mode_label(t.mode),
                 tables.figure_cell(t.pod, scale),
                 tables.figure_cell(t.host, scale),
-                tables.figure_cell(t.difference, change, t.ci95),
+                tables.estimate_cell(t.difference, t.ci95, unit, change.unit),
                 tables.Cell(
                     strips.whisker(axis, t.difference, t.ci95, ink=palette.ink_of_mode(t.mode))
                 ),

@@ -127,8 +127,8 @@ def _loaded(view: RunView) -> tables.Table:
     axis = strips.nice_axis(drawn, unit_factor=scale.factor)
     rank = {arm.arm: i for i, arm in enumerate(view.arms_in_order())}
     return tables.Table(
-        caption="Kernel round trip at rest and beside a TCP transfer on the same pairs. Hollow "
-        "dot: at rest; full dot: under load.",
+        caption="Kernel round trip at rest and beside a TCP transfer on the same pairs, all their "
+        "samples together, not averaged over blocks. Hollow dot: at rest; full dot: under load.",
         columns=(
             tables.Column("Arm"),
             *tables.number_columns(

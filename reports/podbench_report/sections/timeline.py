@@ -49,10 +49,12 @@ def _svg(view: RunView, drawn: list[tuple[str, list[TimePoint]]]) -> Markup:
 
 def _caption(count: int, labels: list[str]) -> str:
     text = (
-        "The ribbon shows which mode was measured; stolen CPU time has an axis of its own. Where "
-        "round trips rise together with stolen time, they coincide; that alone does not make it "
-        "the cause."
+        "The bars in the middle show which mode was measured when; stolen CPU time has an axis of "
+        "its own. Where round trips rise together with stolen time, they coincide; that alone does "
+        "not make it the cause."
     )
+    if count > 1:
+        text += " Each host has a line of its own."
     if count > _DRAWN:
         text += f" Drawn: the {len(labels)} of {count} hosts with the most stolen time."
     return text

@@ -1,13 +1,15 @@
-"""podbench beside irtt, sockperf and ping over the same VXLAN path, in turn, in random order.
+"""podbench beside irtt, sockperf and ping on the same path, in turn, in random order.
 
     .venv/bin/python tests/bench/instrument [--rate 1000] [--seconds 5] [--turns 4]
 
-Prints RTT quantiles, CPU per probe on each side and missed send times, without and with a CPU
-burner per core. `capture` is one more turn of podbench, seen by taps on the pods' own interfaces
-and their veth peers (support/taps.py): the truth about the network, as a lower and an upper bound,
-beside what podbench says of the same packets. All others' RTTs contain their own host's time on top
-of it. Burners are of another session, as another pod would be. Tools that are not installed are
-left out and said.
+Measures over plain routing, then over VXLAN: whoever sends pays for the packet's whole way through
+this machine, and a dearer way, the same for all, brings their costs nearer together. Prints RTT
+quantiles, CPU per probe on each side and missed send times, without and with a CPU burner per core.
+`capture` is one more turn of podbench, seen by taps on the pods' own interfaces and their veth
+peers (support/taps.py): the truth about the network, as a lower and an upper bound, beside what
+podbench says of the same packets. All others' RTTs contain their own host's time on top of it.
+Burners are of another session, as another pod would be. Tools that are not installed are left out
+and said.
 """
 
 import argparse
@@ -202,21 +204,15 @@ def burn(count: int) -> list["subprocess.Popen[bytes]"]:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
-    """All turns."""
-    vxlan_path.with_default_buffers()
-    vxlan_path.build()
+    """All turns over one path."""
     sleeping, spinning = Podbench(spin=False), Podbench(spin=True)
-    tools: dict[str, Tool] = {"podbench": sleeping, "podbench --spin": spinning}
-    if shutil.which("tcpdump"):
-        tools["capture"] = sleeping.captured
-    else:
-        print("tcpdump is not installed: no captures")
-    for name, tool in peer_tools.TOOLS.items():
-        if shutil.which(name):
-            tools[name] = _alone(tool)
-        else:
-            print(f"{name} is not installed: left out")
-    tools = {name: tool for name, tool in tools.items() if name in options.tools.split(",")}
+    tools: dict[str, Tool] = {name: _alone(tool) for name, tool in peer_tools.TOOLS.items()}
+    tools |= {
+        "podbench": sleeping,
+        "podbench --spin": spinning,
+        "capture": sleeping.captured,
+    }
+    tools = {name: tools[name] for name in _installed(options.tools.split(","))}
     rng = random.Random(options.seed)
     results: list[peers.Result] = []
     for burners in (0, os.cpu_count() or 1):
@@ -233,25 +229,39 @@ def measure(options: argparse.Namespace, folder: Path) -> list[peers.Result]:
     return results
 
 
+def _installed(names: list[str]) -> list[str]:
+    """Those of the tools that this machine has; says which it lacks."""
+    programs = {"capture": "tcpdump"} | {name: name for name in peer_tools.TOOLS}
+    lacking = [name for name in names if name in programs and not shutil.which(programs[name])]
+    for name in lacking:
+        print(f"{programs[name]} is not installed: {name} is left out")
+    return [name for name in names if name not in lacking]
+
+
 def main() -> int:
-    """Measures in private namespaces and prints the table."""
+    """Measures in private namespaces; for each path prints a table and its verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--paths", default="routed,vxlan")
     parser.add_argument("--tools", default="podbench,podbench --spin,capture,irtt,sockperf,ping")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     folder = Path("/run/instrument")
 
-    def inside() -> int:
-        folder.mkdir()
-        results = measure(options, folder)
-        print(render(results))
-        print(verdict(results))
-        return 0
+    def over(path: str) -> Callable[[], int]:
+        def inside() -> int:
+            folder.mkdir()
+            vxlan_path.with_default_buffers()
+            vxlan_path.build(vxlan=path == "vxlan")
+            results = measure(options, folder)
+            print(f"{path}:\n{render(results)}\n{verdict(results)}", flush=True)
+            return 0
 
-    return run_isolated(inside)
+        return inside
+
+    return max(run_isolated(over(path)) for path in options.paths.split(","))
 
 
 if __name__ == "__main__":

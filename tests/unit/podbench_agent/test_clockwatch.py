@@ -68,6 +68,19 @@ def test_forgotten_steps_are_gone(clocks: Clocks) -> None:
 
     assert _stepped(watch, 0, clocks.mono)
 
-    watch.forget()
+    watch.forget(clocks.mono)
 
     assert not _stepped(watch, 0, clocks.mono)
+
+
+def test_a_step_after_what_is_forgotten_is_kept(clocks: Clocks) -> None:
+    """Also one between two readings of which the first is older."""
+    watch = clockwatch.ClockWatch()
+    begun = clocks.mono
+    clocks.mono += 100_000_000
+    clocks.offset -= 1_000_000
+    watch.note()
+
+    watch.forget(begun + 50_000_000)
+
+    assert _stepped(watch, begun + 50_000_000, clocks.mono)

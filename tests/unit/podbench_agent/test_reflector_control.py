@@ -51,6 +51,20 @@ def test_counters_begin_with_the_session_that_is_collected(bench: Bench) -> None
     assert bench.ask(collect=(8,))["answered"] == 2
 
 
+def test_of_the_clock_is_kept_what_an_open_session_needs(bench: Bench) -> None:
+    """However many come and go beside it, and no longer than it stays open."""
+    readings = bench.reflector.clock._mono_ns
+    bench.ask(admit=(7,))
+    first = readings[0]
+    for _ in range(3):
+        bench.ask(admit=(8,))
+        bench.ask(collect=(8,))
+    assert readings[0] == first
+    bench.ask(collect=(7,))
+    bench.ask(admit=(8,))
+    assert len(readings) == 1
+
+
 @pytest.mark.parametrize(("ssid", "stepped"), [(7, True), (8, False)])
 def test_steps_of_the_clock_are_the_sessions_that_were_open(
     bench: Bench, ssid: int, stepped: bool

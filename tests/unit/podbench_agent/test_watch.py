@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 
 from podbench.model.errors import ProbeError
 from podbench.wire import messages, stamp
+from podbench_agent import canary
 from podbench_agent.canary import Canary
 from podbench_agent.watch import Watch
 
@@ -150,21 +152,21 @@ def test_it_probes_a_reflector_and_holds_when_told(key: bytes | None) -> None:
             sock.bind(("127.0.0.1", 0))
             sock.setblocking(False)
             loop.add_reader(sock, _reflector, sock, key)
-            canary = Canary(key)
+            watcher = Canary(key)
             order = messages.WatchPath(
                 session_id=65529,
                 peer_address="127.0.0.1",
                 peer_port=sock.getsockname()[1],
                 rate_pps=50,
             )
-            watching = asyncio.create_task(canary.watch(order))
+            watching = asyncio.create_task(watcher.watch(order))
             await asyncio.sleep(0.3)
             with pytest.raises(ProbeError, match="already"):
-                await canary.watch(order)
-            canary.hold(60)
-            held = canary._watch.report(None).sent if canary._watch else 0
+                await watcher.watch(order)
+            watcher.hold(60)
+            held = watcher._watch.report(None).sent if watcher._watch else 0
             await asyncio.sleep(0.2)
-            canary.end()
+            watcher.end()
             ended = await watching
             loop.remove_reader(sock)
             return ended, held
@@ -176,7 +178,56 @@ def test_it_probes_a_reflector_and_holds_when_told(key: bytes | None) -> None:
     assert ended.max_ns is not None
 
 
-def test_nothing_to_hold_is_said() -> None:
+def test_nothing_to_hold_or_to_keep_is_said() -> None:
     """A hold without a watch would be believed."""
     with pytest.raises(ProbeError, match="watches no path"):
         Canary().hold(1)
+    with pytest.raises(ProbeError, match="watches no path"):
+        Canary().keep()
+
+
+class Clock:
+    """The machine's clocks, of which one can be moved on."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0
+
+    def monotonic_ns(self) -> int:
+        """With what has passed since."""
+        return time.monotonic_ns() + self.passed_s * 10**9
+
+    def time_ns(self) -> int:
+        """As it is."""
+        return time.time_ns()
+
+
+def test_it_goes_on_for_as_long_as_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real packets; kept it outlives its lease, and an hour after the last time it ends."""
+    clock = Clock()
+    monkeypatch.setattr(canary, "time", clock)
+
+    async def scene() -> messages.Watched:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            order = messages.WatchPath(
+                session_id=65529,
+                peer_address="127.0.0.1",
+                peer_port=sock.getsockname()[1],
+                rate_pps=100,
+            )
+            watcher = Canary()
+            watching = asyncio.create_task(watcher.watch(order))
+            for _ in range(3):
+                await loop.sock_recv(sock, 1024)
+                clock.passed_s += 3000
+                watcher.keep()
+                await loop.sock_recv(sock, 1024)
+            assert not watching.done()
+            clock.passed_s += 3700
+            return await watching
+
+    ended = asyncio.run(asyncio.wait_for(scene(), 20))
+    assert ended.trouble is None
+    assert ended.sent >= 3

@@ -178,6 +178,27 @@ def test_the_change_at_each_percentile_is_drawn_and_tabled() -> None:
     assert "told apart" in text_of(page)
 
 
+def test_the_tax_is_rounded_alike_in_sentence_and_table() -> None:
+    """A figure and its interval have the same digits wherever they stand."""
+    bundle = make_bundle()
+    figures = {"vxlan": (14_070.0, (12_570.0, 15_700.0)), "bgp": (7_560.0, (6_040.0, 9_280.0))}
+    taxes = [
+        msgspec.structs.replace(
+            tax, difference=figures[tax.mode][0], ci95=figures[tax.mode][1], verdict="different"
+        )
+        for tax in bundle.summary.overlay_tax
+        if tax.metric == "rtt_kernel_ns.p50" and tax.mode in figures
+    ]
+    summary = msgspec.structs.replace(bundle.summary, overlay_tax=tuple(taxes))
+    page = text_of(build.render(msgspec.structs.replace(bundle, summary=summary)))
+
+    assert len(taxes) == 2
+    assert "VXLAN adds 14.1 µs (95 % CI 12.6– 15.7 µs)" in page
+    assert "BGP adds 7.56 µs (95 % CI 6.04– 9.28 µs)" in page
+    assert " 14.1 12.6–15.7 different" in page
+    assert " 7.56 6.04–9.28 different" in page
+
+
 def test_a_damaged_file_is_named_once() -> None:
     """The damage and the doubt that analysis makes of it are one thing to a reader."""
     bundle = make_bundle()

@@ -2,15 +2,17 @@
 
 import math
 import re
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from podbench.analysis.bundle import TimePoint
-from podbench_report.plots import canvas, shifts, tails, timeline
+from podbench.analysis.bundle import BlockPoint, TimePoint, Visit
+from podbench_report.plots import canvas, points, shifts, tails, timeline
 
 
 def paint(figure: Figure) -> None:
@@ -124,3 +126,99 @@ def test_a_bar_that_leaves_the_plot_is_known(high: float, cut: bool) -> None:
         label="VXLAN", q=(0.5,), ratio=(1.2,), bounds=((1.1, high),), ink="vxlan", marker="o"
     )
     assert shifts.is_cut([line]) is cut
+
+
+def figures() -> Iterator[tuple[str, str]]:
+    """One of each kind of drawing with labels, lines ending early, late, together and crossing."""
+    q = (0.5, 0.9, 0.99, 0.999, 0.9999)
+    early = tails.Line(label="BGP, host path", q=q[:2], value_ns=(1e4, 9e4), ink="muted")
+    late = [line(q, (2e4, 5e4, 7e4, 8e4, 9e4 + i), f"late {i}") for i in range(3)]
+    yield "tails", tails.tail_plot("kernel", [early, *late], "x")
+    changes = shifts.ShiftLine(
+        label="VXLAN again", q=(0.1, 0.99), ratio=(1.1, 1.4), bounds=((1.0, 1.2), (1.1, 2.4)),
+        ink="vxlan", marker="o",
+    )  # fmt: skip
+    yield "shifts", shifts.shift_plot("kernel", [changes, changes], "x")
+    ends = {"vxlan/pod": 9, "vxlan/pod#2": 5, "ipip/pod": 7}
+    blocks = [
+        BlockPoint(arm=arm, metric="rtt_kernel_ns.p50", block=b, order=1, value=1e4 * b)
+        for arm, last in ends.items()
+        for b in range(1, last)
+    ]
+    yield "blocks", points.block_plot("kernel", blocks, 1e3, "x")
+    seconds = [
+        TimePoint(
+            time_s=float(t), node="n", cpu_busy_ratio=0.5, cpu_softirq_ratio=0.5,
+            cpu_steal_ratio=0.0, rtt_kernel_p99_ns=5e4, rtt_app_p99_ns=5.1e4,
+        )
+        for t in range(9)
+    ]  # fmt: skip
+    visits = [Visit(arm=a, block=1, start_s=0.0, end_s=4.0) for a in ends]
+    yield "timeline", timeline.timeline_plot([("n", seconds)], visits, "x")
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures behind the drawings made from here on."""
+    kept: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *args: Any, **options: Any) -> None:
+        kept.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return kept
+
+
+def test_no_label_stands_on_data(painted: list[Figure]) -> None:
+    """No text's box is crossed by a line or a bar, touches another text, or leaves the drawing."""
+    assert [kind for kind, _ in figures()] == ["tails", "shifts", "blocks", "timeline"]
+    for figure in painted:
+        drawn = [line for ax in figure.axes for line in ax.lines if line.get_gid() != canvas.LEADER]
+        paths = [line.get_transform().transform_path(line.get_path()) for line in drawn]
+        paths += [
+            bars.get_transform().transform_path(path)
+            for ax in figure.axes
+            for bars in ax.collections
+            for path in bars.get_paths()
+        ]
+        texts = [text for ax in figure.axes for text in ax.texts]
+        boxes = [text.get_window_extent() for text in texts]
+
+        assert len(texts) >= 2
+        assert len(paths) >= 2
+        for text, box in zip(texts, boxes, strict=True):
+            assert not any(path.intersects_bbox(box, filled=False) for path in paths), text
+            assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+            assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+        # Boxes have room above and below their letters.
+        tight = [box.shrunk(1.0, 0.8) for box in boxes]
+        assert not [1 for one, two in combinations(tight, 2) if one.overlaps(two)]
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "zero"),
+    [
+        ((10.0, 30.0), "", True),
+        ((80.0, 100.0), "axis not from zero", False),
+        ((0.0, 0.0), "", True),
+    ],
+)
+def test_an_axis_that_does_not_begin_at_zero_says_so(
+    values: tuple[float, float], said: str, *, zero: bool
+) -> None:
+    """From zero where that leaves the data half the height; else the page says that it is not."""
+    blocks = [
+        BlockPoint(arm="bgp/pod", metric="m", block=i, order=1, value=v)
+        for i, v in enumerate(values, 1)
+    ]
+    svg = points.block_plot("m", blocks, 1.0, "x")
+
+    assert re.findall(r">([a-z ]*axis[a-z ]*)<", svg) == ([said] if said else [])
+    assert (">0<" in svg) == zero
+
+
+def test_a_logarithmic_axis_says_so() -> None:
+    """It has no zero; heights on it are not amounts."""
+    assert ">logarithmic axis<" in tails.tail_plot("kernel", [line((0.5, 0.9), (1e4, 9e4))], "x")

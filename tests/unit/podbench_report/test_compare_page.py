@@ -120,6 +120,17 @@ def test_few_blocks_are_called_descriptive() -> None:
     assert '<b class="v">different</b>' not in text
 
 
+def test_runs_without_a_place_are_named_beside_an_order() -> None:
+    """That all with a place are told apart is not said of all runs."""
+    runs = [*some(2), *some(1, n=2, name="short")]
+    text = " ".join(html.unescape(compare.render(sides.side_by_side(*runs))).split())
+
+    assert "; 1 of 1 pair of runs is told apart; without a place, as without an interval: C" in text
+    assert "every two runs are told apart" not in text
+    assert "In what they all measured" in text
+    assert "every two runs are told apart" in compare.render(sides.side_by_side(*some(3)))
+
+
 def test_the_caveat_is_on_every_page() -> None:
     """One campaign each cannot tell place from day: said wherever runs are compared."""
     for name in ("two", "twelve", "few blocks"):

@@ -2,10 +2,11 @@
 
 On every node the host agent probes the next node (host path), and a pod outside the arms, on
 whatever network pods get here, probes the next one's (pod path): ten probes a second each. Agents
-judge by themselves and speak up only in trouble, so that nothing of it is on the control channel
-meanwhile; what counts as trouble is in the order they get. An agent that is gone says nothing about
-the network: its paths are out of watch until it is back. A kind of path without any watch left is
-trouble, too.
+judge by themselves and speak up only in trouble, so that next to nothing of it is on the control
+channel meanwhile; what counts as trouble is in the order they get. They end by themselves an hour
+after they last heard that the run lives, which it says three times an hour. An agent that is gone
+says nothing about the network: its paths are out of watch until it is back. A kind of path without
+any watch left is trouble, too.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ ANSWER_S = 10.0
 END_S = 3.0
 RUN_S = 30 * 86_400.0
 """Longer than any run: a watch is answered when it ends."""
+LEASE_S = 3600.0
+RENEW_S = LEASE_S / 3
+"""Two of these words may be lost. A watch that ends all the same is begun anew."""
 LOOK_S = 0.5
 """How often it is seen to that both ends of a path are there; takes no message."""
 BLIND_S = 4.0
@@ -159,14 +163,14 @@ class Watchman:
         started = time.time_ns()
         self._fleet, self._gone, self._ways = fleet, gone, ring(perches, pods=self._pods)
         keeping = [asyncio.create_task(self._keep(fleet, way)) for way in self._ways]
-        looking = None
+        keeping.append(asyncio.create_task(self._renew()))
         try:
             await self._until_all()
-            looking = asyncio.create_task(self._until_blind())
+            keeping.append(asyncio.create_task(self._until_blind()))
             yield
         finally:
             try:
-                await self._close(keeping if looking is None else [*keeping, looking])
+                await self._close(keeping)
             finally:
                 self._write(started)
 
@@ -199,14 +203,24 @@ class Watchman:
             free = [way for way in near if not self._holds[way]]
             await asyncio.gather(*(self._tell(w, messages.HoldWatch(hold_s=0.0)) for w in free))
 
-    async def _tell(self, way: Way, command: messages.HoldWatch | messages.EndWatch) -> None:
-        """Whoever does not watch at the moment has nothing to hold or to end."""
+    async def _renew(self) -> None:
+        """Lets the watches go on: without us each ends when its lease does."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await asyncio.gather(*(self._tell(way, messages.KeepWatch()) for way in self._ways))
+
+    async def _tell(
+        self, way: Way, command: messages.KeepWatch | messages.HoldWatch | messages.EndWatch
+    ) -> None:
+        """Whoever does not watch at the moment has nothing to keep, to hold or to end."""
         if self._fleet is not None and way in self._watched:
             with contextlib.suppress(PodbenchError):
                 await self._fleet.ask(way.sender, command, ANSWER_S)
 
     def _order(self, way: Way, port: int) -> messages.WatchPath:
-        order = messages.WatchPath(session_id=SSID, peer_address=way.address, peer_port=port)
+        order = messages.WatchPath(
+            session_id=SSID, peer_address=way.address, peer_port=port, lease_s=LEASE_S
+        )
         if not self._saturate:
             return order
         return msgspec.structs.replace(order, lost_ratio=SATURATED_LOST_RATIO, delay_s=None)
@@ -264,7 +278,8 @@ class Watchman:
             raise ClusterError(answer.reason)
         if not isinstance(answer, messages.Watched):
             raise ClusterError(f"{way.sender} does not know how to watch a path")
-        ended = answer.trouble or "told to end"
+        told = self._closing or not alike
+        ended = answer.trouble or ("told to end" if told else "its lease was over")
         if answer.trouble is not None and not alike:
             ended = f"{way.reflector} went away"
         self._accounts.append(Account(way=way, ended=ended, watched=answer))

@@ -18,7 +18,7 @@ from podbench.transport.base import Handler, Reply
 from podbench.transport.broker import private_broker
 from podbench.transport.endpoint import parse_broker
 from podbench.transport.mqtt_link import Link
-from podbench.wire import batches, messages, topics
+from podbench.wire import batches, columns, messages, topics
 
 pytestmark = pytest.mark.skipif(
     shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
@@ -265,6 +265,50 @@ def test_agent_whose_connection_breaks_answers_all_the_same(short_dir: Path, ane
     else:
         reply = asyncio.run(asyncio.wait_for(scene(), 30))
         assert reply.answer == messages.Done(facts={"command": "CollectCounters"})
+
+
+@pytest.mark.parametrize(("more", "size"), [(mqtt.KEPT_ANSWERS, 0), (1, mqtt.KEPT_BYTES)])
+def test_an_answer_that_is_kept_no_more_is_a_failure(short_dir: Path, more: int, size: int) -> None:
+    """Lost on a broken connection and followed by too much: its asker is told, and of the limit."""
+    filling: columns.Table = {"x": np.random.default_rng(1).integers(0, 2**62, size // 8)}
+
+    async def scene() -> Reply:
+        begun, release = asyncio.Event(), asyncio.Event()
+
+        async def handler(command: messages.Command) -> Reply:
+            if isinstance(command, messages.ReadFacts):
+                begun.set()
+                await release.wait()
+            tables = {"t": filling} if isinstance(command, messages.Reflect) else {}
+            return Reply(messages.Done(), tables)
+
+        async with private_broker(short_dir) as socket:
+            wire = Wire(socket, short_dir / "w")
+            server = await asyncio.start_unix_server(wire.accept, wire.place)
+            agent = Agent(socket, handler)
+            async with (
+                mqtt.MqttFleet(f"unix://{wire.place}", run_id=RUN) as cut_off,
+                mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as other,
+            ):
+                asked = asyncio.create_task(cut_off.ask(N1, messages.ReadFacts(node="n1"), 15))
+                await begun.wait()
+                server.close()
+                await wire.cut()
+                release.set()
+                for _ in range(more):
+                    await other.ask(N1, messages.Reflect(session_ids=()), 15)
+                # This one is asked once the broker's last receipt is with the agent.
+                await other.ask(N1, messages.CollectCounters(), 15)
+                server = await asyncio.start_unix_server(wire.accept, wire.place)
+                reply = await asked
+            server.close()
+            await agent.end()
+            await wire.cut()
+        return reply
+
+    answer = asyncio.run(asyncio.wait_for(scene(), 50)).answer
+    assert isinstance(answer, messages.Failed)
+    assert "an agent keeps the last 8 and at most 16 MiB" in answer.reason
 
 
 def test_silent_agent_times_out_by_name(short_dir: Path) -> None:

@@ -73,3 +73,15 @@ def test_a_last_part_without_answer_is_refused() -> None:
     assert assembly.add(messages.Response(id=1, number=0, last=True))
     with pytest.raises(RemoteProtocolError, match="no answer"):
         assembly.whole()
+
+
+@pytest.mark.parametrize("came", [slice(0, 2), slice(-1, None)])
+def test_a_failure_ends_an_answer_of_which_parts_came(came: slice) -> None:
+    """Whichever came, the rest will not: the failure is the answer."""
+    assembly = batches.Assembly()
+    for part in batches.cut(1, DONE, {"large": table(100_000, 1)})[came]:
+        assert not assembly.add(part)
+    failed = messages.Failed(reason="not kept")
+
+    assert [assembly.add(part) for part in batches.cut(1, failed, {})] == [True]
+    assert assembly.whole() == (failed, {})

@@ -51,6 +51,7 @@ commands = st.one_of(
         delay_s=st.none() | sensible,
     ),
     st.builds(messages.HoldWatch, hold_s=sensible),
+    st.just(messages.KeepWatch()),
     st.just(messages.EndWatch()),
     st.builds(messages.StartCapture, device=words, addresses=st.lists(words).map(tuple)),
     st.just(messages.CollectCapture()),
@@ -135,7 +136,7 @@ def test_every_command_is_covered_here() -> None:
     covered = {
         "Reflect", "Measure", "CollectReflections", "ServeTransfer", "Transfer",
         "CollectTransfer", "StartCounters", "CollectCounters", "ReadFacts", "LookUp", "Stop",
-        "WatchPath", "HoldWatch", "EndWatch", "StartCapture", "CollectCapture",
+        "WatchPath", "KeepWatch", "HoldWatch", "EndWatch", "StartCapture", "CollectCapture",
     }  # fmt: skip
 
     assert {kind.__name__ for kind in get_args(messages.Command)} == covered

@@ -1,10 +1,12 @@
 """The canary's orchestrator side, with agents that are plain answers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+from support.cluster import until
 
 from podbench.model.errors import ClusterError
 from podbench.model.nodes import AgentId
@@ -41,6 +43,7 @@ class Agents:
         }
         self.gone: set[AgentId] = set()
         self.held: dict[AgentId, float] = {}
+        self.kept: Counter[AgentId] = Counter()
         self.orders: dict[AgentId, messages.WatchPath] = {}
         self._ends: dict[AgentId, asyncio.Future[str | None]] = {}
         self._all = asyncio.Event()
@@ -51,6 +54,10 @@ class Agents:
     async def begun(self) -> None:
         """Returns once every agent watches."""
         await self._all.wait()
+
+    def lapse(self, agent: str) -> None:
+        """Lets a watch's lease be over."""
+        self._ends[AgentId(agent)].set_result(None)
 
     def trouble(self, agent: str, why: str) -> None:
         """Lets an agent's path be in trouble."""
@@ -65,6 +72,8 @@ class Agents:
                 if len(self._ends) == len(self.agents):
                     self._all.set()
                 return Reply(_watched(await self._ends[agent]), {})
+            case messages.KeepWatch():
+                self.kept[agent] += 1
             case messages.HoldWatch():
                 self.held[agent] = command.hold_s
             case messages.EndWatch():
@@ -145,6 +154,30 @@ def test_a_peer_that_went_away_is_no_trouble(tmp_path: Path) -> None:
                 await asyncio.wait_for(asyncio.shield(watching.trouble), 5)
 
     asyncio.run(asyncio.wait_for(scene(), 20))
+
+
+def test_watches_are_kept_and_one_that_ended_is_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a machine that slept: no trouble, and the account says why it was over."""
+    monkeypatch.setattr(canary, "RENEW_S", 0.02)
+
+    async def scene() -> None:
+        agents = Agents(2)
+        watching = watchman(tmp_path)
+        async with watching.watching(agents, agents.gone.__contains__, perches(2)):
+            await agents.begun()
+            await until(lambda: all(agents.kept[each] >= 2 for each in agents.agents))
+            del agents.orders[AgentId("n1-host")]
+            agents.lapse("n1-host")
+            await until(lambda: "n1-host" in agents.orders)
+        assert not watching.trouble.done()
+        assert {each.lease_s for each in agents.orders.values()} == {canary.LEASE_S}
+
+    asyncio.run(asyncio.wait_for(scene(), 20))
+    (stretch,) = canary.read(tmp_path)
+    ended = [each.ended for each in stretch.accounts if each.way.sender == "n1-host"]
+    assert ended == ["its lease was over", "told to end"]
 
 
 def test_a_path_goes_on_when_the_last_window_is_over(tmp_path: Path) -> None:
