@@ -38,9 +38,7 @@ class Sentence(msgspec.Struct, frozen=True, kw_only=True):
 def subject(arm: str, implementations: Mapping[str, str | None]) -> str:
     """`VXLAN`; `IPIP (stand-in: eBPF at tc)` where the mode was not the kernel's own."""
     how = implementations.get(names.mode_of(arm))
-    label = names.mode_label(names.mode_of(arm))
-    if names.path_of(arm) != "pod":
-        label = names.arm_label(arm)
+    label = names.arm_label(arm)
     return f"{label} (stand-in: {how})" if is_stand_in(how) else label
 
 

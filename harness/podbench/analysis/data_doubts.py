@@ -75,6 +75,7 @@ def _invalid(quality: Quality) -> Iterable[Doubt]:
     reasons = quality.reasons_in_order()
     why = f": {reasons[0]}" if reasons else ""
     kept = quality.invalid_on_path / max(1, quality.invalid)
+    which = "these" if kept == 1 else f"{_percent(kept)} of these"
     for code, held in (
         (Code.SAMPLES_INVALID, {a: s for a, s in shares.items() if s > INVALID_LIMIT}),
         (Code.SAMPLES_LEFT_OUT, {a: s for a, s in shares.items() if 0.0 < s <= INVALID_LIMIT}),
@@ -83,8 +84,8 @@ def _invalid(quality: Quality) -> Iterable[Doubt]:
             most = max(held.values())
             yield Doubt(
                 code=code,
-                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; of "
-                f"{_percent(kept)} of these the kernel path latency and losses are kept",
+                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; the "
+                f"kernel path latency and losses of {which} are kept",
                 advice="less load on the machine; invalid_reason in samples/latency has each",
                 evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items())
                 + "; all reasons: "

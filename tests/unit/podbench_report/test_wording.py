@@ -156,6 +156,17 @@ def test_a_stand_in_is_named_wherever_its_cost_is() -> None:
     assert not is_stand_in("temporary IPPool podbench-vxlan")
 
 
+def test_a_repeat_is_not_told_as_the_arm_it_repeats() -> None:
+    """Of either path: two lines of one name would read as one arm told twice."""
+    arms = ("vxlan/pod", "vxlan/pod#2", "vxlan/host", "vxlan/host#2")
+    assert [wording.subject(arm, {}) for arm in arms] == [
+        "VXLAN",
+        "VXLAN again (A/A)",
+        "VXLAN, host path",
+        "VXLAN, host path again (A/A)",
+    ]
+
+
 def test_disagreement_of_the_twins_is_flagged() -> None:
     """The robust twin's disagreement follows the verdict."""
     assert "Hodges-Lehmann" in say(disagreement=True)
