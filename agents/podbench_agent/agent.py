@@ -22,7 +22,7 @@ Facts = Mapping[str, str | int | float | bool | None]
 
 
 class Prober(Protocol):
-    """The sending side of the latency probe, in a process of its own (probes/latency.py)."""
+    """The sending side of the latency probe, in a separate process (probes/latency/process.py)."""
 
     @property
     def facts(self) -> Facts:
@@ -33,7 +33,7 @@ class Prober(Protocol):
 
 
 class Reflector(Protocol):
-    """The answering side of the latency probe, in a process of its own (probes/reflector.py)."""
+    """The answering side, in a separate process (probes/reflector/process.py)."""
 
     async def admit(self, session_ids: Collection[int]) -> None:
         """Lets these SSIDs in and starts their logs anew."""

@@ -3,9 +3,9 @@
 import msgspec
 
 from podbench.model.errors import ProbeError
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_rules import Rules
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
+from podbench_agent.probes.reflector.rules import Rules
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):

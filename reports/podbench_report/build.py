@@ -9,21 +9,21 @@ from podbench.analysis.bundle import Bundle
 from podbench_report import frame, palette, wording
 from podbench_report.sections import (
     appendix,
-    blame,
     blocks,
     distributions,
-    found,
+    findings,
     header,
     jitter,
     loss,
     matrices,
     method,
+    open_questions,
+    outliers,
     overlay,
     proof,
     shifts,
     throughput,
     timeline,
-    untold,
 )
 from podbench_report.view import RunView
 
@@ -58,8 +58,8 @@ def render(bundle: Bundle) -> str:
         steps=palette.STEPS,
         words=wording.WORDS,
         header=header.build(view),
-        found=found.build(view),
-        untold=untold.build(view),
+        findings=findings.build(view),
+        open_questions=open_questions.build(view),
         proof=proof.build(view),
         overlay=overlay.build(view),
         matrices=matrices.build(view),
@@ -70,7 +70,7 @@ def render(bundle: Bundle) -> str:
         timeline=timeline.build(view),
         loss=loss.build(view),
         throughput=throughput.build(view),
-        blame=blame.build(view),
+        outliers=outliers.build(view),
         method=method.build(view),
         appendix=appendix.build(view),
     )

@@ -18,8 +18,8 @@ from support import rundirs, synthetic
 from support.commands import run
 
 from podbench.analysis.bundle import Bundle
-from podbench.analysis.inputs import Inputs
-from podbench.run import results
+from podbench.analysis.samples.inputs import Inputs
+from podbench.results import conclude as results
 from podbench.store.rundir import RunDir
 
 SHAPE = synthetic.Shape(nodes=2, blocks=3, kinds=(("tcp", 1),))

@@ -9,8 +9,8 @@ from support import chart
 from support.chart_settings import CASES, settings
 
 import podbench
-from podbench.target.kubernetes.objects import PARTS, manifest, objects
-from podbench.target.kubernetes.settings import Settings, values
+from podbench.target.kubernetes.deploy.objects import PARTS, manifest, objects
+from podbench.target.kubernetes.deploy.settings import Settings, values
 
 needs_helm = pytest.mark.skipif(
     importlib.util.find_spec("helm_python") is None,

@@ -16,9 +16,9 @@ import pytest
 from support.chart_settings import settings
 
 from podbench.model.nodes import AgentId
-from podbench.target.kubernetes import credentials
-from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.settings import ORCHESTRATOR, Broker, Settings, agents
+from podbench.target.kubernetes.deploy import credentials
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deploy.settings import ORCHESTRATOR, Broker, Settings, agents
 from podbench.transport.base import Reply
 from podbench.transport.endpoint import Credentials, parse_broker
 from podbench.transport.mqtt import MqttFleet, serve_agent

@@ -7,11 +7,11 @@ import pytest
 from support import chart
 from support.chart_settings import CASES, settings
 
-from podbench.cni.detect_facts import WANTED
+from podbench.cni.detect.facts import WANTED
 from podbench.model.arms import Mode
-from podbench.target.kubernetes import ledger
-from podbench.target.kubernetes import objects as made
-from podbench.target.kubernetes.settings import (
+from podbench.target.kubernetes.deploy import ledger
+from podbench.target.kubernetes.deploy import objects as made
+from podbench.target.kubernetes.deploy.settings import (
     HOST_NAMESPACE,
     LEASE,
     NAMESPACE,

@@ -11,13 +11,13 @@ import typer.main
 import yaml
 from support import docs
 
+from podbench.campaign.evidence import Evidence
+from podbench.campaign.journal import Entry
+from podbench.campaign.options import Options
+from podbench.campaign.plan import Plan
+from podbench.campaign.record import RunRecord
 from podbench.cli import main
 from podbench.model.summary import Summary
-from podbench.run.evidence import Evidence
-from podbench.run.journal import Entry
-from podbench.run.options import Options
-from podbench.run.plan import Plan
-from podbench.run.record import RunRecord
 from podbench.store import schemas
 
 DATA = docs.DATA.read_text(encoding="utf-8")

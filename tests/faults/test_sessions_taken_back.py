@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from support.agents import N1, RUN, agent_process, short_directory
 
+from podbench.campaign import latency
+from podbench.campaign.agents import SOURCE_PORTS, Crew, Outcome
 from podbench.model.arms import Mode, Path
 from podbench.model.errors import ProbeError
 from podbench.model.nodes import AgentId, Node, Pod
-from podbench.run import latency
-from podbench.run.crew import SOURCE_PORTS, Crew, Outcome
 from podbench.transport.base import Reply
 from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet, serve_agent

@@ -18,14 +18,14 @@ from support.commands import run
 
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import credentials, lease
-from podbench.target.kubernetes.apply import apply, differences
-from podbench.target.kubernetes.client import GONE, Api
-from podbench.target.kubernetes.deployment import Deployment, pods_wanted
-from podbench.target.kubernetes.nodes import choose
-from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.refs import Ref, collection, ref
-from podbench.target.kubernetes.settings import (
+from podbench.target.kubernetes.api.apply import apply, differences
+from podbench.target.kubernetes.api.client import GONE, Api
+from podbench.target.kubernetes.api.refs import Ref, collection, ref
+from podbench.target.kubernetes.api.watch import changes
+from podbench.target.kubernetes.deploy import credentials, lease
+from podbench.target.kubernetes.deploy.creation import Deployment, pods_wanted
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deploy.settings import (
     HOST_NAMESPACE,
     NAMESPACE,
     Broker,
@@ -34,8 +34,8 @@ from podbench.target.kubernetes.settings import (
     Settings,
     agents,
 )
-from podbench.target.kubernetes.undo import Listing, Undo
-from podbench.target.kubernetes.watch import changes
+from podbench.target.kubernetes.deploy.undo import Listing, Undo
+from podbench.target.kubernetes.survey.nodes import choose
 
 CONTEXT = os.environ.get("PODBENCH_TEST_CONTEXT")
 IMAGE = os.environ.get("PODBENCH_TEST_IMAGE")

@@ -13,7 +13,7 @@ from support.apiserver.server import ApiServer
 from support.cluster import cluster, control_plane, kubeconfig, node, put
 from support.lab_cluster import Finished, bench, ended, started
 
-from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.deploy import ledger
 
 
 class Asked(msgspec.Struct):

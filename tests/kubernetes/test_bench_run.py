@@ -14,9 +14,9 @@ from support.cluster import at, put, until
 from support.inlab import in_lab, needs_namespaces
 from support.lab_cluster import ON_IT, Finished, bench, ended, lab_cluster, started
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
-from podbench.target.kubernetes import canary
+from podbench.target.kubernetes.guard import canary
 from podbench.target.lab.world import LabWorld
 
 pytestmark = [pytest.mark.lab, needs_namespaces()]
@@ -115,7 +115,7 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     asked = ("--method", "observe", "--blocks", "1", "--budget", "1s", "--out", str(run))
 
     async def scenario(world: LabWorld) -> Finished:
-        pool = detect.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
+        pool = registry.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
         await world.apply(pool)
         async with lab_cluster(world, tmp_path, found=Mode.VXLAN) as (server, _):
             between_subnets_only(server)

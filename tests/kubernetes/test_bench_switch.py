@@ -16,15 +16,16 @@ from support.inlab import in_lab, needs_namespaces
 from support.lab_cluster import ON_IT, Finished, bench, lab_cluster
 from support.lab_in_place import InPlace
 
+from podbench.campaign import record
+from podbench.campaign.options import Options
+from podbench.campaign.progress import Silent
+from podbench.campaign.session import Session
+from podbench.campaign.spec import resolve
 from podbench.model.arms import Mode
-from podbench.run import record
-from podbench.run.options import Options
-from podbench.run.progress import Silent
-from podbench.run.session import Session
-from podbench.run.spec import resolve
+from podbench.results import gather
 from podbench.store import rundir as store
-from podbench.target.kubernetes import turning
-from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.request import Cluster
+from podbench.target.kubernetes.switch import convergence
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld
@@ -108,7 +109,9 @@ async def _session(world: LabWorld, folder: Path) -> Lost:
         options = Options(target="lab", modes=["vxlan", "bgp"], probes=["latency"], blocks=1)
         spec = msgspec.structs.replace(resolve(options), target="kubernetes", method="switch")
         record.begin(rundir, options, spec)
-        session = Session(rundir, rundir.read_json(rundir.run_json, record.RunRecord), Silent())
+        session = Session(
+            rundir, rundir.read_json(rundir.run_json, record.RunRecord), Silent(), gather.inputs
+        )
         asked = Cluster(
             run_id="r",
             image="i",
@@ -128,7 +131,7 @@ def test_a_mode_that_the_nodes_do_not_follow_to_is_lost_and_the_rest_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rolled back, named with what was seen; the other mode has its rows."""
-    monkeypatch.setattr(turning, "CONVERGE_S", 3.0)
+    monkeypatch.setattr(convergence, "CONVERGE_S", 3.0)
 
     async def scenario(world: LabWorld) -> Lost:
         return await _session(world, tmp_path)

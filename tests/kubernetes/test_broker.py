@@ -14,12 +14,12 @@ from support.apiserver.lab_kubelet import DEFAULT_POOL
 from support.inlab import in_lab, needs_namespaces
 from support.lab_cluster import lab_cluster
 
-from podbench.cni import detect
+from podbench.campaign import latency
+from podbench.campaign.agents import Crew
+from podbench.cni import registry
 from podbench.model.arms import Mode
-from podbench.run import latency
-from podbench.run.crew import Crew
-from podbench.target.kubernetes import credentials, other_broker
-from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.deploy import credentials, other_broker
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab import layout, namespaces
@@ -88,7 +88,7 @@ def _answer_for_it() -> None:
 
 def _answer_pods(cidrs: Sequence[str], nodes: int) -> None:
     """Leads what the broker answers to pods back to their nodes, as their NAT would."""
-    driver = detect.driver("calico")
+    driver = registry.driver("calico")
     usual = driver.pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=True)
     plans = layout.plan_nodes(nodes)
 
@@ -147,7 +147,7 @@ async def _run(world: LabWorld, folder: Path) -> Seen:
         )
         with _service(folder / "service", made.certificate, made.key):
             async with KubernetesTarget(asked, lambda _: None).up() as laid:
-                await detect.driver("calico").lay(laid.world, [Mode.VXLAN])
+                await registry.driver("calico").lay(laid.world, [Mode.VXLAN])
                 planned = laid.world.taken[Mode.VXLAN]
                 assert planned is not None
                 _answer_pods((planned.cidr, DEFAULT_POOL.cidr), len(world.nodes))

@@ -13,11 +13,11 @@ from support.apiserver.server import ApiServer
 from support.cluster import kubeconfig, node, put
 from support.inlab import in_lab, needs_namespaces
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import canary
-from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.guard import canary
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import KubernetesWorld, Method
 from podbench.target.lab.inside import with_netlink
@@ -73,7 +73,7 @@ async def _run(world: LabWorld, folder: Path, harm: Harm) -> Ended:
         with kubeconfig(folder / "kubeconfig", server.kubeconfig()):
             try:
                 async with KubernetesTarget(asked, lambda _: None).up() as laid:
-                    await detect.driver("calico").lay(laid.world, [Mode.BGP])
+                    await registry.driver("calico").lay(laid.world, [Mode.BGP])
                     async with laid.deploy():
                         held = await _quietly(world, laid.world)
                         await harm(world, kubelet)

@@ -9,7 +9,7 @@ from support.apiserver.server import ApiServer
 from support.bench import BENCH
 from support.cluster import Object, at, cluster, put
 
-from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.deploy import ledger
 
 POOL: Object = {
     "apiVersion": "projectcalico.org/v3",

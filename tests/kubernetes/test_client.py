@@ -13,10 +13,10 @@ from support.cluster import at, cluster, kubeconfig, play, put
 from support.cluster import until as eventually
 
 from podbench.model.errors import ConfigError, InterferenceError
-from podbench.target.kubernetes.apply import apply, differences
-from podbench.target.kubernetes.client import Api, ApiError
-from podbench.target.kubernetes.refs import collection
-from podbench.target.kubernetes.watch import changes, until
+from podbench.target.kubernetes.api.apply import apply, differences
+from podbench.target.kubernetes.api.client import Api, ApiError
+from podbench.target.kubernetes.api.refs import collection
+from podbench.target.kubernetes.api.watch import changes, until
 
 Object = dict[str, Any]
 

@@ -12,9 +12,10 @@ from support.apiserver.server import ApiServer
 from support.bench import BENCH
 from support.cluster import Object, cluster, kubeconfig, put
 
-from podbench.run import checks, doctor_cluster
-from podbench.run.checks import Check
-from podbench.target.kubernetes import lease, ledger
+from podbench.doctor import checks
+from podbench.doctor import cluster as doctor_cluster
+from podbench.doctor.checks import Check
+from podbench.target.kubernetes.deploy import lease, ledger
 
 NAMED = doctor_cluster.Asked(context="stand-in", image="registry.example/podbench:1")
 

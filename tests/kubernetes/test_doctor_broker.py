@@ -11,10 +11,11 @@ import pytest
 from support import calico
 from support.cluster import cluster
 
+from podbench.doctor import broker as doctor_broker
+from podbench.doctor import cluster as doctor_cluster
+from podbench.doctor.checks import Check
 from podbench.model.errors import ConfigError
-from podbench.run import doctor_broker, doctor_cluster
-from podbench.run.checks import Check
-from podbench.target.kubernetes import credentials, other_broker
+from podbench.target.kubernetes.deploy import credentials, other_broker
 from podbench.transport import children, mqtt
 
 pytestmark = pytest.mark.skipif(

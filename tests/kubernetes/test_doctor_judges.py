@@ -8,15 +8,17 @@ import pytest
 from support import calico
 from support.cluster import Object, cluster, put
 
-from podbench.cni.detect_facts import Fact, told, unknown
-from podbench.run import doctor_admission, doctor_cluster, doctor_network
-from podbench.run.checks import Check
-from podbench.target.kubernetes.client import Context
-from podbench.target.kubernetes.examine import Examined, examine
-from podbench.target.kubernetes.pods import SeenPod, seen
-from podbench.target.kubernetes.refs import Ref
-from podbench.target.kubernetes.settings import OtherBroker
-from podbench.target.kubernetes.trial import Tried
+from podbench.cni.detect.facts import Fact, told, unknown
+from podbench.doctor import admission as doctor_admission
+from podbench.doctor import cluster as doctor_cluster
+from podbench.doctor import network
+from podbench.doctor.checks import Check
+from podbench.target.kubernetes.api.client import Context
+from podbench.target.kubernetes.api.refs import Ref
+from podbench.target.kubernetes.deploy.settings import OtherBroker
+from podbench.target.kubernetes.preflight.dry_runs import Tried
+from podbench.target.kubernetes.preflight.examine import Examined, examine
+from podbench.target.kubernetes.preflight.pods import SeenPod, seen
 
 
 @pytest.fixture(scope="module")
@@ -231,14 +233,14 @@ def test_ports_that_are_taken_are_told_with_who_takes_them(usual: Examined) -> N
     """The broker's on its node, the host agents' on all of theirs."""
     taken = {"ports": [{"containerPort": 18883}, {"containerPort": 8620, "hostPort": 8620}]}
     here, there = (pod("x", node, hostNetwork=True, container=taken) for node in ("n1", "n3"))
-    found = list(doctor_network.ports(with_pods(usual, here, there)))
+    found = list(network.ports(with_pods(usual, here, there)))
     assert named(found, "port 18883").found == "taken by team/x on n1"
     assert named(found, "port 8620").found == "taken by team/x on n1, team/x on n3"
     assert "--broker" in str(named(found, "port 18883").advice)
     other = OtherBroker(url="mqtts://broker.example:8883", port=8883)
-    assert [each.name for each in doctor_network.ports(but(usual, other=other))] == ["port 8620"]
+    assert [each.name for each in network.ports(but(usual, other=other))] == ["port 8620"]
     elsewhere = with_pods(usual, pod("x", "n9", hostNetwork=True, container=taken))
-    assert all(each.ok for each in doctor_network.ports(elsewhere))
+    assert all(each.ok for each in network.ports(elsewhere))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_a_way_over_the_measured_network_is_told(
     spec = {"clusterIPs": ["10.96.0.1"]}
     services = [{"metadata": {"name": "kubernetes", "namespace": "default"}, "spec": spec}]
     there = with_listed(but(usual, context=Context(name, server)), Service=services)
-    found = doctor_network.way_in(there)
+    found = network.way_in(there)
     assert found.ok is False
     assert words in found.found
 
@@ -273,7 +275,7 @@ def test_where_calico_s_api_is_served_is_proven(usual: Examined, hosted: bool) -
     """Wherever it is, the second way shows the same objects, so that a mode can be put back."""
     service, server = calico_api(hosted=hosted)
     there = with_pods(with_listed(usual, Service=[service]), server)
-    (found,) = doctor_network.second_route(there)
+    (found,) = network.second_route(there)
     assert f"with pods on the {'host' if hosted else 'pod'} network" in found.found
     assert "serves itself, shows the same pools" in found.found
     assert found.ok is True
@@ -281,7 +283,7 @@ def test_where_calico_s_api_is_served_is_proven(usual: Examined, hosted: bool) -
 
 def test_calico_s_api_as_custom_resources_needs_no_pods(usual: Examined) -> None:
     """Then the API server serves it itself."""
-    (found,) = doctor_network.second_route(
+    (found,) = network.second_route(
         but(usual, v3=told({"metadata": {}, "spec": {"service": None}}, "APIService"))
     )
     assert found.ok is True
@@ -294,7 +296,7 @@ def test_two_ways_that_show_different_pools_are_told(usual: Examined) -> None:
     facts = msgspec.structs.replace(usual.facts, objects=objects)
     service, server = calico_api(hosted=False)
     there = with_pods(with_listed(but(usual, facts=facts), Service=[service]), server)
-    (found,) = doctor_network.second_route(there)
+    (found,) = network.second_route(there)
     assert "shows other pools: default-ipv4-ippool" in found.found
     assert found.ok is False
     assert "role podbench-switch" in str(found.advice)
@@ -315,7 +317,7 @@ def test_denies_above_network_policies_are_told(usual: Examined) -> None:
         policy("pass", everywhere, "Allow"),
         policy("theirs", elsewhere, "Deny"),
     ]
-    found = doctor_network.denies(with_listed(usual, AdminNetworkPolicy=policies))
+    found = network.denies(with_listed(usual, AdminNetworkPolicy=policies))
     assert found.ok is False
     words = "AdminNetworkPolicy deny-all<b> (denies something to podbench and podbench-host)"
     assert found.found == words
@@ -330,7 +332,7 @@ def test_calico_s_own_policies_and_host_endpoints_are_told(usual: Examined) -> N
         ],
         "HostEndpoint": [{"metadata": {"name": "n1-eth0"}, "spec": {"node": "n1"}}],
     }
-    found = doctor_network.denies(with_listed(usual, **lists))
+    found = network.denies(with_listed(usual, **lists))
     assert "GlobalNetworkPolicy default-deny (selector all())" in found.found
     assert "HostEndpoint n1-eth0 (on n1: what no policy allows is denied)" in found.found
 
@@ -344,9 +346,9 @@ def test_a_node_that_says_its_clock_is_off_is_told(usual: Examined) -> None:
 
     first, *others = usual.nodes
     off = but(usual, nodes=(saying(first, "True"), *(saying(each, "False") for each in others)))
-    assert doctor_network.clocks(off).found == "not synchronised by their own word: n1"
+    assert network.clocks(off).found == "not synchronised by their own word: n1"
     good = but(usual, nodes=tuple(saying(each, "False") for each in usual.nodes))
-    assert doctor_network.clocks(good).ok is True
+    assert network.clocks(good).ok is True
 
 
 def test_a_mode_whose_pool_is_refused_says_so(usual: Examined) -> None:
@@ -388,8 +390,8 @@ def test_lists_that_may_not_be_read_leave_it_open(usual: Examined) -> None:
         doctor_admission.quotas(blind),
         doctor_admission.limits(blind),
         doctor_admission.room_on_nodes(blind),
-        doctor_network.denies(blind),
-        *doctor_network.ports(blind),
+        network.denies(blind),
+        *network.ports(blind),
     ):
         assert each.ok is None, each.name
         assert "forbidden" in each.found, each.name

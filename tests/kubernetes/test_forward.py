@@ -14,8 +14,8 @@ from support.apiserver.store import Object
 from support.cluster import cluster, put
 
 from podbench.model.nodes import AgentId
-from podbench.target.kubernetes import portforward
-from podbench.target.kubernetes.refs import Ref
+from podbench.target.kubernetes.api import port_forward
+from podbench.target.kubernetes.api.refs import Ref
 from podbench.transport import mqtt
 from podbench.transport.base import Reply
 from podbench.transport.broker import private_broker
@@ -87,7 +87,7 @@ async def _collect(folder: Path, socket: Path, cuts: list[int]) -> tuple[Reply, 
             return Ref("Pod", "broker", "podbench-host")
 
         async with (
-            portforward.forwarded(api, find, 18883, rate_bytes_per_s=1e9) as port,
+            port_forward.forwarded(api, find, 18883, rate_bytes_per_s=1e9) as port,
             mqtt.MqttFleet(f"mqtt://127.0.0.1:{port}", run_id="r") as fleet,
         ):
             await fleet.wait_ready([AGENT], 10)

@@ -11,7 +11,7 @@ from support import calico
 from support.apiserver.server import ApiServer
 from support.cluster import at, cluster, node, put, until
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.errors import (
     ClusterError,
@@ -19,11 +19,12 @@ from podbench.model.errors import (
     InterferenceError,
     PodbenchError,
 )
-from podbench.target.kubernetes import guard, undo
-from podbench.target.kubernetes.asked import Cluster
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.laid import LaidCluster
-from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.deploy import undo
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deployed import LaidCluster
+from podbench.target.kubernetes.guard import watchdog
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
@@ -33,7 +34,7 @@ Trouble = Callable[[ApiServer, Api], Awaitable[None]]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "LOOK_S", 0.02)
-    monkeypatch.setattr(guard, "LOOK_S", 0.1)
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.1)
 
 
 def in_trouble(
@@ -76,7 +77,7 @@ def _asked(folder: Path) -> Cluster:
 
 
 async def _deployed(laid: LaidCluster) -> None:
-    await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+    await registry.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
     await _made(laid)
 
 
@@ -114,7 +115,7 @@ def test_a_controller_that_reverts_the_switched_mode_ends_the_run(tmp_path: Path
         left_at.append(before["spec"])
 
     async def switched(laid: LaidCluster) -> None:
-        await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+        await registry.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
         made = objects(await laid._settings())
         await laid.deployment.make(made, laid.changes)
         assert laid.switch is not None
@@ -155,7 +156,7 @@ def test_an_interruption_of_the_first_change_is_undone(tmp_path: Path) -> None:
             await create(path, body, dry_run=dry_run)
             raise asyncio.CancelledError
 
-        await detect.driver("calico").lay(laid.world, (Mode.BGP,))
+        await registry.driver("calico").lay(laid.world, (Mode.BGP,))
         api.create = made  # type: ignore[method-assign] # a signal in that instant
         await _made(laid)
 
@@ -181,7 +182,7 @@ def test_a_watch_that_fails_in_whatever_way_ends_the_run(
     async def broken(deployment: object) -> None:
         raise KeyError("of our own")
 
-    monkeypatch.setattr(guard, "_objects", broken)
+    monkeypatch.setattr(watchdog, "_objects", broken)
 
     async def run() -> None:
         async with cluster(tmp_path) as (server, _):
@@ -198,7 +199,7 @@ def test_whoever_slept_through_the_end_of_its_lease_switches_nothing(tmp_path: P
     """Another machine has restored meanwhile: a write now would be undone by nobody."""
 
     async def switched(laid: LaidCluster, server: ApiServer) -> None:
-        await detect.driver("calico").lay(laid.world, (Mode.BGP,))
+        await registry.driver("calico").lay(laid.world, (Mode.BGP,))
         await laid.deployment.make(objects(await laid._settings()), laid.changes)
         lease = at(server, "Lease", "podbench", "podbench")
         assert lease is not None
@@ -281,7 +282,7 @@ def test_leftovers_of_a_dead_run_are_not_taken_over(tmp_path: Path) -> None:
     async def run() -> str:
         async with cluster(tmp_path) as (server, _):
             calico.install(server)
-            from podbench.target.kubernetes import ledger
+            from podbench.target.kubernetes.deploy import ledger
 
             meta = {"name": "podbench", "labels": ledger.labels("old")}
             put(server, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
@@ -317,7 +318,7 @@ def test_pools_that_would_harm_or_lie_are_refused(
                 put(server, {"apiVersion": v3, "kind": "BGPPeer", "metadata": meta, "spec": {}})
             before = set(server.store.places())
             async with KubernetesTarget(_asked(tmp_path), lambda _: None).up() as laid:
-                found = await detect.driver("calico").lay(
+                found = await registry.driver("calico").lay(
                     laid.world, (Mode.VXLAN, Mode.IPIP, Mode.BGP)
                 )
             unchanged = set(server.store.places()) == before
@@ -350,7 +351,7 @@ def test_pools_keep_off_what_the_cluster_has(tmp_path: Path, body: dict[str, Any
             calico.install(server)
             put(server, {**body, "metadata": {"name": "in-the-way"}})
             async with KubernetesTarget(_asked(tmp_path), lambda _: None).up() as laid:
-                found = await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+                found = await registry.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
             return {each.reason for each in found.values()}
 
     (reason,) = asyncio.run(asyncio.wait_for(run(), 30))

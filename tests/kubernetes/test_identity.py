@@ -15,11 +15,12 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, kubeconfig, node, put, until
 
 from podbench.model.errors import ConfigError
-from podbench.target.kubernetes import credentials, portforward
-from podbench.target.kubernetes.client import Api, ApiError
-from podbench.target.kubernetes.identity import IN_CLUSTER
-from podbench.target.kubernetes.refs import Ref, collection
-from podbench.target.kubernetes.watch import changes
+from podbench.target.kubernetes.api import port_forward
+from podbench.target.kubernetes.api.client import Api, ApiError
+from podbench.target.kubernetes.api.identity import IN_CLUSTER
+from podbench.target.kubernetes.api.refs import Ref, collection
+from podbench.target.kubernetes.api.watch import changes
+from podbench.target.kubernetes.deploy import credentials
 
 PLUGIN = """
 import json, pathlib, sys
@@ -123,7 +124,7 @@ def test_the_way_to_the_broker_goes_on_over_a_token_that_ran_out(tmp_path: Path)
             server.faults.expired_tokens = {"first"}
             plugin.give("second")
             path = f"{Ref('Pod', 'p', 'default').path}/portforward"
-            async with api.websocket(path, {"ports": "18883"}, portforward.PROTOCOL) as socket:
+            async with api.websocket(path, {"ports": "18883"}, port_forward.PROTOCOL) as socket:
                 return await socket.receive_bytes(), plugin.asked
 
     # The first message of a channel names the port.

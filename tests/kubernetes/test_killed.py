@@ -13,7 +13,7 @@ from support.apiserver.server import ApiServer
 from support.apiserver.store import Place
 from support.cluster import at, cluster, until
 
-from podbench.target.kubernetes import ledger
+from podbench.target.kubernetes.deploy import ledger
 
 DRIVER = Path(__file__).parents[1] / "support" / "cluster_driver.py"
 KILLED, DONE, CLEAN = -9, 10, 0

@@ -9,8 +9,8 @@ from support.apiserver.store import Place
 from support.cluster import Object, at, play, put
 
 from podbench.model.errors import ClusterError, InterferenceError
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.lease import REF, Lease, living_holder, seize
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.deploy.lease import REF, Lease, living_holder, seize
 
 LABELS = {"podbench.io/run": "r"}
 PLACE = ("Lease", REF.name, "podbench")

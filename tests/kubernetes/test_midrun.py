@@ -15,14 +15,16 @@ from support.apiserver.server import ApiServer
 from support.apiserver.store import Place
 from support.cluster import at, cluster, kubeconfig, put
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, PodbenchError
-from podbench.target.kubernetes import client, guard, lease, undo
-from podbench.target.kubernetes.asked import LEASE_S, Cluster
-from podbench.target.kubernetes.client import PATIENCE_S, Api
-from podbench.target.kubernetes.laid import LaidCluster
-from podbench.target.kubernetes.objects import objects
+from podbench.target.kubernetes.api import client
+from podbench.target.kubernetes.api.client import PATIENCE_S, Api
+from podbench.target.kubernetes.deploy import lease, undo
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deployed import LaidCluster
+from podbench.target.kubernetes.guard import watchdog
+from podbench.target.kubernetes.request import LEASE_S, Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
@@ -39,7 +41,7 @@ Event = Callable[[ApiServer], Awaitable[None]]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(undo, "LOOK_S", 0.02)
-    monkeypatch.setattr(guard, "LOOK_S", 0.1)
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.1)
     monkeypatch.setattr(client, "PAUSE_MIN_S", client.PAUSE_MIN_S / SCALE)
     monkeypatch.setattr(client, "PAUSE_MAX_S", client.PAUSE_MAX_S / SCALE)
 
@@ -70,7 +72,7 @@ async def through(folder: Path, server: ApiServer, event: Event, scale: float = 
             async with laid.deployment.lease.kept():
                 await event(server)
                 # What is measured meanwhile: it ends the run only if nobody else does before.
-                await asyncio.sleep(2 * guard.LOOK_S)
+                await asyncio.sleep(2 * watchdog.LOOK_S)
     except PodbenchError as error:
         end.error = error
     end.left = [str(each) for each in set(server.store.places()) - before]
@@ -79,7 +81,7 @@ async def through(folder: Path, server: ApiServer, event: Event, scale: float = 
 
 async def deployed(laid: LaidCluster) -> None:
     """Everything but the agents themselves."""
-    await detect.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
+    await registry.driver("calico").lay(laid.world, (Mode.VXLAN, Mode.BGP))
     await laid.deployment.make(objects(await laid._settings()))
 
 

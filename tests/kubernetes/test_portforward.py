@@ -13,9 +13,9 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, cluster, put
 
 from podbench.model.errors import TransportError
-from podbench.target.kubernetes.client import ApiError
-from podbench.target.kubernetes.portforward import PROTOCOL, forwarded
-from podbench.target.kubernetes.refs import Ref
+from podbench.target.kubernetes.api.client import ApiError
+from podbench.target.kubernetes.api.port_forward import PROTOCOL, forwarded
+from podbench.target.kubernetes.api.refs import Ref
 
 REAL: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "kubernetes" / "portforward.json").read_text("utf-8")

@@ -12,14 +12,14 @@ from support.apiserver.server import ApiServer
 from support.cluster import kubeconfig, node, put, until
 from support.inlab import in_lab, needs_namespaces
 
-from podbench.cni import detect
+from podbench.campaign import latency
+from podbench.campaign.agents import Crew, Outcome
+from podbench.cni import registry
 from podbench.model.arms import Mode, Path
 from podbench.model.errors import PodbenchError
 from podbench.model.nodes import LabOptions
-from podbench.run import latency
-from podbench.run.crew import Crew, Outcome
-from podbench.target.kubernetes.asked import Cluster
-from podbench.target.kubernetes.laid import LaidCluster
+from podbench.target.kubernetes.deployed import LaidCluster
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld
@@ -113,7 +113,7 @@ async def _disturbed(world: LabWorld, folder: Folder) -> Seen:
 
 
 async def _scenes(laid: LaidCluster, server: ApiServer, kubelet: LabKubelet) -> Seen:
-    await detect.driver("calico").lay(laid.world, [Mode.VXLAN])
+    await registry.driver("calico").lay(laid.world, [Mode.VXLAN])
     async with laid.deploy() as (nodes, fleet):
         scene = Scene(server, kubelet, Crew(nodes, fleet))
         await scene.probe("before")

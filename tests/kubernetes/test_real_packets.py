@@ -11,15 +11,15 @@ from support.apiserver.server import ApiServer
 from support.cluster import kubeconfig, node, put
 from support.inlab import in_lab, needs_namespaces
 
-from podbench.cni import detect
-from podbench.cni.proof import STALE
+from podbench.campaign import latency
+from podbench.campaign.agents import Crew
+from podbench.cni import registry
+from podbench.cni.proof.verdict import STALE
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof
-from podbench.run import latency
-from podbench.run.crew import Crew
-from podbench.target.kubernetes.asked import Cluster
+from podbench.target.kubernetes.deploy.undo import Listing
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.target import KubernetesTarget
-from podbench.target.kubernetes.undo import Listing
 from podbench.target.kubernetes.world import Method
 from podbench.target.lab.world import LabWorld
 
@@ -71,7 +71,7 @@ async def _measure(
 async def _run(
     target: KubernetesTarget, modes: list[Mode], kubelet: LabKubelet, cni: str
 ) -> tuple[list[ArmProof], list[ArmProof], ArmProof | None, dict[str, int]]:
-    driver = detect.driver(cni)
+    driver = registry.driver(cni)
     proofs: list[ArmProof] = []
     captured: list[ArmProof] = []
     dead = None
@@ -144,7 +144,7 @@ def test_observing_makes_no_pool(tmp_path: Path, cni: str, mode: Mode) -> None:
     """
 
     async def scenario(world: LabWorld) -> Seen:
-        asked = detect.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
+        asked = registry.driver("calico").pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
         await world.apply(asked)
         return await _measure(world, tmp_path, Method(name="observe"), [mode], cni)
 

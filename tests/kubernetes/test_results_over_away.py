@@ -12,9 +12,9 @@ from support.apiserver.server import ApiServer
 from support.apiserver.store import Object
 from support.cluster import cluster, put, until
 
-from podbench.target.kubernetes import portforward
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.refs import Ref
+from podbench.target.kubernetes.api import port_forward
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.api.refs import Ref
 from podbench.transport.base import Reply
 from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet, serve_agent
@@ -86,7 +86,7 @@ def test_results_arrive_once_the_server_is_back(tmp_path: Path, when: str) -> No
             return BROKER
 
         async with (
-            portforward.forwarded(api, find, 18883) as port,
+            port_forward.forwarded(api, find, 18883) as port,
             MqttFleet(f"mqtt://127.0.0.1:{port}", run_id=RUN, away_s=PATIENCE_S) as fleet,
         ):
             await fleet.wait_ready([N1], 10)

@@ -10,10 +10,9 @@ from support import calico
 from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, control_plane, kubeconfig, node, put
 
-from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, ConfigError
-from podbench.run import changes, plan
-from podbench.run.cluster import (
+from podbench.campaign import plan
+from podbench.campaign.cluster import changes
+from podbench.campaign.cluster.survey import (
     Survey,
     _survey,
     consented,
@@ -22,8 +21,10 @@ from podbench.run.cluster import (
     resolve,
     survey,
 )
-from podbench.run.options import Options
-from podbench.run.spec import RunSpec, filled_in
+from podbench.campaign.options import Options
+from podbench.campaign.spec import RunSpec, filled_in
+from podbench.model.arms import Mode
+from podbench.model.errors import ClusterError, ConfigError
 
 
 def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Survey:
@@ -285,7 +286,7 @@ def test_a_cluster_out_of_reach_is_told_with_the_other_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `auto` a kubeconfig decides; whoever meant the lab learns how to say so."""
-    monkeypatch.setattr("podbench.run.cluster.SURVEY_PATIENCE_S", 0.1)
+    monkeypatch.setattr("podbench.campaign.cluster.survey.SURVEY_PATIENCE_S", 0.1)
     with (
         kubeconfig(tmp_path / "kubeconfig", _leading_to("http://127.0.0.1:9")),
         pytest.raises(ClusterError, match="cannot be reached") as caught,

@@ -12,17 +12,17 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, cluster, put, until
 from support.proofs import arm, unseen
 
-from podbench.cni.detect_cluster import detect_cluster
+from podbench.cni.detect.cluster import detect_cluster
 from podbench.cni.edits import Recipe
-from podbench.cni.switch import recipe
+from podbench.cni.recipes import recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, InterferenceError, ProbeError
 from podbench.model.facts import ArmProof
-from podbench.target.kubernetes import turning
-from podbench.target.kubernetes.client import Api, ApiError
-from podbench.target.kubernetes.collect import collect
-from podbench.target.kubernetes.switch import Switch, Values
-from podbench.target.kubernetes.turning import Turning
+from podbench.target.kubernetes.api.client import Api, ApiError
+from podbench.target.kubernetes.survey.collect import collect
+from podbench.target.kubernetes.switch import convergence
+from podbench.target.kubernetes.switch.change import Switch, Values
+from podbench.target.kubernetes.switch.convergence import Turning
 
 GROUPS = {"projectcalico.org", "crd.projectcalico.org", "operator.tigera.io"}
 POOL = "default-ipv4-ippool"
@@ -30,8 +30,8 @@ POOL = "default-ipv4-ippool"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "LOOK_S", 0.02)
-    monkeypatch.setattr(turning, "CONVERGE_S", 1.0)
+    monkeypatch.setattr(convergence, "LOOK_S", 0.02)
+    monkeypatch.setattr(convergence, "CONVERGE_S", 1.0)
 
 
 class Stage:
@@ -462,8 +462,8 @@ def test_a_roll_out_may_take_longer_the_more_nodes_there_are(
     monkeypatch: pytest.MonkeyPatch, stuck_at: int | None
 ) -> None:
     """Ten nodes in ten minutes converge; one that gets no further for 90 s is rolled back."""
-    monkeypatch.setattr(turning, "LOOK_S", 0.0)
-    monkeypatch.setattr(turning, "CONVERGE_S", 90.0)
+    monkeypatch.setattr(convergence, "LOOK_S", 0.0)
+    monkeypatch.setattr(convergence, "CONVERGE_S", 90.0)
     clock = [0.0]
 
     async def prove() -> ArmProof:

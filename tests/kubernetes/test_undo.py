@@ -11,12 +11,13 @@ from support.apiserver.server import ApiServer
 from support.cluster import Object, at, play, put
 
 from podbench.model.errors import ClusterError
-from podbench.target.kubernetes import fields, ledger, putback, undo
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.ledger import Entry, Field, Ledger
-from podbench.target.kubernetes.refs import ref
-from podbench.target.kubernetes.rollout import rolling
-from podbench.target.kubernetes.undo import Listing, Undo
+from podbench.target.kubernetes.api import fields
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.api.refs import ref
+from podbench.target.kubernetes.api.rollout import rolling
+from podbench.target.kubernetes.deploy import ledger, put_back, undo
+from podbench.target.kubernetes.deploy.ledger import Entry, Field, Ledger
+from podbench.target.kubernetes.deploy.undo import Listing, Undo
 
 POOL: Object = {
     "apiVersion": "projectcalico.org/v3",
@@ -267,7 +268,7 @@ def test_a_pool_that_its_operator_does_not_bring_back_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The operator needs Calico's API, which runs on the network that is to be repaired."""
-    monkeypatch.setattr(putback, "FOLLOW_S", 0.1)
+    monkeypatch.setattr(put_back, "FOLLOW_S", 0.1)
 
     async def scene(server: ApiServer, api: Api) -> None:
         put(server, space("podbench", ledger.labels("r")))

@@ -21,13 +21,14 @@ import msgspec
 import pytest
 from support.inlab import in_lab, needs_ipip, needs_namespaces
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.facts import TunnelCount
 from podbench.model.nodes import LabOptions, Pod
-from podbench.target.lab import ipip, layout, namespaces
-from podbench.target.lab.ebpf_kernel import BPF_SYSCALL
+from podbench.target.lab import layout, namespaces
 from podbench.target.lab.inside import inside
+from podbench.target.lab.ipip import dataplane
+from podbench.target.lab.ipip.bpf import BPF_SYSCALL
 from podbench.target.lab.world import LabWorld
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, needs_namespaces(), needs_ipip()]
@@ -63,7 +64,7 @@ def _run(netns: str, *command: str) -> str:
 
 
 async def _counts(world: LabWorld) -> list[TunnelCount]:
-    pool = detect.driver("calico").pool(Mode.IPIP, underlay_mtu=1500, equal_mtu=False)
+    pool = registry.driver("calico").pool(Mode.IPIP, underlay_mtu=1500, equal_mtu=False)
     found: list[TunnelCount] = []
     for node in world.nodes:
         found += await world.tunnel_counts(node.name, pool)
@@ -104,7 +105,7 @@ def test_tshark_decodes_full_size_packets_as_ipv4_in_ipv4() -> None:
         )
 
     found = in_lab(scenario, Capture, modes=(Mode.IPIP,))
-    assert found.implementation in (ipip.EBPF, ipip.KERNEL_DEVICE)
+    assert found.implementation in (dataplane.EBPF, dataplane.KERNEL_DEVICE)
     assert len(found.lines) == 8
     marks: set[tuple[str, str]] = set()
     for line in found.lines:
@@ -208,7 +209,8 @@ def _exists(program_id: int) -> bool:
 
 
 @pytest.mark.skipif(
-    ipip.capability().implementation != ipip.EBPF, reason="needs a kernel without ipip devices"
+    dataplane.capability().implementation != dataplane.EBPF,
+    reason="needs a kernel without ipip devices",
 )
 def test_programs_go_with_the_lab() -> None:
     """After the lab nothing holds them: no pin, no descriptor, no namespace."""

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from support.inlab import needs_namespaces
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
 from podbench.model.nodes import LabOptions, Node
@@ -30,7 +30,7 @@ def _deployed(scenario: Scenario) -> dict[str, Any]:
 
     async def run() -> None:
         async with LabTarget(LabOptions(nodes=2), "r1").up() as laid:
-            await detect.driver("calico").lay(laid.world, [Mode.VXLAN])
+            await registry.driver("calico").lay(laid.world, [Mode.VXLAN])
             async with laid.deploy() as (nodes, fleet):
                 found = await scenario(nodes, fleet)
             found["left"] = [pid for node in nodes for pid in _pids(node) if _alive(pid)]

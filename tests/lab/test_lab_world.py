@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.inlab import echo, in_lab, needs_ipip, needs_namespaces
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import LabOptions, Node
@@ -129,7 +129,7 @@ def test_flannels_modes_follow_one_another() -> None:
     """Laying host-gw after VXLAN leaves no device, route or bridge of the first."""
 
     async def scenario(world: LabWorld) -> dict[str, Any]:
-        flannel = detect.driver("flannel")
+        flannel = registry.driver("flannel")
         first = list((await _answers(world, Mode.VXLAN)).values())
         await flannel.remove(world, Mode.VXLAN)
         between = await world.facts("n1")
@@ -155,7 +155,7 @@ def test_pools_go_without_a_trace_and_more_than_once() -> None:
     """After removing every pool a node is as it was; removing again changes nothing."""
 
     async def scenario(world: LabWorld) -> list[NodeFacts]:
-        calico = detect.driver("calico")
+        calico = registry.driver("calico")
         before = await world.facts("n1")
         await calico.lay(world, [Mode.VXLAN, Mode.BGP])
         for _ in range(2):
@@ -173,7 +173,7 @@ def test_one_routed_pool_leaves_while_another_stays() -> None:
     """BIRD withdraws one pool's blocks; the sessions and the other pool's routes live on."""
 
     async def scenario(world: LabWorld) -> dict[str, Any]:
-        pool = detect.driver("calico").pool(Mode.BGP, underlay_mtu=1500, equal_mtu=False)
+        pool = registry.driver("calico").pool(Mode.BGP, underlay_mtu=1500, equal_mtu=False)
         await world.mesh.join("203.0.113.0/24", _fake_pods(world))
         before = await world.lookup("n1", "203.0.113.129")
         await world.mesh.leave("203.0.113.0/24")

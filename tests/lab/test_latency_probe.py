@@ -20,9 +20,9 @@ from podbench.transport import children
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
 from podbench_agent import host
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_rules import Rules
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
+from podbench_agent.probes.reflector.rules import Rules
 
 pytestmark = [pytest.mark.lab, needs_namespaces()]
 

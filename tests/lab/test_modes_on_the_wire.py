@@ -17,7 +17,7 @@ from scapy.utils import rdpcap
 from support.cluster import until
 from support.inlab import echo, in_lab, needs_ipip, needs_root
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof, Method, Verdict
 from podbench.target.lab import layout, namespaces
@@ -84,7 +84,7 @@ def _watched(cni: str, mode: Mode, port: int, tmp_path: Path) -> Wire:
         try:
             async with asyncio.timeout(LIMIT_S):
                 await until(lambda: b"listening on" in log.read_bytes())
-            driver = detect.driver(cni)
+            driver = registry.driver(cni)
             proof = await driver.verify(world, mode, echo, capture=world.capture)
             await _written(lambda: file.stat().st_size)
         finally:

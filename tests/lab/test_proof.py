@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from support.inlab import echo, in_lab, needs_namespaces
 
-from podbench.cni import detect, proof
+from podbench.cni import registry
+from podbench.cni.proof import verdict as proof
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof, Method, PairProof, Verdict
 from podbench.target.lab import bird
@@ -18,7 +19,7 @@ from podbench.target.lab.world import LabWorld
 
 pytestmark = [pytest.mark.lab, needs_namespaces()]
 
-CALICO = detect.driver("calico")
+CALICO = registry.driver("calico")
 MODES = (Mode.VXLAN, Mode.BGP)
 RESTART_S = 6
 """Long enough for a proof on a loaded machine, short enough to wait for its end."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from podbench.run import prerequisites
+from podbench.campaign import prerequisites
 
 BENCH = [sys.executable, "-m", "podbench.cli"]
 

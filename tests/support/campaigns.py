@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import signal
 
-from podbench.analysis import quantiles
+from podbench.analysis.stats import quantiles
 
 FloatArray = npt.NDArray[np.float64]
 

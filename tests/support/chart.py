@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from podbench.target.kubernetes.canonical import CANONICAL
-from podbench.target.kubernetes.objects import PARTS, RBAC_PART
-from podbench.target.kubernetes.settings import values
+from podbench.target.kubernetes.deploy.canonical import CANONICAL
+from podbench.target.kubernetes.deploy.objects import PARTS, RBAC_PART
+from podbench.target.kubernetes.deploy.settings import values
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "podbench"

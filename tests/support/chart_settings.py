@@ -3,7 +3,7 @@
 import msgspec
 
 from podbench.model.arms import Mode
-from podbench.target.kubernetes.settings import (
+from podbench.target.kubernetes.deploy.settings import (
     ORCHESTRATOR,
     Broker,
     Credentials,

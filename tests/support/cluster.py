@@ -11,7 +11,7 @@ import yaml
 from support.apiserver.server import ApiServer
 from support.apiserver.store import Place
 
-from podbench.target.kubernetes.client import Api
+from podbench.target.kubernetes.api.client import Api
 
 LIMIT_S = 60.0
 

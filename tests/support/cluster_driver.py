@@ -19,14 +19,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.errors import PodbenchError
-from podbench.target.kubernetes import credentials, guard, laid, ledger, target, undo
-from podbench.target.kubernetes.asked import Cluster
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.settings import ORCHESTRATOR, Credentials
+from podbench.target.kubernetes import deployed, target
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.deploy import credentials, ledger, undo
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deploy.settings import ORCHESTRATOR, Credentials
+from podbench.target.kubernetes.guard import watchdog
+from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.world import Method
 
 MODES = (Mode.VXLAN, Mode.BGP)
@@ -68,7 +70,7 @@ async def _run(folder: Path, run_id: str, method: str) -> int:
         patience_s=3.0,
     )
     async with target.KubernetesTarget(asked, lambda _: None).up() as there:
-        await detect.driver("calico").lay(there.world, MODES)
+        await registry.driver("calico").lay(there.world, MODES)
         if there.switch is not None:
             await there.deployment.make(objects(await there._settings()), there.changes)
             for mode in (*MODES, MODES[0]):
@@ -92,8 +94,8 @@ async def _restore() -> int:
 
 def _child(command: dict[str, Any]) -> int:
     credentials.make = _no_openssl
-    undo.LOOK_S = guard.LOOK_S = 0.05
-    laid.AGENTS_S = 1.0
+    undo.LOOK_S = watchdog.LOOK_S = 0.05
+    deployed.AGENTS_S = 1.0
     folder = Path(command["folder"])
     if command["do"] == "restore":
         return asyncio.run(_restore())

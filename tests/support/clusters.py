@@ -6,7 +6,7 @@ import msgspec
 import yaml
 from support.recorded import FIXTURES
 
-from podbench.cni.detect_facts import ClusterFacts
+from podbench.cni.detect.facts import ClusterFacts
 from podbench.model.facts import NodeFacts
 
 

@@ -19,9 +19,9 @@ import msgspec
 import typer
 import typer.main
 
+from podbench.campaign import options, spec
 from podbench.cli import run
 from podbench.model.arms import Mode
-from podbench.run import options, spec
 from podbench.store import schemas
 
 ROOT = Path(__file__).resolve().parents[2]

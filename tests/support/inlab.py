@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.nodes import LabOptions, Pod
-from podbench.target.lab import ipip
 from podbench.target.lab.inside import inside
+from podbench.target.lab.ipip import dataplane
 from podbench.target.lab.isolate import run_isolated
 from podbench.target.lab.world import LabWorld
 
@@ -52,7 +52,7 @@ def needs_root(why: str) -> pytest.MarkDecorator:
 
 def needs_ipip() -> pytest.MarkDecorator:
     """Skips where IPIP cannot be laid at all."""
-    able = ipip.capability()
+    able = dataplane.capability()
     return pytest.mark.skipif(able.implementation is None, reason=f"needs IPIP: {able.reason}")
 
 
@@ -77,7 +77,7 @@ def in_lab(
 
     async def run() -> T:
         async with LabWorld(options or LabOptions(nodes=2, layout=cni)) as world:
-            laid = await detect.driver(cni).lay(world, modes)
+            laid = await registry.driver(cni).lay(world, modes)
             refused = {mode: each.reason for mode, each in laid.items() if each.reason}
             assert not refused, refused
             return await scenario(world)

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.model.arms import Mode
 from podbench.model.nodes import LabOptions
 from podbench.target.lab.isolate import run_isolated
@@ -23,7 +23,7 @@ async def _wait(got: "asyncio.Queue[int]") -> int:
     for each in ENDING:
         asyncio.get_running_loop().add_signal_handler(each, got.put_nowait, int(each))
     async with LabWorld(LabOptions(nodes=2)) as world:
-        await detect.driver("calico").lay(world, [Mode.VXLAN, Mode.BGP])
+        await registry.driver("calico").lay(world, [Mode.VXLAN, Mode.BGP])
         # A child of a child, which process 1 inherits when its parent ends.
         orphan = await asyncio.create_subprocess_exec("sh", "-c", "sleep 600 >/dev/null &")
         await orphan.wait()

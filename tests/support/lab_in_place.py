@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.cni.base import Laid, Pool
 from podbench.model.arms import Mode
 from podbench.target.lab import build, layout, tunnels
@@ -49,7 +49,7 @@ class InPlace:
             self._sets.append((pool.cidr, pods))
 
     def _pool(self, mode: Mode, cidr: str) -> Pool:
-        asked = detect.driver("calico").pool(mode, underlay_mtu=1500, equal_mtu=True)
+        asked = registry.driver("calico").pool(mode, underlay_mtu=1500, equal_mtu=True)
         return msgspec.structs.replace(asked, cidr=cidr)
 
     async def carry(self, mode: Mode) -> None:

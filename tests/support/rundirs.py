@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from support import synthetic
 from support.specs import MODES, make_spec
 
-from podbench.analysis.inputs import Inputs
+from podbench.analysis.samples.inputs import Inputs
 from podbench.analysis.summarise import analyse
+from podbench.campaign import plan, record
+from podbench.campaign.journal import Entry, Journal
 from podbench.model.arms import parse_arm
 from podbench.model.summary import Pair, Summary
-from podbench.run import plan, record
-from podbench.run.journal import Entry, Journal
 from podbench.store import schemas
 from podbench.store.rundir import RunDir
 

@@ -7,13 +7,14 @@ import msgspec
 import numpy as np
 from support import results
 
-from podbench.analysis import compare, compare_tails
-from podbench.analysis.compare_bundle import Card, LeftOut, SideBySide
-from podbench.analysis.compare_match import match_pairs
-from podbench.analysis.compare_standings import Campaign
-from podbench.analysis.group_points import ALL, BlockLoss, BlockStat, GroupPoints
-from podbench.analysis.sketch import LogHistogram, sketch
-from podbench.analysis.type_p import Seen
+from podbench.analysis.compare import side_by_side as compare
+from podbench.analysis.compare import tails as compare_tails
+from podbench.analysis.compare.bundle import Card, LeftOut, SideBySide
+from podbench.analysis.compare.match import match_pairs
+from podbench.analysis.compare.standings import Campaign
+from podbench.analysis.figures.group_points import ALL, BlockLoss, BlockStat, GroupPoints
+from podbench.analysis.samples.type_p import Seen
+from podbench.analysis.stats.sketch import LogHistogram, sketch
 
 Levels = Mapping[tuple[str, str], float]
 """(arm, metric) -> the level its blocks lie round."""

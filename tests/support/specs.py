@@ -1,8 +1,8 @@
 """Specifications for tests of plans and sessions."""
 
+from podbench.campaign.spec import RunSpec
 from podbench.model.arms import Mode
 from podbench.model.nodes import LabOptions
-from podbench.run.spec import RunSpec
 
 MODES = (Mode.VXLAN, Mode.IPIP, Mode.BGP)
 

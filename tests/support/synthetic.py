@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from podbench.analysis.bundle import Bundle, PlanFacts
-from podbench.analysis.inputs import ArmLaid, BlockProof, Inputs, VisitSpan
+from podbench.analysis.samples.inputs import ArmLaid, BlockProof, Inputs, VisitSpan
 from podbench.analysis.summarise import analyse
 from podbench.model.arms import OVERHEAD_BYTES, Mode, Path, parse_arm
 from podbench.model.facts import ArmProof, Method, PairProof, Verdict

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from podbench.run import prerequisites
+from podbench.campaign import prerequisites
 from podbench.target.lab import namespaces, syscalls
 from podbench.target.lab.isolate import run_isolated
 from podbench_agent import timestamping

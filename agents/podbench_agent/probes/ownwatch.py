@@ -1,6 +1,6 @@
 """What the measuring process suffers: waits for a CPU, throttling, datagrams thrown away unread.
 
-Used by latency_intake.py and reflector.py, beside clockwatch.py. All of it comes from the kernel's
+Used by latency/intake.py and reflector.py, beside clockwatch.py. All of it comes from the kernel's
 counters, so what is known is how much in a stretch of time, not which packet.
 
 Sources: proc(5) schedstat, Documentation/admin-guide/cgroup-v2.rst cpu.stat, net/ipv4/udp.c.

@@ -13,8 +13,8 @@ import msgspec
 from podbench.wire import fates
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
 
 SSIDS = tuple(range(1, 9))
 

@@ -12,34 +12,28 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from podbench.analysis import (
+from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, PlanFacts, TailCurve
+from podbench.analysis.figures import estimates, goodput, pairs, probes, shapes, timeline
+from podbench.analysis.findings import (
     aa,
     blame,
-    cap,
+    capped,
+    caveats,
     comparisons,
-    cpu,
-    data_doubts,
+    data_caveats,
     discoveries,
-    doubts,
-    end_doubts,
-    estimates,
-    goodput,
-    outlook,
-    pairs,
-    probes,
+    end_caveats,
+    open_questions,
+    price,
     proofs,
-    quantiles,
-    seconds,
-    shapes,
     shift,
     tax,
-    timeline,
-    transfers,
 )
-from podbench.analysis.blocks import Cells
-from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, PlanFacts, TailCurve
-from podbench.analysis.inputs import ArmLaid, Inputs
-from podbench.analysis.source import Held
+from podbench.analysis.samples import seconds, transfers
+from podbench.analysis.samples.blocks import Cells
+from podbench.analysis.samples.inputs import ArmLaid, Inputs
+from podbench.analysis.samples.source import Held
+from podbench.analysis.stats import quantiles
 from podbench.model.arms import parse_arm
 from podbench.model.summary import (
     AaCheck,
@@ -162,7 +156,7 @@ def _comparisons(
         if arm.status != "measured" and arm.path == "pod" and base and "#" not in arm.arm
         for one in comparisons.not_measured((base, arm.arm), arm.reason)
     ]
-    found = outlook.timed((*between, *absent, *(one.comparison for one in itself)), plan)
+    found = open_questions.timed((*between, *absent, *(one.comparison for one in itself)), plan)
     return found, floors, aa.check([one.decision for one in itself])
 
 
@@ -186,7 +180,7 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     floors: dict[str, float]
     check: AaCheck
     wrapped: tuple[Encapsulation, ...]
-    paid: cpu.Prices
+    paid: price.Prices
 
 
 def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
@@ -212,28 +206,28 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
         wrapped=goodput.encapsulation(
             arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps, inputs.most_bps
         ),
-        paid=cpu.prices(measured.done, measured.probes.part.windows, inputs.host, modes),
+        paid=price.prices(measured.done, measured.probes.part.windows, inputs.host, modes),
     )
 
 
 def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
     return (
-        *doubts.of_setting(inputs, judged.arms),
-        *doubts.of_lost(inputs, judged.arms),
-        *doubts.of_arms(judged.arms),
-        *doubts.of_proofs(inputs),
-        *doubts.of_unmeasured(inputs),
-        *end_doubts.of_ends(inputs),
-        *doubts.of_design(inputs, judged.check),
-        *outlook.of_open(judged.compared),
-        *cap.doubts(judged.compared, inputs.most_bps),
-        *data_doubts.of_samples(measured.probes.part.quality),
-        *data_doubts.of_losses(measured.tables.losses),
-        *data_doubts.of_pairs(judged.mesh),
-        *data_doubts.of_throughput(inputs.throughput, judged.wrapped),
-        *data_doubts.of_prices(judged.paid),
-        *data_doubts.of_clocks(inputs.host),
-        *data_doubts.of_host(inputs.host),
+        *caveats.of_setting(inputs, judged.arms),
+        *caveats.of_lost(inputs, judged.arms),
+        *caveats.of_arms(judged.arms),
+        *caveats.of_proofs(inputs),
+        *caveats.of_unmeasured(inputs),
+        *end_caveats.of_ends(inputs),
+        *caveats.of_design(inputs, judged.check),
+        *open_questions.of_open(judged.compared),
+        *capped.doubts(judged.compared, inputs.most_bps),
+        *data_caveats.of_samples(measured.probes.part.quality),
+        *data_caveats.of_losses(measured.tables.losses),
+        *data_caveats.of_pairs(judged.mesh),
+        *data_caveats.of_throughput(inputs.throughput, judged.wrapped),
+        *data_caveats.of_prices(judged.paid),
+        *data_caveats.of_clocks(inputs.host),
+        *data_caveats.of_host(inputs.host),
     )
 
 
@@ -284,7 +278,7 @@ def undecided(inputs: Inputs, maximum: int, after: int) -> tuple[tuple[str, str,
     measured = _read(inputs)
     arms = _arms(inputs, measured)
     names = [arm.arm for arm in arms if arm.status == "measured"]
-    return outlook.undecided(measured.tables, names, maximum, after)
+    return open_questions.undecided(measured.tables, names, maximum, after)
 
 
 def _tails(held: probes.Probes, names: Sequence[str]) -> tuple[TailCurve, ...]:

@@ -65,8 +65,8 @@ def reflect(
     ] = False,
 ) -> None:
     """Answers STAMP requests until SIGTERM or SIGINT, then prints its counters as one JSON line."""
-    from podbench_agent.probes.reflector import ReflectorWorker
-    from podbench_agent.probes.reflector_rules import Rules, networks
+    from podbench_agent.probes.reflector.process import ReflectorWorker
+    from podbench_agent.probes.reflector.rules import Rules, networks
 
     if twamp_light and not allow:
         raise ConfigError(
@@ -149,7 +149,7 @@ def probe(
     ] = None,
 ) -> None:
     """Measures the latency to a reflector and says what became of every probe."""
-    from podbench_agent.probes.latency import ProbeWorker
+    from podbench_agent.probes.latency.process import ProbeWorker
 
     key = _read_key(hmac_key_file)
     session = LatencySession(
@@ -199,11 +199,12 @@ def _size(asked: int | None, *, authenticated: bool) -> int:
 
 def _check(session: LatencySession, *, authenticated: bool) -> None:
     """Refuses what cannot be done before anything is sent, as a usage error."""
-    from podbench_agent.probes import latency_flows, latency_schedule
+    from podbench_agent.probes.latency import flows
+    from podbench_agent.probes.latency import schedule as latency_schedule
 
     try:
         latency_schedule.check(session)
-        latency_flows.check(session, authenticated=authenticated)
+        flows.check(session, authenticated=authenticated)
     except ProbeError as error:
         raise ConfigError(str(error)) from error
 
@@ -211,7 +212,7 @@ def _check(session: LatencySession, *, authenticated: bool) -> None:
 def _quantiles(rows: Table, name: str) -> dict[str, float | int | None]:
     import numpy as np
 
-    from podbench.analysis.quantiles import quantile
+    from podbench.analysis.stats.quantiles import quantile
 
     column = rows[name]
     values = np.sort(np.ma.compressed(column)).astype(np.float64)

@@ -3,17 +3,22 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from podbench.campaign import conduct, plan, prerequisites, record
+from podbench.campaign.options import Options
+from podbench.campaign.spec import RunSpec
 from podbench.cli.progress import Screen
 from podbench.model.errors import PodbenchError
-from podbench.run import conduct, plan, prerequisites, record, results
-from podbench.run.options import Options
-from podbench.run.spec import RunSpec
+from podbench.results import conclude as results
 from podbench.store import rundir as store
 from podbench.store.rundir import RunDir
 from podbench.target.lab import isolate
+
+if TYPE_CHECKING:
+    from podbench.analysis.samples.inputs import Inputs
 
 FLAGGED = 3
 
@@ -121,10 +126,17 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> None:
         tell(console, f"put back as it was: {', '.join(found.restored)}")
 
 
+def _read(rundir: RunDir, begun: record.RunRecord) -> "Inputs":
+    # Late: pandas takes half a second, and only runs long enough for a look need it.
+    from podbench.results import gather
+
+    return gather.inputs(rundir, begun)
+
+
 def _measure(rundir: RunDir, console: Console, *, quiet: bool) -> int:
     screen = Screen(console, quiet=quiet)
     try:
-        return conduct.measure(rundir, screen)
+        return conduct.measure(rundir, screen, _read)
     except PodbenchError as error:
         screen.close()
         tell(console, f"bench: {error}")

@@ -2,13 +2,14 @@
 
 import msgspec
 
+from podbench.campaign import cost
+from podbench.campaign import plan as planning
+from podbench.campaign.cluster import changes
+from podbench.campaign.cluster.survey import Survey
+from podbench.campaign.spec import RunSpec
 from podbench.cli import plan_page
 from podbench.cli.plan_page import INDENT, field
 from podbench.model.units import counted, show_bps
-from podbench.run import changes, cost
-from podbench.run import plan as planning
-from podbench.run.cluster import Survey
-from podbench.run.spec import RunSpec
 from podbench.target.kubernetes.fleet import cap_bps
 
 MOST = 12

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from podbench.analysis.compare_bundle import SideBySide
+    from podbench.analysis.compare.bundle import SideBySide
 
 DEFAULT = Path("compare.html")
 
@@ -22,8 +22,8 @@ def compare(
 ) -> None:
     """Say what of these runs may be compared, and compare it on one page."""
     from podbench.model.errors import ConfigError
-    from podbench.run import side_by_side
-    from podbench_report import compare as pages
+    from podbench.results import side_by_side
+    from podbench_report.compare import build as pages
 
     if out.exists() and not pages.is_page(out):
         raise ConfigError(

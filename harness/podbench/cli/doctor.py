@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from podbench.campaign import spec
+from podbench.campaign.options import Options
+from podbench.doctor import checks
+from podbench.doctor.checks import Check, Need
+from podbench.doctor.machine import machine
 from podbench.model.errors import PodbenchError
-from podbench.run import checks, spec
-from podbench.run.checks import Check, Need
-from podbench.run.doctor import machine
-from podbench.run.options import Options
 
 WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
@@ -63,37 +64,37 @@ def doctor(
 
 def _examine_lab() -> list[Check]:
     # Late: these bring NumPy and pyroute2.
-    from podbench.run import doctor_lab
-    from podbench.run.doctor import host_checks
+    from podbench.doctor import lab
+    from podbench.doctor.machine import host_checks
     from podbench.wire.replies import STAMP_SOURCES
     from podbench_agent import timestamping
 
     def source_towards(address: str) -> str:
         return STAMP_SOURCES[timestamping.choose_source(address)]
 
-    stamps = partial(doctor_lab.veth_stamps, source_towards)
-    return [*host_checks(), *doctor_lab.lab_checks([stamps])]
+    stamps = partial(lab.veth_stamps, source_towards)
+    return [*host_checks(), *lab.lab_checks([stamps])]
 
 
 def _examine_cluster(asked: Options) -> list[Check]:
     # Late: brings the kubernetes client.
-    from podbench.run import doctor_cluster
+    from podbench.doctor import cluster
 
-    look = doctor_cluster.Asked(context=asked.context, image=asked.image, broker=asked.broker)
-    return [*doctor_cluster.here_checks(), *doctor_cluster.examined_checks(look)]
+    look = cluster.Asked(context=asked.context, image=asked.image, broker=asked.broker)
+    return [*cluster.here_checks(), *cluster.examined_checks(look)]
 
 
 def _examine_instrument() -> list[Check]:
     # Late: these bring NumPy.
-    from podbench.run import doctor_lab, instrument, instrument_floor
+    from podbench.doctor import floor, instrument, lab
     from podbench_agent.probes import selftest
 
-    measure = partial(selftest.measure, instrument_floor.entered)
+    measure = partial(selftest.measure, floor.entered)
     found = instrument.instrument_checks()
     try:
-        return found + doctor_lab.ask_inside(partial(instrument_floor.floors, measure))
+        return found + lab.ask_inside(partial(floor.floors, measure))
     except PodbenchError as error:
-        return [*found, instrument_floor.failed("veth floor", error)]
+        return [*found, floor.failed("veth floor", error)]
 
 
 def _document(found: Sequence[Check], code: int, place: str) -> dict[str, object]:

@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """Write a run's figures as CSV, OpenMetrics text, Markdown or JUnit XML."""
     from podbench.model import words
-    from podbench.run import saved
+    from podbench.results import saved
     from podbench.store import rundir
 
     words.check(form, FORMATS, "--format")
@@ -40,17 +40,18 @@ def export(
 
 
 def _rendered(run: "RunDir", form: str, damaged: list[str]) -> str:
-    from podbench.run import export_csv, export_junit, export_openmetrics, saved
+    from podbench.export import csv, junit, openmetrics
+    from podbench.results import saved
 
     summary = saved.summary(run)
     if form == "csv":
-        return export_csv.render(summary)
+        return csv.render(summary)
     if form == "junit":
-        return export_junit.render(summary)
+        return junit.render(summary)
     if form == "prometheus":
         histograms, damages = saved.histograms(run)
         damaged += [f"{damage.file}: {damage.reason}" for damage in damages]
-        return export_openmetrics.render(summary, histograms)
+        return openmetrics.render(summary, histograms)
     from podbench_report import markdown
 
     return markdown.render(summary)

@@ -18,10 +18,10 @@ def gate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Hold limits against a run: exits 0 when all pass, 4 when one fails, 3 when it cannot tell."""
+    from podbench.gate import decision as gates
+    from podbench.gate import files
+    from podbench.gate import slo as slos
     from podbench.model import words
-    from podbench.run import gate as gates
-    from podbench.run import gate_files
-    from podbench.run import slo as slos
     from podbench.store import rundir
 
     if unknown is not None:
@@ -29,12 +29,12 @@ def gate(
     found = gates.judge(run, slos.read(slo), slo)
     code = gates.exit_code(found.verdict, unknown)
     if junit is not None:
-        rundir.write_whole(junit, gate_files.junit_xml(found, unknown).encode())
+        rundir.write_whole(junit, files.junit_xml(found, unknown).encode())
     if markdown is not None:
-        rundir.write_whole(markdown, gate_files.markdown(found).encode())
+        rundir.write_whole(markdown, files.markdown(found).encode())
     if json:
-        sys.stdout.write(gate_files.as_json(found, code).decode())
+        sys.stdout.write(files.as_json(found, code).decode())
     else:
-        for line in gate_files.lines(found):
+        for line in files.lines(found):
             print(line)
     sys.exit(code)

@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 import typer
 
+from podbench.campaign.spec import RunSpec
 from podbench.cli.run import EqualMtu, LabLoss, LabNoise, LabRate, Nodes
 from podbench.model import errors, units
-from podbench.run.spec import RunSpec
 from podbench.target.lab import control, syscalls
 from podbench.target.lab.control import Description
 
@@ -45,8 +45,8 @@ def up(
     json: Json = False,
 ) -> None:
     """Start a lab: namespaces with real VXLAN, IPIP and BGP; returns when it is ready."""
-    from podbench.run import prerequisites, spec
-    from podbench.run.options import Options
+    from podbench.campaign import prerequisites, spec
+    from podbench.campaign.options import Options
 
     options = Options(
         cni=cni,
@@ -67,7 +67,7 @@ def up(
 
 
 def _stay(resolved: RunSpec, *, as_json: bool) -> int:
-    from podbench.cni import detect
+    from podbench.cni import registry
     from podbench.target.lab import hold
     from podbench.target.lab.isolate import run_isolated
 
@@ -78,7 +78,7 @@ def _stay(resolved: RunSpec, *, as_json: bool) -> int:
 
     with control.listen() as server:
         return run_isolated(
-            lambda: hold.run(detect.driver(resolved.cni), resolved.lab, server, ready)
+            lambda: hold.run(registry.driver(resolved.cni), resolved.lab, server, ready)
         )
 
 
@@ -126,14 +126,14 @@ def _live_apart(resolved: RunSpec, writer: int) -> None:
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
-        from podbench.cni import detect
+        from podbench.cni import registry
         from podbench.target.lab import hold
         from podbench.target.lab.isolate import run_isolated
 
         with control.listen() as server:
             code = run_isolated(
                 lambda: hold.run(
-                    detect.driver(resolved.cni),
+                    registry.driver(resolved.cni),
                     resolved.lab,
                     server,
                     lambda description: tell(_Started(description=description)),

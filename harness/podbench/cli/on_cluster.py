@@ -5,13 +5,13 @@ import sys
 import msgspec
 from rich.console import Console
 
+from podbench.campaign import options as run_options
+from podbench.campaign import plan as planning
+from podbench.campaign import spec as specs
+from podbench.campaign.cluster import survey as cluster
+from podbench.campaign.options import Options
 from podbench.cli import campaign, cluster_page
 from podbench.cli.asking import asker
-from podbench.run import cluster
-from podbench.run import options as run_options
-from podbench.run import plan as planning
-from podbench.run import spec as specs
-from podbench.run.options import Options
 
 
 def run(options: Options, print_config: bool) -> int:

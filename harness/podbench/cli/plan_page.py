@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from podbench.campaign import cost
+from podbench.campaign import plan as planning
+from podbench.campaign.spec import RunSpec
 from podbench.model.units import counted, show_duration
-from podbench.run import cost
-from podbench.run import plan as planning
-from podbench.run.spec import RunSpec
 
 INDENT = " " * 12
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from podbench.campaign import plan
 from podbench.model.units import counted, show_duration
-from podbench.run import plan
 
 SPOKEN, SHOWN = 4, 2
 """Open comparisons named when a look was taken, and in the live line, which must fit a terminal."""
 
 
 class Screen:
-    """Implements run.progress.Progress for people."""
+    """Implements campaign.progress.Progress for people."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console = console

@@ -27,9 +27,9 @@ def restore(
 
 def see_through(run: Path | None, context: str | None, *, as_json: bool) -> int:
     """Undoes and lists what was looked for; returns the exit code."""
+    from podbench.campaign.cluster.restore import Wanted
+    from podbench.campaign.cluster.restore import restore as undo
     from podbench.cli.asking import asker
-    from podbench.run.restoring import Wanted
-    from podbench.run.restoring import restore as undo
 
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

@@ -22,8 +22,9 @@ def resume(
     """Go on with a run that was interrupted, after its last whole round."""
     from rich.console import Console
 
+    from podbench.campaign import prerequisites, record
     from podbench.cli import campaign
-    from podbench.run import prerequisites, record, results
+    from podbench.results import conclude as results
     from podbench.store import rundir as store
 
     where = store.open_existing(run)
@@ -34,8 +35,8 @@ def resume(
         campaign.tell(console, "every round is on disk already: nothing is measured again")
         sys.exit(campaign.conclude(where, console, quiet=quiet, as_json=json))
     if begun.spec.cluster is not None:
+        from podbench.campaign.cluster import survey
         from podbench.cli.asking import asker
-        from podbench.run import cluster
 
-        cluster.consented_again(begun.spec, asker(), context=context, yes=yes, disrupt=disrupt)
+        survey.consented_again(begun.spec, asker(), context=context, yes=yes, disrupt=disrupt)
     sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=json))

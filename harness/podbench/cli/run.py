@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from podbench.run import options as run_options
-from podbench.run.options import Options
+from podbench.campaign import options as run_options
+from podbench.campaign.options import Options
 
 Cni = Annotated[str | None, typer.Option(help="calico, flannel, cilium or auto.")]
 TargetName = Annotated[str | None, typer.Option("--target", help="auto, lab or kubernetes.")]
@@ -117,7 +117,7 @@ def _takes_options(command: Callable[[Options, bool], None]) -> Callable[..., No
 @_takes_options
 def run(options: Options, print_config: bool) -> None:
     """Measure, prove and compare the modes of a CNI; write one report."""
-    from podbench.run import spec
+    from podbench.campaign import spec
 
     if spec.chosen_target(options) == "kubernetes":
         from podbench.cli import on_cluster
@@ -135,7 +135,7 @@ def run(options: Options, print_config: bool) -> None:
 @_takes_options
 def plan(options: Options, print_config: bool) -> None:
     """Print what `bench run` would do with these options; touches nothing."""
-    from podbench.run import spec
+    from podbench.campaign import spec
 
     if spec.chosen_target(options) == "kubernetes":
         from podbench.cli import on_cluster

@@ -1,7 +1,7 @@
 """How a cluster's own mode is changed, as data: which fields of which objects a mode takes. Pure.
 
 `calico_switch` and `flannel_switch` fill a `Recipe` in, `switch` chooses between them, and
-`target.kubernetes.switch` does what it says. Nothing here talks to a cluster.
+`target.kubernetes.switch.change` does what it says. Nothing here talks to a cluster.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from podbench.cni.detect_facts import Object, dig, place_of
+from podbench.cni.detect.facts import Object, dig, place_of
 from podbench.model.arms import Mode
 
 CRD_POOL = "IPPool.crd.projectcalico.org"
@@ -20,7 +20,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     """One field of one object, and what a mode wants in it."""
 
     kind: str
-    """As `target.kubernetes.refs` names kinds."""
+    """As `target.kubernetes.api.refs` names kinds."""
     name: str
     namespace: str | None = None
     path: tuple[str, ...]

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from podbench.cni.base import Capturing, Groups, Laid, Pool, ProbeWindow, World
-from podbench.cni.walk import Inquiry, walk
+from podbench.cni.proof.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.facts import ArmProof

@@ -1,7 +1,7 @@
 """The latency files of a run as a source of pieces: a round's file each, an arm's folders together.
 
 Only the columns asked for are read, one file at a time, so a run larger than memory can be
-analysed. What analysis makes of it: `podbench.analysis.probes`.
+analysed. What analysis makes of it: `podbench.analysis.figures.probes`.
 """
 
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from podbench.analysis.source import Piece
+from podbench.analysis.samples.source import Piece
 from podbench.store import samples
 from podbench.store.rundir import RunDir
 
 
 class LatencyFiles:
-    """`podbench.analysis.source.Source` over `samples/latency`."""
+    """`podbench.analysis.samples.source.Source` over `samples/latency`."""
 
     def __init__(self, run: RunDir) -> None:
         self._path = run.path

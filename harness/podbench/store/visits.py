@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from podbench.analysis import streams
+from podbench.analysis.samples import streams
 from podbench.model.errors import StoreError
 from podbench.store import samples
 from podbench.store.rundir import RunDir

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from podbench.cni import base as cni
-from podbench.cni.detect_cluster import ClusterDetected
+from podbench.cni.detect.cluster import ClusterDetected
 from podbench.model.nodes import Node
 from podbench.transport.base import Fleet
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from podbench.analysis.bundle import PlanFacts
-from podbench.analysis.inputs import Inputs
+from podbench.analysis.samples.inputs import Inputs
 from podbench.analysis.summarise import analyse
 from podbench.model.summary import Cni
 from podbench.store.latency_files import LatencyFiles

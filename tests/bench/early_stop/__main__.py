@@ -17,13 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from podbench.analysis.verdicts import LOOKS
+from podbench.analysis.stats.verdicts import LOOKS
 
 WIDE = """
 import sys
 import msgspec
 from podbench.analysis import comparisons
-from podbench.analysis.metrics import LOSS
+from podbench.analysis.samples.metrics import LOSS
 comparisons.HEADLINES = tuple(
     m if m is LOSS else msgspec.structs.replace(m, margin=100.0) for m in comparisons.HEADLINES
 )

@@ -18,9 +18,9 @@ import time
 
 from podbench.model.errors import ProtocolError
 from podbench.wire import stamp, stamp_tlv
-from podbench_agent.probes.reflector_loop import Reflector
-from podbench_agent.probes.reflector_rules import Rules
-from podbench_agent.probes.reflector_sessions import MAX_SESSIONS
+from podbench_agent.probes.reflector.loop import Reflector
+from podbench_agent.probes.reflector.rules import Rules
+from podbench_agent.probes.reflector.sessions import MAX_SESSIONS
 from podbench_agent.timestamping import IP_TTL, SO_TIMESTAMPING
 
 KEY = b"a key of sixteen"

@@ -32,12 +32,12 @@ from bench.instrument import peers
 from support import vxlan_path
 from support.taps import Taps, bracket
 
-from podbench.run import peer_tools
+from podbench.doctor import peers as peer_tools
 from podbench.target.lab.isolate import run_isolated
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
 
 PORTS = 8
 Tool = Callable[[float, float, int, Path], list[peers.Result]]

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support import vxlan_path
 
-from podbench.run.peer_tools import Ends, Seen
+from podbench.doctor.peers import Ends, Seen
 
 ENDS = Ends(near="pa", far="pb", address=vxlan_path.POD_B)
 

@@ -26,8 +26,8 @@ from support.taps import Stamps, Taps, bracket
 from podbench.target.lab.isolate import run_isolated
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
 
 STRETCHES = ((100.0, 15.0), (1000.0, 8.0), (10_000.0, 3.0))
 TOLERANCE_NS = 200

@@ -27,14 +27,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support import vxlan_path
 
-from podbench.run import peer_tools
+from podbench.doctor import peers as peer_tools
 from podbench.target.lab import namespaces
 from podbench.target.lab.isolate import run_isolated
 from podbench.wire import fates
 from podbench.wire.messages import LatencySession
-from podbench_agent.probes.latency import ProbeWorker
-from podbench_agent.probes.reflector import ReflectorWorker
-from podbench_agent.probes.reflector_rules import Rules
+from podbench_agent.probes.latency.process import ProbeWorker
+from podbench_agent.probes.reflector.process import ReflectorWorker
+from podbench_agent.probes.reflector.rules import Rules
 
 KEY = b"a key of sixteen"
 OPEN_BYTES, AUTH_BYTES = 64, 152

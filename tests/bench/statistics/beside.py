@@ -7,7 +7,8 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 from statsmodels.tsa.stattools import acf
 
-from podbench.analysis import effective, intervals, loss, multiple, quantiles
+from podbench.analysis.samples import loss
+from podbench.analysis.stats import effective, intervals, multiple, quantiles
 
 
 def table(n: int, seed: int) -> None:

@@ -7,11 +7,13 @@ import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from podbench.analysis import campaigns, discoveries, multiple, polish
-from podbench.analysis.blame import NODE_Z
-from podbench.analysis.comparisons import compare_loss
-from podbench.analysis.loss_table import LossTable, Tally
-from podbench.analysis.verdicts import Word
+from podbench.analysis.compare import campaigns
+from podbench.analysis.findings import discoveries
+from podbench.analysis.findings.blame import NODE_Z
+from podbench.analysis.findings.comparisons import compare_loss
+from podbench.analysis.samples.loss_table import LossTable, Tally
+from podbench.analysis.stats import multiple, polish
+from podbench.analysis.stats.verdicts import Word
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,8 +8,9 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.weightstats import DescrStatsW
 from support import campaigns
 
-from podbench.analysis import aa, verdicts
-from podbench.analysis.verdicts import Word
+from podbench.analysis.findings import aa
+from podbench.analysis.stats import verdicts
+from podbench.analysis.stats.verdicts import Word
 
 FloatArray = npt.NDArray[np.float64]
 

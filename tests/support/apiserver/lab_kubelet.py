@@ -20,7 +20,7 @@ from support.apiserver.kubelet import Kubelet, status
 from support.apiserver.store import Object, Place, Store
 from support.lab_in_place import InPlace
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.cni.base import Origin, Pool
 from podbench.model.arms import Mode
 from podbench.target.lab import namespaces
@@ -66,7 +66,7 @@ class LabKubelet(Kubelet):
         if self._in_place is not None:
             await self._in_place.carry(mode)
             return
-        driver = detect.driver("calico")
+        driver = registry.driver("calico")
         asked = driver.pool(mode, underlay_mtu=1500, equal_mtu=True)
         asked = msgspec.structs.replace(asked, cidr=spec["cidr"])
         laid = await self._world.apply(asked)

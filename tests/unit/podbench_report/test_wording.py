@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from podbench.analysis import cap
-from podbench.analysis.verdicts import Decision, Word
+from podbench.analysis.findings import capped
+from podbench.analysis.stats.verdicts import Decision, Word
 from podbench.model.arms import is_stand_in
 from podbench.model.summary import AaCheck, Blame, Comparison, LossSummary, OverlayTax
-from podbench_report import lede, numbers, wording
+from podbench_report import headline, numbers, wording
 
 KERNEL = {"vxlan": "kernel device", "ipip": "eBPF at tc", "bgp": "routed"}
 BASE = Comparison(
@@ -177,7 +177,7 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
     ipip = msgspec.structs.replace(
         BASE, other="ipip/pod", verdict="not measured", ratio=None, ci95=None
     )
-    lines = [plain(line) for line in lede.sentences([BASE, ipip], KERNEL, on_lab=True)]
+    lines = [plain(line) for line in headline.sentences([BASE, ipip], KERNEL, on_lab=True)]
 
     assert lines == [
         "Compared with BGP in this lab, the median kernel round trip is 20.6 % longer under VXLAN "
@@ -188,7 +188,7 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
 def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     """Undecided is undecided, and the stand-in is named beside its interval."""
     ipip = msgspec.structs.replace(BASE, other="ipip/pod", verdict="inconclusive", ci95=(0.9, 1.1))
-    (line,) = lede.sentences([ipip], KERNEL, on_lab=False)
+    (line,) = headline.sentences([ipip], KERNEL, on_lab=False)
 
     assert plain(line) == (
         "Compared with BGP, the median kernel round trip cannot be told yet for IPIP (stand-in: "
@@ -202,7 +202,7 @@ def test_the_lede_joins_what_cannot_be_told() -> None:
         msgspec.structs.replace(BASE, other=f"{mode}/pod", verdict="inconclusive", ci95=(0.9, 1.1))
         for mode in ("native", "vxlan")
     ]
-    (line,) = lede.sentences(open_ones, {}, on_lab=False)
+    (line,) = headline.sentences(open_ones, {}, on_lab=False)
 
     assert plain(line) == (
         "Compared with BGP, the median kernel round trip cannot be told yet for native (95 % CI "
@@ -213,12 +213,12 @@ def test_the_lede_joins_what_cannot_be_told() -> None:
 def test_the_lede_does_not_ask_for_blocks_where_the_cap_holds() -> None:
     """What the run's own cap made is not found out by measuring longer."""
     decided = Decision(verdict=Word.EQUIVALENT, ratio=1.0, ci95=(0.99, 1.01), blocks=9)
-    held = cap.judged(decided, (1e9, 1e9), "bit/s", 1e9)
-    capped = msgspec.structs.replace(
+    held = capped.judged(decided, (1e9, 1e9), "bit/s", 1e9)
+    limited = msgspec.structs.replace(
         BASE, metric="goodput_bps.tcp.p50", verdict="inconclusive", ci95=held.ci95,
         reason=held.reason,
     )  # fmt: skip
-    (line,) = lede.sentences([capped], {}, on_lab=False)
+    (line,) = headline.sentences([limited], {}, on_lab=False)
 
     assert plain(line) == (
         "Compared with BGP, the TCP goodput was not found out for VXLAN (95 % CI −1.0 to +1.0 %): "
@@ -228,8 +228,8 @@ def test_the_lede_does_not_ask_for_blocks_where_the_cap_holds() -> None:
 
 def test_the_lede_of_nothing() -> None:
     """All lost, or nothing to compare: said in words."""
-    assert "Not one probe" in lede.sentences([], {}, on_lab=True, all_lost=True)[0]
-    assert "Nothing could be compared" in lede.sentences([], {}, on_lab=True)[0]
+    assert "Not one probe" in headline.sentences([], {}, on_lab=True, all_lost=True)[0]
+    assert "Nothing could be compared" in headline.sentences([], {}, on_lab=True)[0]
 
 
 def test_not_measured_groups_metrics_of_one_reason() -> None:

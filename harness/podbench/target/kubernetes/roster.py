@@ -5,21 +5,21 @@ from functools import partial
 
 import msgspec
 
-from podbench.cni.detect_nodes import link_speed
+from podbench.cni.detect.nodes import link_speed
 from podbench.model.arms import OVERHEAD_BYTES
 from podbench.model.errors import PodbenchError
 from podbench.model.facts import NodeFacts
 from podbench.model.nodes import Node, Pod
-from podbench.target.kubernetes import clocks
-from podbench.target.kubernetes.canary import Perch
-from podbench.target.kubernetes.client import Object
-from podbench.target.kubernetes.settings import (
+from podbench.target.kubernetes.api.refs import Object
+from podbench.target.kubernetes.deploy.settings import (
     BROKER_COMPONENT,
     CANARY_COMPONENT,
     COMPONENT_LABEL,
     HOST_COMPONENT,
     agent_id,
 )
+from podbench.target.kubernetes.guard.canary import Perch
+from podbench.target.kubernetes.survey import clocks
 from podbench.target.kubernetes.world import KubernetesWorld
 
 

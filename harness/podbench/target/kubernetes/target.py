@@ -8,21 +8,21 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from podbench.cni.detect_cluster import detect_cluster
-from podbench.cni.switch import recipe
+from podbench.cni.detect.cluster import detect_cluster
+from podbench.cni.recipes import recipe
 from podbench.model.errors import ConfigError, PodbenchError, PrerequisiteError
 from podbench.target.base import Aftermath
-from podbench.target.kubernetes import lease
-from podbench.target.kubernetes.asked import Cluster, holder
-from podbench.target.kubernetes.client import Api
-from podbench.target.kubernetes.collect import collect, taken_networks
-from podbench.target.kubernetes.deployment import Deployment
-from podbench.target.kubernetes.guard import guarded
-from podbench.target.kubernetes.laid import LaidCluster
-from podbench.target.kubernetes.nodes import Choice, choose
-from podbench.target.kubernetes.refs import collection
-from podbench.target.kubernetes.switch import Switch
-from podbench.target.kubernetes.undo import Listing, Undo
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.api.refs import collection
+from podbench.target.kubernetes.deploy import lease
+from podbench.target.kubernetes.deploy.creation import Deployment
+from podbench.target.kubernetes.deploy.undo import Listing, Undo
+from podbench.target.kubernetes.deployed import LaidCluster
+from podbench.target.kubernetes.guard.watchdog import guarded
+from podbench.target.kubernetes.request import Cluster, holder
+from podbench.target.kubernetes.survey.collect import collect, taken_networks
+from podbench.target.kubernetes.survey.nodes import Choice, choose
+from podbench.target.kubernetes.switch.change import Switch
 
 
 class KubernetesTarget:

@@ -10,22 +10,23 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from podbench.cni import calico_pools
 from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
-from podbench.cni.detect_calico import CalicoDetected
+from podbench.cni.calico import pools
+from podbench.cni.detect.calico import CalicoDetected
 from podbench.cni.edits import Recipe
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, PodbenchError, ProbeError
 from podbench.model.facts import ArmProof, BgpSession, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
-from podbench.target.kubernetes import ledger, node_status
+from podbench.target.kubernetes.api.client import Api
+from podbench.target.kubernetes.api.refs import Object, collection
 from podbench.target.kubernetes.captures import ClusterCapture
-from podbench.target.kubernetes.client import Api, Object
-from podbench.target.kubernetes.nodes import Place
-from podbench.target.kubernetes.objects import carried
-from podbench.target.kubernetes.refs import collection
-from podbench.target.kubernetes.settings import HOST_COMPONENT, agent_id
-from podbench.target.kubernetes.turning import Turning
+from podbench.target.kubernetes.deploy import ledger
+from podbench.target.kubernetes.deploy.objects import carried
+from podbench.target.kubernetes.deploy.settings import HOST_COMPONENT, agent_id
+from podbench.target.kubernetes.survey import node_status
+from podbench.target.kubernetes.survey.nodes import Place
+from podbench.target.kubernetes.switch.convergence import Turning
 from podbench.transport.base import Fleet
 from podbench.wire import messages
 
@@ -39,7 +40,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     """`pools`, `observe` or `switch`."""
-    pool_cidr: str = calico_pools.DEFAULT_CIDR
+    pool_cidr: str = pools.DEFAULT_CIDR
     allow_bgp_export: bool = False
 
 
@@ -67,7 +68,7 @@ class KubernetesWorld:
         self._calico = calico
         self._turning = turning
         self.places = tuple(places)
-        self.taken: dict[Mode, calico_pools.Planned | None] = {}
+        self.taken: dict[Mode, pools.Planned | None] = {}
         """Modes taken on; with the temporary pool, where one is to be made."""
         self.fleet: Fleet | None = None
         self.told: dict[str, tuple[BgpSession, ...]] = {}
@@ -114,7 +115,7 @@ class KubernetesWorld:
 
     def keep_off(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Takes note of networks that temporary pools must not overlap."""
-        self._overlaps = calico_pools.overlaps(self._method.pool_cidr, taken)
+        self._overlaps = pools.overlaps(self._method.pool_cidr, taken)
 
     def settle(self, nodes: Sequence[Node], fleet: Fleet | None) -> None:
         """Takes note of what was deployed, or that it is gone (`fleet` null)."""
@@ -133,7 +134,7 @@ class KubernetesWorld:
             return self._offered(self._turning.recipe, pool)
         if self._calico is None:
             return Laid(pool=pool, implementation=None, reason="temporary pools need Calico")
-        (planned,) = calico_pools.plan(self._method.pool_cidr, [pool.mode])
+        (planned,) = pools.plan(self._method.pool_cidr, [pool.mode])
         reason = self._refusal(pool.mode, self._calico) or await self._tried(planned)
         if reason is not None:
             return Laid(pool=pool, implementation=None, reason=reason)
@@ -165,9 +166,9 @@ class KubernetesWorld:
                 "name another"
             )
         allowed = self._method.allow_bgp_export
-        return calico_pools.refusal(mode, calico, allow_bgp_export=allowed)
+        return pools.refusal(mode, calico, allow_bgp_export=allowed)
 
-    async def _tried(self, planned: calico_pools.Planned) -> str | None:
+    async def _tried(self, planned: pools.Planned) -> str | None:
         """Whether the server would take the pool: admission may refuse it."""
         try:
             await self._api.create(
@@ -265,13 +266,13 @@ class KubernetesWorld:
         return reply.answer
 
 
-def pool_object(planned: calico_pools.Planned, run_id: str) -> Object:
+def pool_object(planned: pools.Planned, run_id: str) -> Object:
     """The IPPool of a temporary pool: the chart's, as the run will make it."""
     (body,) = carried("pools")
     body["metadata"] = {"name": planned.name, "labels": ledger.labels(run_id)}
     body["spec"] |= {
         "cidr": planned.cidr,
-        "blockSize": calico_pools.BLOCK_SIZE,
+        "blockSize": pools.BLOCK_SIZE,
         "ipipMode": planned.ipip_mode,
         "vxlanMode": planned.vxlan_mode,
     }

@@ -25,7 +25,6 @@ from podbench.target.lab import (
     build,
     capture,
     facts,
-    ipip,
     layout,
     namespaces,
     shape,
@@ -33,7 +32,8 @@ from podbench.target.lab import (
     tunnels,
 )
 from podbench.target.lab.capture import LabCapture
-from podbench.target.lab.ipip import IpipDataplane
+from podbench.target.lab.ipip import dataplane
+from podbench.target.lab.ipip.dataplane import IpipDataplane
 from podbench.target.lab.layout import NodePlan, PodPlan
 from podbench.target.lab.mesh import Mesh
 from podbench.wire import rtnetlink
@@ -291,7 +291,7 @@ class LabWorld:
             except LabError as error:
                 return Laid(pool=pool, implementation=None, reason=str(error))
         (implementation,) = made
-        if implementation == ipip.KERNEL_DEVICE:
+        if implementation == dataplane.KERNEL_DEVICE:
             # Only Calico's own BIRD can point a route at tunl0 (krt_tunnel); so the routes are laid
             # as Felix lays them, which is Calico's default from 3.33 on.
             pool = msgspec.structs.replace(

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from support import synthetic
 
-from podbench.analysis import data_doubts
 from podbench.analysis.bundle import Bundle
-from podbench.analysis.inputs import BlockProof, Inputs
+from podbench.analysis.findings import data_caveats
+from podbench.analysis.samples.inputs import BlockProof, Inputs
 from podbench.analysis.summarise import analyse
 from podbench.model.facts import Verdict
 from podbench.model.summary import Comparison, Summary
@@ -109,8 +109,8 @@ def test_one_coarse_pair_is_one_pair(whole: Bundle) -> None:
     coarse = msgspec.structs.replace(
         pair, rtt_kernel_ns=msgspec.structs.replace(pair.rtt_kernel_ns, coarse=("p99",))
     )
-    assert [d.evidence for d in data_doubts.of_pairs([coarse])] == ["p99: 1 pair"]
-    assert [d.evidence for d in data_doubts.of_pairs([coarse] * 2)] == ["p99: 2 pairs"]
+    assert [d.evidence for d in data_caveats.of_pairs([coarse])] == ["p99: 1 pair"]
+    assert [d.evidence for d in data_caveats.of_pairs([coarse] * 2)] == ["p99: 2 pairs"]
 
 
 def test_repeat_goes_into_floor_and_check(whole: Bundle) -> None:

@@ -8,9 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from podbench.cli import doctor
+from podbench.doctor import checks
+from podbench.doctor.checks import Check, Need
 from podbench.model.errors import ConfigError
-from podbench.run import checks
-from podbench.run.checks import Check, Need
 
 FOUND = Path("kubeconfig")
 GOOD = Check(name="good", ok=True, found="here", needed_for="runs", need=Need.RUN)
@@ -35,7 +35,7 @@ GONE = Check(
 
 def _run(monkeypatch: pytest.MonkeyPatch, found: list[Check], *arguments: str) -> tuple[int, str]:
     monkeypatch.setattr(doctor, "_examine_lab", lambda: found)
-    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: None)
+    monkeypatch.setattr("podbench.campaign.spec.kubeconfig", lambda: None)
     app = typer.Typer()
     app.command()(doctor.doctor)
     result = CliRunner().invoke(app, list(arguments))
@@ -100,7 +100,7 @@ def test_what_does_not_go_together_is_refused(
     monkeypatch: pytest.MonkeyPatch, arguments: dict[str, str]
 ) -> None:
     """A lab has neither context nor image; a typing error is named with the nearest word."""
-    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: None)
+    monkeypatch.setattr("podbench.campaign.spec.kubeconfig", lambda: None)
     with pytest.raises(ConfigError) as refused:
         doctor.doctor(**arguments)  # type: ignore[arg-type] # one of several options
     assert refused.value.exit_code == 2
@@ -131,7 +131,7 @@ def test_doctor_looks_where_a_run_would_go(
         looked.append(where)
         return [GOOD]
 
-    monkeypatch.setattr("podbench.run.spec.kubeconfig", lambda: FOUND if there else None)
+    monkeypatch.setattr("podbench.campaign.spec.kubeconfig", lambda: FOUND if there else None)
     monkeypatch.setattr(doctor, "_examine_lab", lambda: look("lab"))
     monkeypatch.setattr(doctor, "_examine_cluster", lambda _: look("kubernetes"))
     with pytest.raises(typer.Exit):

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 from support.specs import make_spec
 
+from podbench.campaign import plan
 from podbench.cli.progress import Screen
-from podbench.run import plan
 
 OPEN = [
     "rtt_app_ns.p99 of vxlan/pod against bgp/pod",

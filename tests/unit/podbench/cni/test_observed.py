@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from support.fakeworld import NAMES, FakeWorld, address
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.cni.base import Driver, Laid, Pool
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.facts import ArmProof, Link, Method, NodeFacts, Route, Verdict
 
-OBSERVED = ("cilium", "antrea", "kindnet", "aws-vpc-cni", detect.UNKNOWN)
+OBSERVED = ("cilium", "antrea", "kindnet", "aws-vpc-cni", registry.UNKNOWN)
 
 
 class Opaque(FakeWorld):
@@ -53,7 +53,7 @@ class Opaque(FakeWorld):
 
 def proven(cni: str, world: Opaque, mode: Mode, by: str, *, packets: bool = True) -> ArmProof:
     """What the driver says of a world whose packets go `by`."""
-    driver: Driver = detect.driver(cni)
+    driver: Driver = registry.driver(cni)
     asyncio.run(driver.lay(world, (mode,)))
     world.send_by(mode, by)
     return asyncio.run(driver.verify(world, mode, world.probe if packets else None))
@@ -98,7 +98,7 @@ def test_any_network_is_named_by_what_its_packets_take(cni: str, by: str, observ
 def test_pairs_may_differ_where_nothing_was_asked_for() -> None:
     """Encapsulated between subnets only: each pair is what it is, and so is the arm."""
     world = Opaque("antrea-gw0", "openvswitch")
-    driver = detect.driver("calico")
+    driver = registry.driver("calico")
     asyncio.run(driver.lay(world, (Mode.AS_FOUND,)))
     world.send_by(Mode.AS_FOUND, "vxlan")
     for pair in (("n1", "n2"), ("n2", "n1")):
@@ -111,7 +111,7 @@ def test_pairs_may_differ_where_nothing_was_asked_for() -> None:
 def test_directions_that_differ_are_mixed_all_the_same() -> None:
     """A tunnel one way only is a fault whoever asked."""
     world = Opaque()
-    driver = detect.driver("antrea")
+    driver = registry.driver("antrea")
     asyncio.run(driver.lay(world, (Mode.AS_FOUND,)))
     world.send_by(Mode.AS_FOUND, "vxlan")
     world.carried["n1", Mode.AS_FOUND, "n2"] = "plain"
@@ -122,8 +122,8 @@ def test_directions_that_differ_are_mixed_all_the_same() -> None:
 @pytest.mark.parametrize("cni", OBSERVED)
 def test_observed_networks_have_no_modes_to_lay(cni: str) -> None:
     """They have drivers, and stand beside those whose modes can be laid, not among them."""
-    assert cni not in detect.names()
-    driver = detect.driver(cni)
+    assert cni not in registry.names()
+    driver = registry.driver(cni)
     assert (driver.name, driver.side_by_side) == (cni, False)
     with pytest.raises(ConfigError, match=f"{cni} has no mode bgp"):
         driver.pool(Mode.BGP, underlay_mtu=1500, equal_mtu=False)
@@ -131,7 +131,7 @@ def test_observed_networks_have_no_modes_to_lay(cni: str) -> None:
 
 def test_cilium_s_pools_are_as_it_makes_them() -> None:
     """Devices, ports and what the tunnel leaves of the MTU; VNIs are identities, so none."""
-    driver = detect.driver("cilium")
+    driver = registry.driver("cilium")
     found = {mode: driver.pool(mode, underlay_mtu=1500, equal_mtu=False) for mode in driver.modes()}
     assert {mode: (p.device, p.udp_port, p.pod_mtu, p.vni) for mode, p in found.items()} == {
         Mode.VXLAN: ("cilium_vxlan", 8472, 1450, None),

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 from support.fakeworld import FakeWorld
 
-from podbench.cni import detect
+from podbench.cni import registry
 from podbench.cni.base import Origin
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -27,22 +27,22 @@ def test_pools_are_as_the_cni_makes_them(
     cni: str, mode: Mode, expected: tuple[object, ...]
 ) -> None:
     """MTU, device, VXLAN number, port and route protocol are the CNI's own."""
-    pool = detect.driver(cni).pool(mode, underlay_mtu=1500, equal_mtu=False)
+    pool = registry.driver(cni).pool(mode, underlay_mtu=1500, equal_mtu=False)
     found = (pool.pod_mtu, pool.device, pool.vni, pool.udp_port, pool.route_protocol)
     assert (pool.mode, found) == (mode, expected)
 
 
-@pytest.mark.parametrize("cni", detect.names())
+@pytest.mark.parametrize("cni", registry.names())
 def test_equal_mtu_gives_all_the_smallest(cni: str) -> None:
     """Every pod then has what VXLAN leaves, whatever the underlay."""
-    driver = detect.driver(cni)
+    driver = registry.driver(cni)
     for mode in driver.modes():
         assert driver.pool(mode, underlay_mtu=9000, equal_mtu=True).pod_mtu == 8950
 
 
 def test_calicos_pools_do_not_overlap() -> None:
     """All three exist at once."""
-    driver = detect.driver("calico")
+    driver = registry.driver("calico")
     networks = [
         ipaddress.IPv4Network(driver.pool(mode, underlay_mtu=1500, equal_mtu=False).cidr)
         for mode in driver.modes()
@@ -52,24 +52,24 @@ def test_calicos_pools_do_not_overlap() -> None:
 
 def test_most_encapsulation_comes_first() -> None:
     """Reports show the modes in this order."""
-    assert detect.driver("calico").modes() == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
-    assert detect.driver("flannel").modes() == (Mode.VXLAN, Mode.HOST_GW)
+    assert registry.driver("calico").modes() == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
+    assert registry.driver("flannel").modes() == (Mode.VXLAN, Mode.HOST_GW)
 
 
 def test_an_unknown_mode_is_refused_with_the_known() -> None:
     """The advice lists the CNI's modes."""
     with pytest.raises(ConfigError, match="flannel has no mode ipip") as caught:
-        detect.driver("flannel").pool(Mode.IPIP, underlay_mtu=1500, equal_mtu=False)
+        registry.driver("flannel").pool(Mode.IPIP, underlay_mtu=1500, equal_mtu=False)
     assert caught.value.advice == "it has vxlan, host-gw"
     with pytest.raises(ConfigError, match="calico has no mode host-gw"):
-        detect.driver("calico").pool(Mode.HOST_GW, underlay_mtu=1500, equal_mtu=False)
+        registry.driver("calico").pool(Mode.HOST_GW, underlay_mtu=1500, equal_mtu=False)
 
 
 def test_lays_all_modes_and_passes_a_refusal_on() -> None:
     """A mode the world cannot lay is an answer with its reason; the others exist."""
     world = FakeWorld(equal_mtu=True)
     world.refusals[Mode.IPIP] = "kernel has no IPIP and eBPF needs root"
-    driver = detect.driver("calico")
+    driver = registry.driver("calico")
     laid = asyncio.run(driver.lay(world, driver.modes()))
     assert laid[Mode.IPIP].reason == "kernel has no IPIP and eBPF needs root"
     assert laid[Mode.VXLAN].pool.origin == Origin.FELIX
@@ -82,14 +82,14 @@ def test_lays_all_modes_and_passes_a_refusal_on() -> None:
 def test_flannel_refuses_two_modes_at_once() -> None:
     """It cannot change its backend beside itself; the way out is named."""
     with pytest.raises(ConfigError, match="one mode at a time") as caught:
-        asyncio.run(detect.driver("flannel").lay(FakeWorld(), (Mode.VXLAN, Mode.HOST_GW)))
+        asyncio.run(registry.driver("flannel").lay(FakeWorld(), (Mode.VXLAN, Mode.HOST_GW)))
     assert "--method switch" in (caught.value.advice or "")
 
 
 def test_removes_what_it_laid() -> None:
     """The world forgets the pool; a second time changes nothing."""
     world = FakeWorld()
-    driver = detect.driver("flannel")
+    driver = registry.driver("flannel")
     asyncio.run(driver.lay(world, (Mode.HOST_GW,)))
     asyncio.run(driver.remove(world, Mode.HOST_GW))
     asyncio.run(driver.remove(world, Mode.HOST_GW))
@@ -100,7 +100,7 @@ def test_flannel_takes_turns_where_pods_stay() -> None:
     """Where the world changes the mode under its pods, both are laid; a turn is proven by route."""
     world = FakeWorld(equal_mtu=True)
     world.turns = True
-    driver = detect.driver("flannel")
+    driver = registry.driver("flannel")
     laid = asyncio.run(driver.lay(world, (Mode.VXLAN, Mode.HOST_GW)))
     assert {mode: each.reason for mode, each in laid.items()} == {
         Mode.VXLAN: None,

@@ -2,16 +2,16 @@
 
 import msgspec
 
-from podbench.cni import calico_pools
-from podbench.target.kubernetes.canonical import CANONICAL
-from podbench.target.kubernetes.objects import objects
-from podbench.target.kubernetes.settings import ModeSet, NewPool
+from podbench.cni.calico import pools
+from podbench.target.kubernetes.deploy.canonical import CANONICAL
+from podbench.target.kubernetes.deploy.objects import objects
+from podbench.target.kubernetes.deploy.settings import ModeSet, NewPool
 from podbench.target.kubernetes.world import pool_object
 
 
 def test_the_pool_that_is_tried_is_the_one_that_is_made() -> None:
     """Field by field, for every mode, labels included."""
-    for planned in calico_pools.plan(calico_pools.DEFAULT_CIDR, calico_pools.MODES):
+    for planned in pools.plan(pools.DEFAULT_CIDR, pools.MODES):
         create = NewPool(
             cidr=planned.cidr, ipip_mode=planned.ipip_mode, vxlan_mode=planned.vxlan_mode
         )

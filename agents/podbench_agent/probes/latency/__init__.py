@@ -1,0 +1,1 @@
+"""The latency probe's sender: process, loop, flows, intake, notes, schedule."""

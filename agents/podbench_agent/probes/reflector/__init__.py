@@ -1,0 +1,1 @@
+"""The STAMP reflector: process, loop, rules, sessions."""

@@ -1,0 +1,127 @@
+"""The facts about runs that say whether they may be compared, in words, one line for all runs."""
+
+from collections.abc import Callable, Sequence
+
+from podbench.analysis.compare.bundle import Fact, Remark
+from podbench.analysis.compare.comparable import Finding, Side, iperf3_version
+from podbench.model.summary import Summary
+
+
+def facts(sides: Sequence[Side], blocks: Sequence[int]) -> tuple[Fact, ...]:
+    """Every fact about every run, in the order to read them.
+
+    Args:
+        sides: the runs.
+        blocks: how many blocks each has.
+    """
+    held = [_fact(name, [say(side) for side in sides]) for name, say in _SAID.items()]
+    held.append(_fact("blocks", [str(count) for count in blocks]))
+    arms = dict.fromkeys(arm for side in sides for arm in side.arms if "#" not in arm)
+    mtus = [_fact(f"MTU of {arm}", [_mtu(side, arm) for side in sides]) for arm in arms]
+    return (*held, *(fact for fact in mtus if any(fact.values)))
+
+
+def _fact(name: str, values: Sequence[str | None]) -> Fact:
+    return Fact(name=name, values=tuple(values), same=len(set(values)) == 1)
+
+
+def _mtu(side: Side, arm: str) -> str | None:
+    found = side.arms.get(arm)
+    return None if found is None or found.pod_mtu is None else str(found.pod_mtu)
+
+
+def _version(name: str) -> Callable[[Side], str | None]:
+    return lambda side: side.summary.versions.get(name)
+
+
+def _cni(side: Side) -> str:
+    cni = side.summary.cni
+    return cni.name + (f" {cni.version}" if cni.version else "")
+
+
+def _rates(side: Side) -> str | None:
+    said = [f"{phase} {rate:.4g}" for phase, rate in sorted(side.seen.rate_pps.items())]
+    return f"{', '.join(said)} a second" if said else None
+
+
+def _joined(values: Sequence[object]) -> str | None:
+    known = sorted({str(value) for value in values if value is not None})
+    return ", ".join(known) or None
+
+
+def _probes(side: Side) -> str | None:
+    probes = side.summary.spec.get("probes")
+    return ", ".join(map(str, probes)) if isinstance(probes, list | tuple) else None
+
+
+def _faults(side: Side) -> str:
+    lab = side.summary.spec.get("lab")
+    held = lab if isinstance(lab, dict) else {}
+    said = [
+        f"{name} {held[name]}" for name in ("rate_bps", "losses", "cpu_noise") if held.get(name)
+    ]
+    return "; ".join(said) or "none"
+
+
+def _aa(side: Side) -> str:
+    check = side.summary.aa_check
+    if check is None or check.passed is None:
+        return "not measured"
+    return "passed" if check.passed else "failed"
+
+
+def _nodes(summary: Summary) -> str:
+    zones = {node.zone for node in summary.nodes if node.zone}
+    return str(len(summary.nodes)) + (f" in {len(zones)} zones" if len(zones) > 1 else "")
+
+
+_SAID: dict[str, Callable[[Side], str | None]] = {
+    "started": lambda side: side.summary.started,
+    "target": lambda side: side.summary.target,
+    "CNI": _cni,
+    "modes": lambda side: _joined([arm.mode for arm in side.summary.arms]),
+    "method": lambda side: side.summary.method,
+    "nodes": lambda side: _nodes(side.summary),
+    "provider": lambda side: _joined([node.provider for node in side.summary.nodes]),
+    "region": lambda side: _joined([node.region for node in side.summary.nodes]),
+    "kernel": lambda side: (
+        _joined([node.kernel for node in side.summary.nodes]) or side.summary.versions.get("kernel")
+    ),
+    "CPU": lambda side: _joined([node.cpu_model for node in side.summary.nodes]),
+    "underlay MTU": lambda side: _joined([node.mtu_underlay for node in side.summary.nodes]),
+    "format": lambda side: str(side.summary.format),
+    "podbench": _version("podbench"),
+    "iperf3": iperf3_version,
+    "probes": _probes,
+    "probe rate": _rates,
+    "time stamps": lambda side: side.seen.stamps[0] if side.seen.stamps else None,
+    "faults injected": _faults,
+    "status": lambda side: side.summary.status,
+    "A/A check": _aa,
+}
+
+
+def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
+    """Each reason once, refusals first, with every run's value and what it concerns in words."""
+    found: dict[tuple[bool, str, str], dict[str, str]] = {}
+    for finding in (finding for held in findings for finding in held):
+        key = (finding.refused, finding.what, _touched(finding))
+        found.setdefault(key, {}).update(finding.values)
+    said = [
+        Remark(refused=refused, what=what, values=_values(values), touches=touched)
+        for (refused, what, touched), values in found.items()
+    ]
+    return tuple(sorted(said, key=lambda remark: not remark.refused))
+
+
+def _values(by_run: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each value with the runs that have it."""
+    held: dict[str, tuple[str, ...]] = {}
+    for label, value in by_run.items():
+        held[value] = (*held.get(value, ()), label)
+    return tuple(held.items())
+
+
+def _touched(finding: Finding) -> str:
+    what = ", ".join(name.rstrip("_") for name in finding.series) or "every figure"
+    return what + (f" of {finding.arm}" if finding.arm else "")

@@ -1,0 +1,1 @@
+"""Figures per pair, arm and block, with their intervals."""

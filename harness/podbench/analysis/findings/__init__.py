@@ -1,0 +1,1 @@
+"""What the figures support: comparisons, price, outliers, caveats."""

@@ -1,0 +1,221 @@
+"""Doubts as data: what to know before believing a figure, each with its code and a way out.
+
+An enum of codes; each finding looks at one thing and returns what it found. Nothing is decided here
+that a verdict does not already carry. Here: what place, arms, proofs and design imply; what the
+tables themselves say is in `data_doubts`.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from podbench.analysis.samples.inputs import Inputs
+from podbench.model.arms import is_stand_in
+from podbench.model.facts import Verdict
+from podbench.model.summary import AaCheck, ArmSummary, Doubt
+from podbench.model.units import counted
+
+
+class Code(StrEnum):
+    """What kind of doubt."""
+
+    ONE_MACHINE = "one_machine"
+    CONFOUNDED = "cluster_state_confounded"
+    MODE_LOST = "mode_lost"
+    STAND_IN = "stand_in_implementation"
+    FAULTS_INJECTED = "faults_injected"
+    ARM_NOT_MEASURED = "arm_not_measured"
+    ARM_SILENT = "arm_lost_everything"
+    PROOF_NOT_MATCH = "proof_not_match"
+    BGP_STALE = "bgp_session_down_routes_stale"
+    PROOF_WARNING = "proof_warning"
+    AA_FAILED = "aa_failed"
+    AA_MISSING = "aa_missing"
+    FEW_BLOCKS = "few_blocks"
+    BLOCKS_MISSING = "blocks_missing"
+    SAMPLES_INVALID = "samples_invalid"
+    SAMPLES_LEFT_OUT = "samples_left_out"
+    SAMPLES_UNUSABLE = "samples_unusable"
+    IMPOSSIBLE_VALUES = "impossible_values"
+    LATE_SENDERS = "late_senders"
+    STAMP_SOURCE = "stamp_source_not_kernel"
+    COARSE_QUANTILES = "coarse_quantiles"
+    ABOVE_CEILING = "goodput_above_ceiling"
+    TRANSFER_FAILED = "transfer_failed"
+    NOT_TAKEN = "measurement_not_taken"
+    CPU_BOUND = "cpu_bound_transfers"
+    PRICE_DROWNED = "cpu_price_drowned"
+    PACKETS_ARE_SEGMENTS = "packets_are_segments"
+    HIGH_STEAL = "high_steal"
+    THROTTLED = "cpu_throttled"
+    SOFTNET_DROPS = "softnet_drops"
+    RCVBUF_ERRORS = "receive_buffer_errors"
+    CHECKSUM_ERRORS = "checksum_errors"
+    SOCKET_DROPS = "socket_buffer_drops"
+    NOT_ANSWERED = "requests_not_answered"
+    NOT_SENT = "probes_not_sent"
+    FILE_DAMAGED = "file_damaged"
+    CLOCK_STEPPED = "clock_stepped"
+    MORE_BLOCKS = "more_blocks_needed"
+    CAPPED = "throughput_capped"
+
+
+SHOWN_PLACES = 6
+MIN_BLOCKS = 5
+"""Below, a t interval is so wide that hardly any difference can be shown."""
+
+
+def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
+    """What the place and the way of measuring imply."""
+    if inputs.target == "lab":
+        yield Doubt(
+            code=Code.ONE_MACHINE,
+            message="network namespaces on one machine, not your cluster",
+            advice="compare modes here; take absolute figures on the cluster itself",
+        )
+    if inputs.target == "kubernetes" and inputs.method == "switch":
+        yield _confounded(inputs.cni.name)
+    for arm in arms:
+        if (
+            is_stand_in(arm.implementation)
+            and arm.status == "measured"
+            and arm.path == "pod"
+            and "#" not in arm.arm
+        ):
+            yield Doubt(
+                code=Code.STAND_IN,
+                message=f"{arm.arm} is carried by {arm.implementation}, not by the kernel's own "
+                "device: the bytes on the wire are the same, the CPU cost need not be",
+                advice="measure its CPU cost on a kernel that has the device",
+                evidence=arm.arm,
+            )
+    if inputs.faults_injected:
+        yield Doubt(
+            code=Code.FAULTS_INJECTED,
+            message="known faults were injected on request",
+            evidence="; ".join(inputs.faults_injected),
+        )
+    for damage in inputs.damages:
+        yield Doubt(
+            code=Code.FILE_DAMAGED,
+            message=f"{damage.file} could not be read; everything else is shown",
+            advice="measure again, or restore the file and run bench report",
+            evidence=damage.reason,
+        )
+
+
+def _confounded(cni: str) -> Doubt:
+    unsupported = "; Flannel's authors do not support changing its backend at runtime"
+    return Doubt(
+        code=Code.CONFOUNDED,
+        message="the modes took turns by reprogramming every node: a difference between them can "
+        "be the cluster's state after a change as well as the mode"
+        + (unsupported if cni == "flannel" else ""),
+        advice="the A/A check has changes between its visits: trust differences well above it, or "
+        "compare pools beside each other where the CNI can have them",
+    )
+
+
+def of_lost(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
+    """Modes that were measured until they could not be had any more."""
+    why = {each.arm: each.reason for each in inputs.arms}
+    for arm in arms:
+        reason = why.get(arm.arm)
+        if reason and arm.status == "measured" and arm.path == "pod" and "#" not in arm.arm:
+            yield Doubt(
+                code=Code.MODE_LOST,
+                message=f"{arm.arm} was measured in the first blocks only",
+                advice="look at the CNI's pods; what it has is compared with the same blocks",
+                evidence=reason,
+            )
+
+
+def of_arms(arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
+    """Pod arms without samples; a repeat or a host path goes without saying."""
+    for arm in arms:
+        if arm.status == "not measured" and arm.path == "pod" and "#" not in arm.arm:
+            yield Doubt(
+                code=Code.ARM_NOT_MEASURED,
+                message=f"{arm.arm} was not measured",
+                advice="bench doctor says what is missing and how to get it",
+                evidence=arm.reason,
+            )
+
+
+def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
+    """Proofs that are not a match, and what the provers warned of."""
+    worst: dict[tuple[str, str], list[int]] = {}
+    warned: dict[tuple[str, str], list[int]] = {}
+    for held in inputs.proofs:
+        proof = held.proof
+        if proof.verdict is not Verdict.MATCH:
+            said = f"{proof.verdict} ({proof.observed})" if proof.observed else str(proof.verdict)
+            worst.setdefault((str(proof.mode), said), []).append(held.block)
+        for warning in proof.warnings:
+            warned.setdefault((str(proof.mode), warning), []).append(held.block)
+    for (mode, said), blocks in worst.items():
+        yield Doubt(
+            code=Code.PROOF_NOT_MATCH,
+            message=f"{mode}: the packets' mode was not proven to be {mode}: {said}",
+            advice="do not read this arm's figures as that mode's",
+            evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
+        )
+    for (mode, warning), blocks in warned.items():
+        stale = warning.startswith(Code.BGP_STALE)
+        yield Doubt(
+            code=Code.BGP_STALE if stale else Code.PROOF_WARNING,
+            message=f"{mode}: {warning.replace('_', ' ')}",
+            advice="look at the BGP sessions: routes outlive them only for the restart time"
+            if stale
+            else None,
+            evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
+        )
+
+
+def of_unmeasured(inputs: Inputs) -> Iterable[Doubt]:
+    """What was planned and could not be taken: one doubt for each arm, kind and reason."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in inputs.unmeasured:
+        where = f"block {one.block} {one.src} > {one.dst}"
+        groups.setdefault((one.arm, one.kind, one.reason), []).append(where)
+    for (arm, kind, reason), places in groups.items():
+        yield Doubt(
+            code=Code.NOT_TAKEN,
+            message=f"{arm}: {kind} was not measured {_times(len(places))}: {reason}",
+            advice="these pairs have fewer samples in these blocks; the rest is unaffected",
+            evidence="; ".join(places[:SHOWN_PLACES])
+            + ("; ..." if len(places) > SHOWN_PLACES else ""),
+        )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def of_design(inputs: Inputs, check: AaCheck) -> Iterable[Doubt]:
+    """Blocks and the A/A check."""
+    plan = inputs.plan
+    if plan.blocks_done < plan.blocks_planned:
+        yield Doubt(
+            code=Code.BLOCKS_MISSING,
+            message=f"{plan.blocks_done} of {plan.blocks_planned} planned blocks were measured",
+            advice="bench resume goes on after the last whole round",
+        )
+    if plan.blocks_done < MIN_BLOCKS:
+        yield Doubt(
+            code=Code.FEW_BLOCKS,
+            message=f"{counted(plan.blocks_done, 'block')}: intervals are wide or cannot be had",
+            advice=f"give the run a budget for at least {MIN_BLOCKS} blocks",
+        )
+    if check.passed is None:
+        yield Doubt(
+            code=Code.AA_MISSING,
+            message="no arm was compared with itself: the noise floor of this run is unknown",
+            advice="measure at least two blocks with the A/A repeat",
+        )
+    elif not check.passed:
+        yield Doubt(
+            code=Code.AA_FAILED,
+            message=f"{check.false_alarms} of {check.comparisons} comparisons of an arm with "
+            "itself came out different: the place changes more between visits than chance explains",
+            advice="measure more blocks, on a quieter machine",
+        )

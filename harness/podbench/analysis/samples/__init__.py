@@ -1,0 +1,1 @@
+"""Rows of samples put in order and reduced to streams, blocks and counts."""

@@ -1,0 +1,235 @@
+"""From block differences to a verdict: different, equivalent, small, inconclusive.
+
+d_b = log(other) - log(base) in block b; exp of their mean is the ratio. With margin m:
+- `different`: the 95 % interval excludes 1 and the effect exceeds m;
+- `equivalent`: the 90 % interval lies inside [1/(1+m), 1+m]: two one-sided tests at 5 % (TOST),
+  Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680;
+- `small`: the 95 % interval excludes 1, the effect is within m, equivalence not shown;
+- `inconclusive`: none of these. Never "no difference" from a large p. A difference below the noise
+floor (A/A) or the instrument's resolution is `inconclusive`, and says so.
+
+Looking several times costs certainty: at 5, 10, 15, 20, 30, 50 blocks a run may stop early only on
+99 % intervals (99.5 % at 5) in place of 95/90 %; at its maximum plain 95/90 % hold.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from podbench.analysis.stats import intervals
+from podbench.analysis.stats.intervals import Interval
+
+FloatArray = npt.NDArray[np.float64]
+
+LOOKS = (5, 10, 15, 20, 30, 50)
+POWER = 0.8
+_TWIN_CAN_DECIDE = 6
+"""With 5 blocks the signed-rank test's least p is 0.0625: it cannot confirm anything."""
+HOPELESS_BLOCKS = 500
+"""Ten times the last look: whoever needs this many needs a quieter place instead."""
+_MAX_BLOCKS = 100_000
+
+
+class Word(StrEnum):
+    """A verdict."""
+
+    DIFFERENT = "different"
+    EQUIVALENT = "equivalent"
+    SMALL = "small"
+    INCONCLUSIVE = "inconclusive"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A verdict with what it rests on. Ratios are other/base."""
+
+    verdict: Word
+    ratio: float | None
+    ci95: Interval | None
+    blocks: int
+    p_value: float | None = None
+    hodges_lehmann_ratio: float | None = None
+    wilcoxon_p: float | None = None
+    disagreement: bool = False
+    smallest_detectable_ratio: float | None = None
+    blocks_needed: int | None = None
+    """Blocks for an interval of half-width m/2 at this spread, which settles any comparison; null
+    where the spread is unknown."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One look at a growing run: `decided` says it may stop for this comparison."""
+
+    blocks: int
+    level: float
+    decided: bool
+    decision: Decision
+
+
+def classify(d: FloatArray, margin: float, levels: tuple[float, float] = (0.95, 0.90)) -> Word:
+    """The verdict of block log-ratios by the rule above.
+
+    Args:
+        d: (blocks,) log ratios, finite.
+        margin: m, relative.
+        levels: of the interval that must exclude 1, and of the one that must lie within the margin.
+    """
+    outer, inner = (intervals.mean_interval(d, level) for level in levels)
+    if outer is None or inner is None:
+        return Word.INCONCLUSIVE
+    limit = float(np.log1p(margin))
+    excludes = outer[0] > 0.0 or outer[1] < 0.0
+    if excludes and abs(float(d.mean())) > limit:
+        return Word.DIFFERENT
+    if -limit <= inner[0] and inner[1] <= limit:
+        return Word.EQUIVALENT
+    return Word.SMALL if excludes else Word.INCONCLUSIVE
+
+
+def twins_disagree(d: FloatArray) -> bool:
+    """Whether the robust twin tells another story than the mean.
+
+    True where the Hodges-Lehmann centre lies outside the 95 % interval or on the other side of zero
+    than a significant mean, or where (from 6 blocks on) one test is clear (p < 0.05) and the other
+    not even close (p > 0.10).
+    """
+    interval = intervals.mean_interval(d, 0.95)
+    p_t = intervals.t_p_value(d)
+    if interval is None or p_t is None:
+        return False
+    centre = intervals.hodges_lehmann(d)
+    slack = 1e-12 + 1e-9 * abs(centre)
+    if not interval[0] - slack <= centre <= interval[1] + slack:
+        return True
+    excludes = interval[0] > 0.0 or interval[1] < 0.0
+    if excludes and centre * float(d.mean()) < 0.0:
+        return True
+    p_w = intervals.wilcoxon_p(d)
+    return len(d) >= _TWIN_CAN_DECIDE and min(p_t, p_w) < 0.05 and max(p_t, p_w) > 0.10
+
+
+def smallest_detectable_ratio(sd: float, blocks: int) -> float | None:
+    """The ratio told from 1 with 80 % power at 5 %, given the spread of block log-ratios."""
+    if blocks < 2:
+        return None
+    df = blocks - 1
+    steps = intervals.t_quantile(df, 0.95) + float(special.stdtrit(df, POWER))
+    with np.errstate(over="ignore"):
+        ratio = float(np.exp(steps * sd / math.sqrt(blocks)))
+    return ratio if np.isfinite(ratio) else None
+
+
+def blocks_needed(sd: float, margin: float) -> int | None:
+    """Blocks until the 95 % interval's half-width is m/2; None beyond any sensible number."""
+    target = float(np.log1p(margin)) / 2.0
+    low, high = 2, _MAX_BLOCKS
+
+    def wide(n: int) -> bool:
+        return intervals.t_quantile(n - 1, 0.95) * sd / math.sqrt(n) > target
+
+    if wide(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if wide(middle) else (low, middle)
+    return low
+
+
+def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95, 0.90)) -> Decision:
+    """Decision on block log-ratios; `inconclusive` with a reason below two blocks.
+
+    Args:
+        d: (blocks,) log(other) - log(base), finite.
+        margin: relative.
+        levels: as in `classify`.
+    """
+    if len(d) == 0:
+        return Decision(
+            verdict=Word.NOT_MEASURED,
+            ratio=None,
+            ci95=None,
+            blocks=0,
+            reason="no block has this figure in both arms",
+        )
+    ratio = float(np.exp(d.mean()))
+    if len(d) == 1:
+        return Decision(
+            verdict=Word.INCONCLUSIVE,
+            ratio=ratio,
+            ci95=None,
+            blocks=1,
+            reason="one block only: there is no interval without a second",
+        )
+    sd = float(d.std(ddof=1))
+    verdict = classify(d, margin, levels)
+    interval = intervals.mean_interval(d, 0.95)
+    needed = blocks_needed(sd, margin)
+    return Decision(
+        verdict=verdict,
+        ratio=ratio,
+        ci95=None if interval is None else intervals.scaled(1.0, interval),
+        blocks=len(d),
+        p_value=intervals.t_p_value(d),
+        hodges_lehmann_ratio=intervals.scaled(1.0, (intervals.hodges_lehmann(d),) * 2)[1],
+        wilcoxon_p=intervals.wilcoxon_p(d),
+        disagreement=twins_disagree(d),
+        smallest_detectable_ratio=smallest_detectable_ratio(sd, len(d)),
+        blocks_needed=needed,
+        reason=_what_is_missing(verdict, len(d), needed),
+    )
+
+
+def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | None:
+    if verdict is not Word.INCONCLUSIVE:
+        return None
+    if needed is None or needed <= blocks:
+        return "the interval leaves both sides open"
+    if needed > HOPELESS_BLOCKS:
+        return "the interval leaves both sides open; the blocks differ too much for more to help"
+    return (
+        "the interval leaves both sides open; "
+        f"about {needed} blocks would narrow it to half the margin"
+    )
+
+
+def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None) -> Decision:
+    """A claimed difference withdrawn: `different` and `small` become `inconclusive`.
+
+    Args:
+        decision: any; other verdicts stay as they are.
+        reason: why.
+        blocks_needed: how many would help; null: none.
+    """
+    if decision.verdict not in {Word.DIFFERENT, Word.SMALL}:
+        return decision
+    return replace(decision, verdict=Word.INCONCLUSIVE, reason=reason, blocks_needed=blocks_needed)
+
+
+def look(d: FloatArray, margin: float, *, maximum: int, after: int | None = None) -> Look | None:
+    """What a run may conclude at a look; None where none is due, or with fewer than five blocks.
+
+    A comparison may lack a block or two that the run has (late sessions, a lost arm). It is looked
+    at all the same, at the level that belongs to the blocks it has itself.
+
+    Args:
+        d: (blocks so far,) log ratios.
+        margin: relative.
+        maximum: blocks the budget allows; there the plain levels hold and the comparison closes.
+        after: blocks the run has measured; null: as many as `d` has.
+    """
+    blocks = len(d)
+    if blocks >= maximum:
+        return Look(blocks=blocks, level=0.95, decided=True, decision=decide(d, margin))
+    if (blocks if after is None else after) not in LOOKS or blocks < LOOKS[0]:
+        return None
+    level = 0.995 if blocks < LOOKS[1] else 0.99
+    decision = decide(d, margin, levels=(level, level))
+    settled = decision.verdict in {Word.DIFFERENT, Word.EQUIVALENT}
+    return Look(blocks=blocks, level=level, decided=settled, decision=decision)

@@ -1,0 +1,1 @@
+"""One run from options to the last sample: plan, session, rounds, journal."""

@@ -1,0 +1,1 @@
+"""A run on a cluster: survey, consent, announced changes, restore."""

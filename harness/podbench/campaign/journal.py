@@ -1,0 +1,126 @@
+"""The journal: one line per thing that is done and on disk; after a crash it says where to go on.
+
+Lines are appended and synced. A line that a crash cut short is passed over: what it would have said
+is done again.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from podbench.model.arms import Arm, parse_arm
+from podbench.store import rundir
+
+LOOK, DECIDED = "look", "decided"
+LOOKS = (LOOK, DECIDED)
+"""Events of a look at the growing run (campaign/looks.py): something is still open, or nothing."""
+
+
+class EndCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one end threw away or could not do in a stretch; which packets it was is not known."""
+
+    node: str
+    end: str
+    """`sender` or `reflector`."""
+    counts: dict[str, int]
+    """Counters above zero, by name."""
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stretch of a round measured, and when (CLOCK_MONOTONIC of the orchestrator, ns)."""
+
+    kind: str
+    """`warm`, `idle` or the name of a throughput probe."""
+    path: str
+    src: str | None
+    dst: str | None
+    start_mono_ns: int
+    end_mono_ns: int
+    counted: tuple[EndCount, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement that could not be taken, and why."""
+
+    kind: str
+    path: str
+    src: str
+    dst: str
+    reason: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line.
+
+    `event`: `begun`, `laid`, `round`, `visit`, `lost` (a mode), `interrupted`, `resumed`, `ended`.
+    """
+
+    event: str
+    wall_ns: int
+    block: int | None = None
+    arm: str | None = None
+    round: int | None = None
+    start_mono_ns: int | None = None
+    end_mono_ns: int | None = None
+    spans: tuple[Span, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    note: str | None = None
+
+
+class Journal:
+    """Appends to and reads one run's journal."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._decoder = msgspec.json.Decoder(Entry)
+
+    def write(self, entry: Entry) -> None:
+        """Appends one line and waits until it is on disk.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        line = msgspec.json.encode(entry) + b"\n"
+        try:
+            with self._path.open("ab") as file:
+                if file.tell() and not self._ends_whole():
+                    file.write(b"\n")
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise rundir.store_error(self._path, error) from error
+
+    def note(self, event: str, note: str | None = None) -> None:
+        """Appends an event that needs no more than a word."""
+        self.write(Entry(event=event, wall_ns=time.time_ns(), note=note))
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def entries(self) -> list[Entry]:
+        """Every whole line, in order; one that was cut short or altered is passed over."""
+        if not self._path.exists():
+            return []
+        found = []
+        for line in self._path.read_bytes().splitlines():
+            try:
+                found.append(self._decoder.decode(line))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue
+        return found
+
+    def rounds_done(self) -> set[tuple[int, Arm, int]]:
+        """Block, arm and number of every round that is on disk."""
+        return {
+            (entry.block, parse_arm(entry.arm), entry.round)
+            for entry in self.entries()
+            if entry.event == "round"
+            and entry.block is not None
+            and entry.arm is not None
+            and entry.round is not None
+        }

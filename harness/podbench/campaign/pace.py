@@ -1,0 +1,105 @@
+"""How long measurements take, and how many of them a run has: its pace and its size. Pure.
+
+Next: plan.py draws the blocks, visits and rounds of that size.
+"""
+
+import math
+
+import msgspec
+
+from podbench.campaign.spec import DEFAULT_BLOCKS, RunSpec
+from podbench.model.errors import ConfigError
+from podbench.model.units import show_duration
+
+MAX_BLOCKS = 50
+"""Looks are at 5, 10, 15, 20, 30 and 50 blocks; more do not narrow what matters."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each measurement takes; seconds."""
+
+    warm_pod_s: float = 1.05
+    """A pair's p99 takes 1,000 answered probes; the margin lets a block lose a few and keep it."""
+    warm_host_s: float = 0.5
+    idle_s: float = 1.5
+    transfer_s: int = 1
+    omit_s: float = 0.3
+    """Of a transfer, this much is slow start; `omitted` in the samples."""
+    setup_s: float = 0.12
+    """Commands, drain and collection around one measurement in the quiet windows."""
+    transfer_setup_s: float = 0.4
+    """Starting an iperf3 server and client, and taking their results."""
+    proof_s: float = 0.25
+    """One proof window with its counters and lookups."""
+
+
+PACES = {
+    "lab": (Pace(),),
+    # Commands travel through the API server, a proof window takes 5,000 probes at 2,000 pps, and a
+    # flow over a real network needs seconds to settle; the short transfers are for short budgets.
+    "kubernetes": (
+        Pace(transfer_s=12, omit_s=2.0, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
+        Pace(transfer_s=2, omit_s=0.5, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
+    ),
+}
+"""By target, the pace that is preferred first; the next where a budget leaves it too few blocks."""
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How much is measured: blocks, groups of transfers in each visit, and at which pace."""
+
+    blocks: int
+    per_visit: int
+    pace: Pace
+
+
+def fitting(spec: RunSpec, groups: int, carriers: int) -> Size:
+    """Blocks, and transfers per visit; the two depend on each other through the mesh's coverage.
+
+    Of the target's paces, the first that gives enough blocks for an interval, else the shortest.
+
+    Raises:
+        ConfigError: The budget is too short for one block.
+    """
+
+    def size(blocks: int, pace: Pace) -> Size:
+        return Size(blocks, min(carriers, max(2, math.ceil(carriers / blocks))), pace)
+
+    def fits(asked: Size) -> bool:
+        assert spec.budget_s is not None
+        return asked.blocks * block_s(spec, groups, asked) <= spec.budget_s
+
+    paces = PACES[spec.target]
+    if spec.budget_s is None:
+        return size(spec.blocks or DEFAULT_BLOCKS, paces[0])
+    if spec.blocks is not None:
+        exact = [size(spec.blocks, pace) for pace in paces]
+        return next(filter(fits, exact), exact[-1])
+    sizes = [
+        size(blocks, pace) for pace in paces for blocks in range(MAX_BLOCKS, DEFAULT_BLOCKS - 1, -1)
+    ]
+    sizes += [size(blocks, paces[-1]) for blocks in range(DEFAULT_BLOCKS - 1, 0, -1)]
+    # One block need not cover every directed pair: two transfers a visit are the least.
+    least = Size(1, min(2, carriers), paces[-1])
+    found = next(filter(fits, [*sizes, least]), None)
+    if found is not None:
+        return found
+    needed_s = math.ceil(block_s(spec, groups, least))
+    raise ConfigError(
+        f"--budget: {show_duration(spec.budget_s)} is too short: a block takes {needed_s} s",
+        advice=f"use --budget {needed_s}s or more, fewer --nodes, --modes or --probes",
+    )
+
+
+def block_s(spec: RunSpec, groups: int, size: Size) -> float:
+    """How long a block of that size takes, seconds; `groups` of pairs measure one after another."""
+    pace = size.pace
+    visit_s = groups * pace.proof_s
+    if "latency" in spec.probes:
+        visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
+        visit_s += pace.idle_s + pace.setup_s
+    kinds = [p for p in spec.probes if p.startswith("throughput")]
+    if kinds and size.per_visit:
+        each_s = pace.transfer_s + pace.transfer_setup_s
+        visit_s += (size.per_visit * len(kinds) + 1) * each_s
+    return visit_s * (len(spec.possible) + 1)

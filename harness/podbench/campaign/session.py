@@ -1,0 +1,179 @@
+"""The session: nodes up, arms laid, agents deployed, every round measured and kept.
+
+This file is the spine; each step is a module of its own. It knows no CNI, no namespace and no MQTT.
+Above: cli/run.py. What it writes is all that analysis needs.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from podbench.campaign import cost, counters, evidence, looks, plan, record, rounds
+from podbench.campaign.agents import Crew
+from podbench.campaign.journal import DECIDED, LOOKS, Journal
+from podbench.campaign.progress import Progress
+from podbench.cni import base as cni
+from podbench.cni import registry
+from podbench.model.arms import Mode
+from podbench.model.errors import PrerequisiteError
+from podbench.model.nodes import Node
+from podbench.store.rundir import RunDir
+from podbench.target.base import LaidTarget, Target
+from podbench.transport.base import Fleet
+
+
+class Session:
+    """One run under way: its directory, journal, record and progress."""
+
+    def __init__(
+        self, rundir: RunDir, started: record.RunRecord, progress: Progress, read: looks.Read
+    ) -> None:
+        self.rundir = rundir
+        self.journal = Journal(rundir.journal)
+        self.record = started
+        self.progress = progress
+        self.read = read
+        self.driver = registry.driver(started.spec.cni)
+        self.settled = any(e.event == DECIDED for e in self.journal.entries())
+        """Whether a look found every comparison decided, so that no more need be measured."""
+
+    async def run(self, target: Target) -> None:
+        """Measures everything that the journal does not list yet.
+
+        Raises:
+            PodbenchError: It cannot go on; what was measured is kept.
+        """
+        async with target.up() as laid:
+            self.plan = self._plan(target, laid)
+            for stage in self._stages(laid.world):
+                modes = await self._lay(laid.world, stage)
+                async with laid.deploy() as (nodes, fleet):
+                    self._note_deployed(nodes, fleet, laid.most_bps)
+                    self._note_cluster(laid, nodes)
+                    crew = Crew(nodes, fleet, spin=self.record.spec.spin)
+                    async with counters.running(crew, exclusive=target.exclusive) as ticks:
+                        for visit in stage:
+                            if await self._turned(laid.world, visit, modes):
+                                await self._visit(laid.world, crew, ticks, visit)
+                            await self._look(visit)
+                await self._unlay(laid.world, modes)
+
+    async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
+        """Whether the visit is to be measured, and packets take its mode now.
+
+        A mode that cannot be had is taken from `modes`: what did not converge once costs no more.
+        """
+        if visit.mode not in modes or self.settled or not self._missing(visit):
+            return False
+        reason = await self.driver.turn(world, visit.mode, self.plan.groups or None)
+        if reason is None:
+            return True
+        modes.remove(visit.mode)
+        self._save(arms=tuple(record.lost(arm, visit.mode, reason) for arm in self.record.arms))
+        self.journal.note("lost", f"{visit.mode}: {reason}")
+        self.progress.say(f"{visit.mode}: not measured: {reason}")
+        return False
+
+    async def _visit(
+        self, world: cni.World, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
+    ) -> None:
+        capture, groups = self.record.spec.proof_capture, self.plan.groups or None
+        witness = evidence.Witness(self.driver, world, capture, groups)
+        found = await evidence.gather(witness, crew, visit, self.rundir)
+        proof = found.before
+        self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
+        for planned in self._missing(visit):
+            self.progress.round_begins(visit, planned)
+            got = await rounds.measure(crew, visit, planned, self.plan)
+            place = (visit, planned)
+            await ticks.keep(self.rundir, self.record.run_id, *place)
+            rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
+            self.progress.round_done(visit, planned, len(got.failures))
+        await evidence.confirm(witness, visit, self.rundir)
+
+    async def _look(self, visit: plan.Visit) -> None:
+        """After a block's last visit: whether the comparisons are decided."""
+        block = [v for v in self.plan.visits if v.block == visit.block]
+        looked = any(e.block == visit.block for e in self.journal.entries() if e.event in LOOKS)
+        if visit is block[-1] and not looked and not self.settled:
+            self.settled = await looks.settled(
+                self.read, self.rundir, self.record, self.plan, visit.block, self.progress
+            )
+
+    def _missing(self, visit: plan.Visit) -> list[plan.Round]:
+        done = self.journal.rounds_done()
+        return [r for r in visit.rounds if (visit.block, visit.arm, r.number) not in done]
+
+    def _plan(self, target: Target, laid: LaidTarget) -> plan.Plan:
+        if self.rundir.plan_json.exists():
+            drawn = self.rundir.read_json(self.rundir.plan_json, plan.Plan)
+        else:
+            names = [node.name for node in laid.world.nodes]
+            drawn = plan.draw(self.record.spec, names, exclusive=target.exclusive)
+            self.rundir.write_json(self.rundir.plan_json, drawn)
+        self.progress.planned(drawn, len(self.journal.rounds_done()))
+        return drawn
+
+    def _stages(self, world: cni.World) -> Iterable[Sequence[plan.Visit]]:
+        """Visits whose pods exist at the same time: all of them, or one after the other."""
+        if world.turns or self.record.spec.method != "switch":
+            yield self.plan.visits
+        else:
+            for visit in self.plan.visits:
+                if self._missing(visit) and not self.settled:
+                    yield [visit]
+
+    async def _lay(self, world: cni.World, stage: Sequence[plan.Visit]) -> list[Mode]:
+        spec = self.record.spec
+        wanted = [m for m in self.plan.modes if any(v.mode == m for v in stage)]
+        laid = await self.driver.lay(world, wanted)
+        arms = {arm.mode: arm for arm in (*record.refused(spec), *self.record.arms)}
+        for mode, what in laid.items():
+            arms[mode] = record.ArmRecord(
+                mode=mode,
+                implementation=what.implementation,
+                pod_mtu=what.pool.pod_mtu,
+                reason=what.reason,
+            )
+            if what.reason is not None:
+                self.progress.say(f"{mode}: not measured: {what.reason}")
+        self._save(arms=tuple(arms[m] for m in spec.modes if m in arms))
+        exist = [mode for mode, what in laid.items() if what.reason is None]
+        if not exist and (world.turns or spec.method != "switch"):
+            raise PrerequisiteError(
+                "none of the modes can be laid here: "
+                + "; ".join(f"{mode}: {what.reason}" for mode, what in laid.items()),
+                advice="`bench doctor` says what is missing and how to get it",
+            )
+        return exist
+
+    async def _unlay(self, world: cni.World, modes: Sequence[Mode]) -> None:
+        for mode in modes:
+            await self.driver.remove(world, mode)
+
+    def _note_deployed(self, nodes: Sequence[Node], fleet: Fleet, most_bps: int | None) -> None:
+        """Nodes, pods, their MTUs and the agents' versions, now that they can be asked."""
+        self._save(
+            nodes=tuple(record.node(each) for each in nodes),
+            most_bps=most_bps,
+            # What became of an earlier attempt says nothing of what stands now.
+            aftermath=None,
+            arms=tuple(record.with_mtu(arm, nodes) for arm in self.record.arms),
+            versions={**self.record.versions, **record.versions_in(fleet.agents)},
+        )
+
+    def _note_cluster(self, laid: LaidTarget, nodes: Sequence[Node]) -> None:
+        """Everything that was told of a cluster's network, each with its place or the reason.
+
+        With what agents read, the plan's bytes are said again: until now the NICs were assumed.
+        """
+        if laid.detected is not None:
+            self.rundir.write_json(self.rundir.cluster_json, laid.detected)
+        if self.record.spec.cluster is not None:
+            told = cost.once_known(self.plan, nodes, laid.most_bps)
+            if told is not None:
+                self.progress.say(told)
+
+    def _save(self, **changes: object) -> None:
+        self.record = msgspec.structs.replace(self.record, **changes)
+        self.rundir.write_json(self.rundir.run_json, self.record)

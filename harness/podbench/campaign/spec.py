@@ -1,0 +1,295 @@
+"""What one run shall do, resolved: words checked, units parsed, defaults filled in.
+
+`run.json` keeps this record, so a run can be repeated from it. Nothing here touches the machine but
+the question whether there is a kubeconfig. `resolve` is for the lab; `cluster` resolves a run from
+what a cluster is.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from podbench.campaign.options import Options
+from podbench.cni import registry
+from podbench.model import units, words
+from podbench.model.arms import Mode
+from podbench.model.errors import ConfigError
+from podbench.model.nodes import ClusterOptions, LabOptions, Loss
+
+PROBES = ("latency", "throughput", "throughput-tcp8", "throughput-udp", "throughput-small")
+"""Latency: STAMP warm and idle. Throughput: TCP of 1 and of 8 streams, UDP, UDP of 64 octets."""
+
+DEFAULT_PROBES = ("latency", "throughput")
+DEFAULT_BLOCKS = 5
+"""The fewest blocks at which a t interval is worth reading, and the first look."""
+MAX_NODES = 64
+"""More nodes than this on one machine measure the machine, not the overlay."""
+CNIS = ("calico", "flannel", "cilium", "auto")
+METHODS = ("pools", "observe", "switch")
+TARGETS = ("auto", "lab", "kubernetes")
+LAB_ONLY = ("equal_mtu", "lab_rate", "lab_loss", "lab_cpu_noise")
+CLUSTER_ONLY = (
+    "context",
+    "disrupt",
+    "pool_cidr",
+    "image",
+    "broker",
+    "max_bandwidth",
+    "saturate",
+    "allow_bgp_export",
+)
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, resolved. Durations in seconds, rates in bits per second."""
+
+    cni: str
+    cni_requested: str
+    target: str
+    modes: tuple[Mode, ...]
+    probes: tuple[str, ...]
+    method: str
+    seed: int
+    blocks: int | None
+    budget_s: float | None
+    name: str | None = None
+    labels: dict[str, str] = {}
+    proof_capture: bool = False
+    spin: bool = False
+    """Senders spin before each send: on time on a busy machine, for more CPU."""
+    lab: LabOptions = LabOptions()
+    cluster: ClusterOptions | None = None
+    """Null on the lab."""
+    refused: dict[Mode, str] = {}
+    """Of `modes`, those that cannot be had there, and why: known before anything is made."""
+    notes: tuple[str, ...] = ()
+    """What was decided instead of the user, and why."""
+
+    @property
+    def possible(self) -> tuple[Mode, ...]:
+        """The modes that can be measured as far as is known."""
+        return tuple(mode for mode in self.modes if mode not in self.refused)
+
+    @property
+    def light(self) -> tuple[str, ...]:
+        """Nodes that carry no transfers."""
+        return () if self.cluster is None else self.cluster.light
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What means the same wherever a run takes place; fields of `RunSpec`."""
+
+    cni_requested: str
+    probes: tuple[str, ...]
+    seed: int
+    blocks: int | None
+    budget_s: float | None
+    name: str | None
+    labels: dict[str, str]
+    proof_capture: bool
+    spin: bool
+
+
+def chosen_target(options: Options) -> str:
+    """`lab` or `kubernetes`: where these options would measure.
+
+    Raises:
+        ConfigError: No such target, or an option that has no meaning there.
+    """
+    words.check(options.target, TARGETS, "--target")
+    found, target = kubeconfig(), options.target
+    if target == "auto":
+        target = "lab" if found is None and options.context is None else "kubernetes"
+    defaults = Options()
+    for field in LAB_ONLY if target == "kubernetes" else CLUSTER_ONLY:
+        if getattr(options, field) != getattr(defaults, field):
+            raise _misplaced(field, options.target, target, found)
+    return target
+
+
+def _misplaced(field: str, asked: str, target: str, found: Path | None) -> ConfigError:
+    option = f"--{field.replace('_', '-')}"
+    other = "lab" if target == "kubernetes" else "kubernetes"
+    why = ""
+    if asked == "auto":
+        why = f" ({found} is there)" if target == "kubernetes" else " (no kubeconfig was found)"
+    return ConfigError(
+        f"{option} has no meaning on target {target}{why}",
+        advice=f"leave {option} out, or use --target {other}",
+    )
+
+
+def resolve(options: Options) -> RunSpec:
+    """Checks and completes what the user asked of the lab.
+
+    Raises:
+        ConfigError: A value cannot be used; names the option and the way out.
+    """
+    asked = common(options)
+    cni = "calico" if options.cni == "auto" else options.cni
+    if cni not in registry.names():
+        raise ConfigError(
+            f"--cni: {cni} has no layout on the lab",
+            advice=f"the lab can be {' or '.join(registry.names())}",
+        )
+    lab = _lab(options, cni)
+    return RunSpec(
+        cni=cni,
+        target="lab",
+        modes=modes(options, cni),
+        method=_method(options, cni),
+        lab=lab,
+        **msgspec.structs.asdict(asked),
+    )
+
+
+def common(options: Options) -> Asked:
+    """Checks and completes what does not depend on the target.
+
+    Raises:
+        ConfigError: A value cannot be used; names the option and the way out.
+    """
+    words.check(options.cni, CNIS, "--cni")
+    return Asked(
+        cni_requested=options.cni,
+        probes=_probes(options),
+        seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
+        blocks=_blocks(options),
+        budget_s=None if options.budget is None else _budget_s(options.budget),
+        name=options.name,
+        labels=dict(options.label),
+        proof_capture=_capture(options),
+        spin=options.spin,
+    )
+
+
+def kubeconfig() -> Path | None:
+    """The first kubeconfig that kubectl would use, if there is one."""
+    named = [
+        Path(each).expanduser() for each in os.environ.get("KUBECONFIG", "").split(":") if each
+    ]
+    usual = [Path.home() / ".kube" / "config"]
+    return next((path for path in named or usual if path.is_file()), None)
+
+
+def modes(options: Options, cni: str) -> tuple[Mode, ...]:
+    """The modes asked for, all of the CNI's where none is named; in the order of its reports.
+
+    Raises:
+        ConfigError: It has no such mode.
+    """
+    known = registry.driver(cni).modes()
+    if options.modes is None:
+        return known
+    if not options.modes:
+        raise ConfigError("--modes: names none", advice=f"valid: {', '.join(known)}")
+    asked = [Mode(words.check(m, [str(k) for k in known], "--modes")) for m in options.modes]
+    return tuple(m for m in known if m in asked)
+
+
+def _probes(options: Options) -> tuple[str, ...]:
+    if options.probes is None:
+        return DEFAULT_PROBES
+    if not options.probes:
+        raise ConfigError("--probes: names none", advice=f"valid: {', '.join(PROBES)}")
+    for probe in options.probes:
+        words.check(probe, PROBES, "--probes")
+    return tuple(p for p in PROBES if p in options.probes)
+
+
+def _method(options: Options, cni: str) -> str:
+    natural = "pools" if registry.driver(cni).side_by_side else "switch"
+    if options.method is None:
+        return natural
+    words.check(options.method, METHODS, "--method")
+    if options.method == "observe":
+        raise ConfigError(
+            "--method observe: a lab has nothing of its own to observe",
+            advice=f"leave --method out: {cni} on the lab is {natural}",
+        )
+    if options.method == "pools" and natural == "switch":
+        raise ConfigError(
+            f"--method pools: {cni} cannot have two modes side by side",
+            advice="use --method switch",
+        )
+    return options.method
+
+
+def _blocks(options: Options) -> int | None:
+    if options.blocks is not None and options.blocks < 1:
+        raise ConfigError(f"--blocks: {options.blocks} is fewer than 1", advice="use 5 or more")
+    return options.blocks
+
+
+def _budget_s(text: str) -> float:
+    budget_s = units.parse_duration_s(text, "--budget")
+    if budget_s <= 0:
+        raise ConfigError(f"--budget: {text!r} is no time at all", advice="write it like 3m")
+    return budget_s
+
+
+def _capture(options: Options) -> bool:
+    if options.proof is None:
+        return False
+    words.check(options.proof, ("capture",), "--proof")
+    return True
+
+
+def _lab(options: Options, cni: str) -> LabOptions:
+    nodes = LabOptions().nodes if options.nodes is None else options.nodes
+    if nodes < 2:
+        raise ConfigError(f"--nodes: {nodes} is fewer than 2", advice="a pair takes two nodes")
+    if nodes > MAX_NODES:
+        raise ConfigError(f"--nodes: {nodes} is more than {MAX_NODES}, the most for one machine")
+    if options.lab_cpu_noise < 0:
+        raise ConfigError(f"--lab-cpu-noise: {options.lab_cpu_noise} is below 0")
+    rate = options.lab_rate
+    return LabOptions(
+        nodes=nodes,
+        layout=cni,
+        equal_mtu=options.equal_mtu,
+        rate_bps=None if rate is None else units.parse_rate_bps(rate, "--lab-rate"),
+        losses=tuple(parse_loss(text, nodes) for text in options.lab_loss),
+        cpu_noise=options.lab_cpu_noise,
+    )
+
+
+def parse_loss(text: str, nodes: int) -> Loss:
+    """Reads `n1>n2=1%`.
+
+    Raises:
+        ConfigError: Another form, an unknown node, or the same node twice.
+    """
+    names = LabOptions(nodes=nodes).names
+    pair, equals, ratio = text.partition("=")
+    src, arrow, dst = pair.partition(">")
+    if not (equals and arrow):
+        raise ConfigError(f"--lab-loss: {text!r} is not a loss", advice="write it like 'n1>n2=1%'")
+    for name in (src, dst):
+        words.check(name.strip(), names, "--lab-loss")
+    if src.strip() == dst.strip():
+        raise ConfigError(f"--lab-loss: {text!r} names one node twice")
+    return Loss(src.strip(), dst.strip(), units.parse_ratio(ratio, "--lab-loss"))
+
+
+def filled_in(options: Options, spec: RunSpec) -> Options:
+    """The options with every default that was resolved written out."""
+    whole = msgspec.structs.replace(
+        options,
+        # A network that podbench only names cannot be asked for by that name.
+        cni=spec.cni if spec.cni in CNIS else options.cni,
+        target=spec.target,
+        modes=[str(mode) for mode in spec.modes],
+        probes=list(spec.probes),
+        blocks=DEFAULT_BLOCKS if spec.blocks is None and spec.budget_s is None else spec.blocks,
+        nodes=spec.lab.nodes if spec.cluster is None else len(spec.cluster.nodes),
+        seed=spec.seed,
+        method=spec.method,
+    )
+    if spec.cluster is None:
+        return whole
+    return msgspec.structs.replace(
+        whole, context=spec.cluster.context, pool_cidr=spec.cluster.pool_cidr
+    )

@@ -1,0 +1,1 @@
+"""Calico: the driver, its temporary pools, its mode switch."""

@@ -1,0 +1,156 @@
+"""Temporary Calico pools beside the cluster's own: which, and when they would harm or lie. Pure.
+
+One pool per mode, named so that its owner shows; `assignmentMode: Manual` gives its addresses to
+pods that name it and to no others. Source: Calico's IPPool reference, 3.30.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from podbench.cni.detect.calico import CalicoDetected
+from podbench.cni.detect.facts import release
+from podbench.cni.detect.pools import FELIX_HAS_IPIP
+from podbench.model.arms import Mode
+from podbench.model.errors import ConfigError
+
+MANUAL_SINCE = (3, 30)
+DEFAULT_CIDR = "198.18.0.0/16"
+"""From RFC 2544's block for benchmarks: no cluster's own pools lie there, but it is looked at."""
+MODES = (Mode.VXLAN, Mode.IPIP, Mode.BGP)
+BLOCK_SIZE = 26
+SHARES = 4
+"""A quarter of the CIDR each, and the first left free."""
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """One temporary pool. The modes are IPPool's words, `Always` or `Never`."""
+
+    mode: Mode
+    name: str
+    cidr: str
+    ipip_mode: str
+    vxlan_mode: str
+
+
+def plan(cidr: str, modes: Sequence[Mode]) -> tuple[Planned, ...]:
+    """The pools for these modes, each in its own quarter of the CIDR.
+
+    Raises:
+        ConfigError: The CIDR is none, or too small for blocks on two nodes.
+    """
+    try:
+        network = ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        raise ConfigError(f"--pool-cidr: {cidr!r}: {error}", advice="write 198.18.0.0/16") from None
+    if network.prefixlen > BLOCK_SIZE - SHARES:
+        raise ConfigError(
+            f"--pool-cidr: {cidr} is too small: a quarter of it has to hold a /26 for every node",
+            advice=f"use a /{BLOCK_SIZE - SHARES} or larger",
+        )
+    quarters = list(network.subnets(2))[1:]
+    places = dict(zip(MODES, quarters, strict=True))
+    return tuple(_planned(mode, str(places[mode])) for mode in MODES if mode in modes)
+
+
+def _planned(mode: Mode, cidr: str) -> Planned:
+    return Planned(
+        mode,
+        f"podbench-{mode}",
+        cidr,
+        "Always" if mode == Mode.IPIP else "Never",
+        "Always" if mode == Mode.VXLAN else "Never",
+    )
+
+
+def overlaps(cidr: str, taken: Mapping[str, Iterable[str]]) -> list[str]:
+    """What of the cluster's own lies within a CIDR: `IPPool default 198.18.0.0/15`.
+
+    Args:
+        cidr: Ours.
+        taken: Networks or addresses by whose they are; IPv6 and what is no network is passed over.
+    """
+    ours = ipaddress.IPv4Network(cidr)
+    found = []
+    for whose, networks in taken.items():
+        for text in networks:
+            try:
+                network = ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                continue
+            # A default route covers everything and takes nothing.
+            if network.version == 4 and network.prefixlen > 0 and ours.overlaps(network):
+                found.append(f"{whose} {text}")
+    return found
+
+
+def routed(cidr: str, routes: Mapping[str, Iterable[str]]) -> list[str]:
+    """Routes that lead to a CIDR as a whole: whoever has one may use its addresses.
+
+    Args:
+        cidr: Ours.
+        routes: Destinations by node. Narrower ones than ours are the pools' own blocks by now.
+    """
+    own = ipaddress.IPv4Network(cidr).prefixlen
+    wide = {
+        f"a route of {node} to": [dst for dst in dsts if 0 < _length(dst) <= own]
+        for node, dsts in routes.items()
+    }
+    return overlaps(cidr, wide)
+
+
+def _length(destination: str) -> int:
+    """Of a destination's prefix; 0 for a default route and for what is no network."""
+    try:
+        return ipaddress.ip_network(destination, strict=False).prefixlen
+    except ValueError:
+        return 0
+
+
+def refusal(mode: Mode, calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
+    """Why a temporary pool of a mode would harm or lie here; null where it would not."""
+    return _harm(calico, allow_bgp_export=allow_bgp_export) or unroutable(mode, calico)
+
+
+def _harm(calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
+    if not calico.carries:
+        return "Calico enforces policy only here, another CNI carries the packets"
+    number = release(calico.version.value) if calico.version.value else None
+    if number is None:
+        return (
+            f"Calico's release is not known ({calico.version.reason}), and before 3.30 others' "
+            "pods could get addresses of a temporary pool"
+        )
+    if number < MANUAL_SINCE:
+        return (
+            f"Calico {calico.version.value} has no assignmentMode (3.30 has): other pods could "
+            "get addresses of a temporary pool"
+        )
+    if calico.api.value not in ("aggregated", "crd"):
+        return "projectcalico.org/v3 is not served: pools are made and removed through it only"
+    return _export(calico, allowed=allow_bgp_export)
+
+
+def _export(calico: CalicoDetected, *, allowed: bool) -> str | None:
+    if calico.bgp_peers.value is None:
+        return f"whether there are BGPPeers is not known: {calico.bgp_peers.reason}"
+    if calico.bgp_peers.value > 0 and not allowed:
+        return (
+            f"{calico.bgp_peers.value} BGPPeers would learn the temporary pools' routes; "
+            "--allow-bgp-export accepts that"
+        )
+    return None
+
+
+def unroutable(mode: Mode, calico: CalicoDetected) -> str | None:
+    """Why nobody would program a mode's routes here; null where somebody would."""
+    if calico.bgp.value is None:
+        return f"whether BGP is on is not known: {calico.bgp.reason}"
+    number = release(calico.version.value or "") or (0, 0)
+    by_bird = mode == Mode.BGP or (mode == Mode.IPIP and number < FELIX_HAS_IPIP)
+    if by_bird and not calico.bgp.value:
+        return "BGP is off here"
+    if by_bird and calico.node_mesh.value is False:
+        return "the node mesh is off here, so nodes may not learn each other's routes"
+    return None

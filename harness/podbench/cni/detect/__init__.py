@@ -1,0 +1,1 @@
+"""From a cluster's objects and node facts to its CNI and settings."""

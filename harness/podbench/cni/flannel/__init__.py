@@ -1,0 +1,1 @@
+"""Flannel: the driver and its backend switch."""

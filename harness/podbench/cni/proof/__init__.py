@@ -1,0 +1,1 @@
+"""Which encapsulation packets take: evidence, routes, verdict."""

@@ -1,0 +1,365 @@
+"""What this machine can and cannot do for a run on the lab: one small function per thing.
+
+A check tells what it found, what that is needed for, and how to get it; `checks.exit_code` draws
+them together. What only shows inside a private namespace is tried by `doctor_lab`, what the
+instrument itself is worth by `instrument`. Nothing is printed and nothing is changed here.
+"""
+
+import ctypes
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from podbench.doctor.checks import Check, Need
+from podbench.model.units import show_ratio
+from podbench.transport import children
+
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+
+OLDEST_IPERF3 = (3, 12)
+"""The oldest one podbench was tried with: Debian 12's."""
+THREAD_CRASHES = ((3, 16), (3, 17))
+"""iperf3 got one thread per stream in 3.16; crashes of that were mended in 3.18."""
+SLOW_CLOCKS = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
+"""Reading one of these leaves the vDSO and takes a microsecond or more, the others some 50 ns."""
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""What a probe asks for (docs/limitations.md): stamps are charged to the same buffer as replies."""
+DISK_BYTES = 500 * 1024 * 1024
+"""A run of three minutes writes some 20 MB; this leaves room for long ones."""
+MEMORY_BYTES = 1024 * 1024 * 1024
+"""Twelve agents (three nodes, three modes and the node itself) at up to 80 MB."""
+MUCH_STEAL_RATIO = 0.02
+TIME_ERROR, STA_UNSYNC = 5, 0x40
+"""linux/timex.h: the clock is not synchronised, by its state or its status."""
+
+
+def machine() -> str:
+    """One line that names this machine: kernel, CPUs, who asks."""
+    who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+    cores = len(os.sched_getaffinity(0))
+    return f"{platform.system()} {platform.release()}, {platform.machine()}, {cores} CPUs, {who}"
+
+
+def host_checks() -> list[Check]:
+    """Everything that can be told without making anything."""
+    return [
+        python(),
+        iperf3(),
+        bird(),
+        mosquitto(),
+        program("ip", "iproute2", "the lab"),
+        cores(),
+        throttling(),
+        steal(),
+        clock_source(),
+        receive_buffer(),
+        congestion_control(),
+        memory(),
+        disk(Path.cwd()),
+    ]
+
+
+def python() -> Check:
+    """This interpreter."""
+    return Check(
+        name="Python",
+        ok=sys.version_info >= (3, 11),
+        found=f"{platform.python_version()} at {sys.executable}",
+        needed_for="podbench itself (3.11 or newer)",
+        need=Need.RUN,
+        advice="set PODBENCH_PYTHON to a newer one and call scripts/bench again",
+    )
+
+
+def iperf3() -> Check:
+    """The iperf3 program and its version. Whether its JSON works is tried in the lab."""
+    text = _version_text("iperf3", "--version")
+    version = parse_version(text)
+    ok: bool | None = text is not None
+    found = text or "not installed"
+    if version is not None and version < OLDEST_IPERF3:
+        ok, found = None, f"{text}: older than 3.12, never tried"
+    elif version is not None and version in THREAD_CRASHES:
+        ok, found = False, f"{text}: crashes with several streams, mended in 3.18"
+    return Check(
+        name="iperf3",
+        ok=ok,
+        found=found,
+        needed_for="throughput",
+        need=Need.RUN,
+        package="iperf3",
+    )
+
+
+def bird() -> Check:
+    """The BIRD routing daemon; Calico's own is of major version 1 or 2, the lab speaks to 2."""
+    text = _version_text("bird", "--version")
+    version = parse_version(text)
+    ok: bool | None = version is not None and version[0] >= 2
+    found = text or "not installed"
+    if version is not None and version[0] > 2:
+        ok, found = None, f"{text}: newer than 2, never tried"
+    return Check(
+        name="BIRD",
+        ok=ok,
+        found=found,
+        needed_for="BGP routes (version 2)",
+        need=Need.RUN,
+        package="bird2",
+    )
+
+
+def mosquitto() -> Check:
+    """The MQTT broker; listening on a Unix socket came with 2.0."""
+    text = _version_text("mosquitto", "-h")
+    version = parse_version(text)
+    return Check(
+        name="mosquitto",
+        ok=version is not None and version >= (2, 0),
+        found=text or "not installed",
+        needed_for="the control channel (version 2.0 or newer)",
+        need=Need.RUN,
+        package="mosquitto",
+    )
+
+
+def program(name: str, package: str, needed_for: str) -> Check:
+    """A program of which any version does."""
+    path = _find(name)
+    return Check(
+        name=name,
+        ok=path is not None,
+        found=path or "not installed",
+        needed_for=needed_for,
+        need=Need.RUN,
+        package=package,
+    )
+
+
+def cores() -> Check:
+    """CPUs this process may use."""
+    count = len(os.sched_getaffinity(0))
+    return Check(
+        name="CPUs",
+        ok=count >= 2,
+        found=str(count),
+        needed_for="sender and reflector that do not wait for each other",
+        need=Need.ADVICE,
+        advice="with one CPU the two ends of a probe take turns: expect a high rtt_app_ns",
+    )
+
+
+def throttling() -> Check:
+    """Whether this process's own control group may be stopped for using too much CPU."""
+    limits = [limit for folder in _own_cgroups() if (limit := _quota_cores(folder)) is not None]
+    count = len(os.sched_getaffinity(0))
+    quota = min(limits, default=None)
+    found = "no quota" if quota is None else f"quota of {quota:g} CPUs, {count} seen"
+    return Check(
+        name="CPU quota",
+        ok=quota is None or quota >= count,
+        found=found,
+        needed_for="latency that is the network's: a throttled probe looks like jitter",
+        need=Need.ADVICE,
+        advice="run it outside the container, or without a CPU limit",
+    )
+
+
+def steal() -> Check:
+    """Share of CPU time the hypervisor gave to others since boot."""
+    ratio = steal_ratio(_read(PROC / "stat") or "")
+    return Check(
+        name="CPU steal",
+        ok=None if ratio is None else ratio < MUCH_STEAL_RATIO,
+        found="not told by this kernel" if ratio is None else f"{show_ratio(ratio)} since boot",
+        needed_for="latency that is the network's",
+        need=Need.ADVICE,
+        advice="use a machine that is not overcommitted; the report shows steal beside the latency",
+    )
+
+
+def clock_source() -> Check:
+    """What the kernel reads the time from."""
+    name = _read(CLOCKSOURCE)
+    return Check(
+        name="clock source",
+        ok=None if name is None else name not in SLOW_CLOCKS,
+        found=name or "not told by this kernel",
+        needed_for="send times good to 0.1 µs",
+        need=Need.ADVICE,
+        advice="boot with a faster one (tsc, kvm-clock, arch_sys_counter), if the machine has it",
+    )
+
+
+def clock_sync() -> Check:
+    """Whether the kernel holds its clock for synchronised, and how well. Source: adjtimex(2)."""
+    state = timex()
+    found = "not told by this kernel"
+    if state is not None:
+        found = f"synchronised, by the kernel's own bound to {state.most_error_us / 1000:.3g} ms"
+        found = found if state.synchronised else "not synchronised"
+    return Check(
+        name="clock",
+        ok=None if state is None else state.synchronised,
+        found=found,
+        needed_for="times in the report that match the cluster's own logs",
+        need=Need.ADVICE,
+        advice="run an NTP client (chrony, systemd-timesyncd)",
+    )
+
+
+def receive_buffer() -> Check:
+    """How much socket buffer a probe can have. Root of the machine may pass the limit."""
+    text = _read(PROC / "sys/net/core/rmem_max")
+    limit = int(text) if text else None
+    return Check(
+        name="socket buffer",
+        ok=None if limit is None else limit >= RECEIVE_BUFFER_BYTES or os.geteuid() == 0,
+        found="not told" if limit is None else f"net.core.rmem_max is {limit}",
+        needed_for="probes at high rates without drops of our own making",
+        need=Need.ADVICE,
+        advice=f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
+    )
+
+
+def congestion_control() -> Check:
+    """Whether TCP can be asked for the algorithm that transfers pin, so that runs compare."""
+    text = _read(PROC / "sys/net/ipv4/tcp_available_congestion_control")
+    return Check(
+        name="TCP cubic",
+        # The list holds what is loaded; root's request may still load it.
+        ok=True if "cubic" in (text or "").split() else None,
+        found="not told" if text is None else f"loaded: {text}",
+        needed_for="throughput by one algorithm, whatever the machine's default",
+        need=Need.ADVICE,
+        advice="sudo modprobe tcp_cubic; without it the kernel's own is used, and named",
+    )
+
+
+def memory() -> Check:
+    """Memory that can still be had."""
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", _read(PROC / "meminfo") or "", re.MULTILINE)
+    available = int(match.group(1)) * 1024 if match else None
+    return Check(
+        name="memory",
+        ok=None if available is None else available >= MEMORY_BYTES,
+        found="not told" if available is None else f"{available / 2**30:.1f} GiB available",
+        needed_for="twelve agents and the analysis",
+        need=Need.ADVICE,
+        advice="fewer nodes (--nodes 2) take less",
+    )
+
+
+def disk(folder: Path) -> Check:
+    """Room for a run directory below a folder."""
+    free = shutil.disk_usage(folder).free
+    return Check(
+        name="disk",
+        ok=free >= DISK_BYTES,
+        found=f"{free / 2**30:.1f} GiB free in {folder}",
+        needed_for="the samples",
+        need=Need.ADVICE,
+        advice="point --out at another disk",
+    )
+
+
+class Timex(NamedTuple):
+    """What the kernel thinks of its clock."""
+
+    synchronised: bool
+    most_error_us: int
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of struct timex (linux/timex.h), and room for the rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+def timex() -> Timex | None:
+    """Asks the kernel, changing nothing (`modes` 0); null where it does not answer."""
+    found = _Timex()
+    state = ctypes.CDLL(None).adjtimex(ctypes.byref(found))
+    if state < 0:
+        return None
+    return Timex(state != TIME_ERROR and not found.status & STA_UNSYNC, int(found.maxerror))
+
+
+def parse_version(text: str | None) -> tuple[int, int] | None:
+    """Major and minor number of the first version in a line; null where there is none."""
+    match = re.search(r"(\d+)\.(\d+)", text or "")
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def steal_ratio(stat: str) -> float | None:
+    """Steal's share of all CPU time in the text of /proc/stat (proc_stat(5)); null where absent."""
+    match = re.search(r"^cpu +(.+)$", stat, re.MULTILINE)
+    if match is None:
+        return None
+    # guest and guest_nice (from the ninth on) are already in user and nice
+    ticks = [int(field) for field in match.group(1).split()[:8]]
+    total = sum(ticks)
+    return ticks[7] / total if len(ticks) == 8 and total else None
+
+
+def _own_cgroups() -> list[Path]:
+    """Folders of this process's control group and those above it, both hierarchies."""
+    found: list[Path] = []
+    for line in (_read(PROC / "self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for base in [CGROUPS, CGROUPS / "unified"] if not controllers else [CGROUPS / "cpu"]:
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            leaf = base / path.lstrip("/")
+            found += [leaf, *(p for p in leaf.parents if p == base or base in p.parents)]
+    return found
+
+
+def _quota_cores(folder: Path) -> float | None:
+    """CPUs a control group may use; null: no limit. Source: cgroup-v2.rst, sched-bwc.rst."""
+    words = (_read(folder / "cpu.max") or "").split()
+    if len(words) != 2:
+        quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        words = [quota, period] if quota and period else []
+    if not words or words[0] in {"max", "-1"}:
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _find(name: str) -> str | None:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *children.SYSTEM_PATHS])
+    return shutil.which(name, path=path)
+
+
+def _version_text(name: str, option: str) -> str | None:
+    """The first line a program says about itself; null where it is absent or does not start."""
+    path = _find(name)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(
+            [path, option], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[0].strip() if lines else None

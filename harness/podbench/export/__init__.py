@@ -1,0 +1,1 @@
+"""A run's figures for other programs: one file per format."""

@@ -1,0 +1,1 @@
+"""A run directory read back: gathered, analysed, set beside others."""

@@ -1,0 +1,81 @@
+"""From a run directory to results: reads what is there, has it analysed, writes summary.json.
+
+Whatever is damaged or missing is named and the rest is used, so this works on a whole run, on an
+interrupted one and on one whose disk filled up. Above: cli. Below: gather.py and analysis.
+"""
+
+import msgspec
+
+from podbench.analysis import summarise
+from podbench.analysis.bundle import Bundle
+from podbench.campaign import plan, record
+from podbench.campaign.journal import Journal
+from podbench.model.arms import Path as ArmPath
+from podbench.model.facts import Verdict
+from podbench.results import gather
+from podbench.store.rundir import RunDir
+
+
+def conclude(rundir: RunDir) -> Bundle:
+    """Analyses a run directory and writes its summary.json.
+
+    Raises:
+        StoreError: run.json or plan.json cannot be read, or summary.json not written.
+    """
+    begun = rundir.read_json(rundir.run_json, record.RunRecord)
+    bundle = summarise.analyse(gather.inputs(rundir, begun))
+    rundir.write_json(rundir.summary_json, bundle.summary)
+    if begun.status == "measured":
+        done = msgspec.structs.replace(begun, status="complete")
+        rundir.write_json(rundir.run_json, done)
+    return bundle
+
+
+def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
+    """Whether a run came to its end with every round of the plan on disk that was needed.
+
+    Raises:
+        StoreError: plan.json is there and cannot be read.
+    """
+    if begun.status not in record.ENDED or not rundir.plan_json.exists():
+        return False
+    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    facts = gather.plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    return facts.blocks_done == facts.blocks_planned
+
+
+def flags(bundle: Bundle) -> list[str]:
+    """Why a finished run deserves exit code 3; empty when it does not."""
+    summary = bundle.summary
+    found = [
+        f"{arm.arm} not measured: {arm.reason}"
+        for arm in summary.arms
+        if arm.status == "not measured" and arm.path == ArmPath.POD
+    ]
+    found += [
+        f"{arm.arm}: the packets' mode was {arm.proof.verdict}"
+        for arm in summary.arms
+        if arm.proof is not None and arm.path == ArmPath.POD and arm.proof.verdict != Verdict.MATCH
+    ]
+    if summary.aa_check is not None and summary.aa_check.passed is False:
+        found.append("the same mode measured twice came out different (A/A check)")
+    flagged = ("samples_invalid", "mode_lost")
+    found += [w.message for w in summary.warnings if w.code in flagged]
+    if summary.status == "invalid":
+        found.append("the campaign is void")
+    return found
+
+
+def left_behind(rundir: RunDir) -> list[str]:
+    """What a run left in a cluster, and how it goes; empty where nothing is left.
+
+    Raises:
+        StoreError: run.json cannot be read.
+    """
+    found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
+    if found is None or not found.left:
+        return []
+    return [
+        f"something is left in the cluster: {'; '.join(found.left)}; "
+        f"`bench restore {rundir.path}` takes it away"
+    ]

@@ -1,1 +1,0 @@
-"""One `bench run`: specification, plan, session, journal."""

@@ -1,0 +1,1 @@
+"""The API server: client, identity, apply, watch, port-forward."""

@@ -1,0 +1,1 @@
+"""What a run creates in a cluster, and how it is removed."""

@@ -1,0 +1,1 @@
+"""Whether a cluster would take a run: rights, dry runs, webhooks, room; reads only."""

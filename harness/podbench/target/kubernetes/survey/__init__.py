@@ -1,0 +1,1 @@
+"""What a cluster has and allows, read without changing it."""

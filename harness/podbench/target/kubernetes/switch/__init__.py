@@ -1,0 +1,1 @@
+"""Changes the cluster's own mode and restores it."""

@@ -1,0 +1,1 @@
+"""The compare page: its entry, words and sections."""
