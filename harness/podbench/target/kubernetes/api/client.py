@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -59,9 +59,15 @@ class Context(msgspec.Struct, frozen=True):
 class Api:
     """One API server; an async context manager. `context` null: the kubeconfig's current one."""
 
-    def __init__(self, context: str | None = None, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        context: str | None = None,
+        *,
+        kubeconfig: str | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._patience_s = patience_s
-        self._identity = Identity(context)
+        self._identity = Identity(context, kubeconfig)
         self._clients: list[ApiClient] = []
         """The last is in use; earlier ones, whose certificates ran out, end what they began."""
         self.context = Context(context or "", "")
@@ -72,8 +78,12 @@ class Api:
         Raises:
             ConfigError: There is no usable kubeconfig, or it has no such context.
         """
-        name = await self._identity.read()
-        self._clients.append(ApiClient(configuration=self._identity.configuration))
+        try:
+            name = await self._identity.read()
+            self._clients.append(self._identity.connected())
+        except BaseException:
+            self._identity.close()
+            raise
         self.context = Context(name, self._identity.configuration.host)
         return self
 
@@ -86,6 +96,7 @@ class Api:
         """Closes the connections."""
         for each in self._clients:
             await each.close()
+        self._identity.close()
 
     async def _renew(self, before: int) -> None:
         """After a refusal: the plugin, the file or the kubeconfig may have newer credentials.
@@ -105,7 +116,10 @@ class Api:
             raise refused from error
         if self._identity.configuration.cert_file:
             # A certificate belongs to the connection, and is not looked at again.
-            self._clients.append(ApiClient(configuration=self._identity.configuration))
+            try:
+                self._clients.append(self._identity.connected())
+            except ConfigError as error:
+                raise ApiError(str(error), status=UNAUTHORIZED) from error
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """Reads an object or a list.
@@ -253,15 +267,21 @@ class Api:
     ) -> aiohttp.ClientWebSocketResponse:
         url = f"{self.context.server}{path}?{urlencode(query)}"
         # A stream has no media type: asked for JSON, a server answers 406.
-        headers = {**await self._identity.headers(), "Accept": "*/*"}
+        headers = await self._identity.headers()
+        headers["Accept"] = "*/*"
         try:
-            return await self._session().ws_connect(
-                url, protocols=[protocol], headers=headers, max_msg_size=0
+            socket: aiohttp.ClientWebSocketResponse = await self._session().ws_connect(
+                url,
+                protocols=[protocol],
+                headers=headers,
+                max_msg_size=0,
+                **self._way(),
             )
         except aiohttp.WSServerHandshakeError as error:
             raise ApiError(f"{path}: {error.message}", status=error.status) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(f"{path}: {_why(error)}", status=0) from error
+        return socket
 
     async def _patiently(
         self,
@@ -330,13 +350,16 @@ class Api:
         url = f"{self.context.server}{path}" + (f"?{urlencode(query)}" if query else "")
         total_s = None if stream else REQUEST_S
         limit = aiohttp.ClientTimeout(total=total_s, connect=10.0, sock_read=STREAM_IDLE_S)
+        headers = await self._identity.headers()
+        headers["Content-Type"] = content
         try:
             answer = await self._session().request(
                 method,
                 url,
                 data=None if body is None else json.dumps(body),
-                headers={**await self._identity.headers(), "Content-Type": content},
+                headers=headers,
                 timeout=limit,
+                **self._way(),
             )
             for told in answer.headers.getall("Warning", []):
                 # Deprecated versions, fields that are unknown or set twice, Pod Security's advice.
@@ -349,6 +372,12 @@ class Api:
                 status=0,
             ) from error
         return answer
+
+    def _way(self) -> dict[str, Any]:
+        """What belongs to each request: the name that the certificate has, and the proxy."""
+        asked = self._identity.configuration
+        way = {"server_hostname": asked.tls_server_name, "proxy": asked.proxy}
+        return {name: value for name, value in way.items() if value}
 
     def _session(self) -> aiohttp.ClientSession:
         assert self._clients, "used outside its context"
