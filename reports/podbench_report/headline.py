@@ -61,14 +61,14 @@ def _sentence(
     told = [c for c in found if c.verdict not in _OPEN and c.ratio is not None]
     absent = [c for c in found if c not in told and _is_absent(c)]
     rest = [c for c in found if c not in told and not _is_absent(c)]
-    capped = [c for c in rest if capped.holds(c.reason)]
-    unsure = [c for c in rest if c not in capped]
+    limited = [c for c in rest if capped.holds(c.reason)]
+    unsure = [c for c in rest if c not in limited]
     said = []
     if unsure:
         who = wording.listed([_open(c, implementations) for c in unsure])
         said.append(f"cannot be told yet for {who}")
-    if capped:
-        who = wording.listed([_open(c, implementations) for c in capped])
+    if limited:
+        who = wording.listed([_open(c, implementations) for c in limited])
         said.append(f"was not found out for {who}: transfers reached this run's own cap")
     if absent:
         who = wording.listed([names.mode_label(names.mode_of(c.other)) for c in absent])
