@@ -14,6 +14,7 @@ line returns (docs/contract: 1 failed, 2 usage, configuration or missing prerequ
     │   ├── LocalProtocolError             we were about to send something illegal
     │   └── RemoteProtocolError            the peer sent something illegal
     ├── ProbeError                exit 1   a measurement could not be taken
+    │   └── AnswerError                    an agent's malformed answer (a RemoteProtocolError too)
     ├── StoreError                exit 1   disk full, damaged file
     └── ReportError               exit 1
 """
@@ -73,6 +74,10 @@ class RemoteProtocolError(ProtocolError):
 
 class ProbeError(PodbenchError):
     """A measurement could not be taken."""
+
+
+class AnswerError(ProbeError, RemoteProtocolError):
+    """An agent's answer is not one to what it was asked: that agent's failed measurement."""
 
 
 class StoreError(PodbenchError):

@@ -1,31 +1,42 @@
 """What the orchestrator waits for: commands on their way, and which agents it can talk to."""
 
 import asyncio
+from collections.abc import Callable
 
-from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
+from podbench.model.errors import AnswerError, PodbenchError, RemoteProtocolError, TransportError
 from podbench.model.nodes import AgentId
 from podbench.transport.base import Reply
-from podbench.wire import batches, messages
+from podbench.wire import answers, batches, columns, messages
+
+Tables = dict[str, columns.Table]
+Check = Callable[[messages.Command, messages.Answer, Tables], tuple[messages.Answer, Tables]]
+"""Holds an answer to its command (`wire.answers.checked`)."""
 
 
 class Ask:
     """One command on its way and what has come back so far."""
 
-    def __init__(self, agent: AgentId, command: str, request: messages.Request) -> None:
+    def __init__(
+        self, agent: AgentId, request: messages.Request, check: Check = answers.checked
+    ) -> None:
+        self._check = check
         self.agent = agent
-        self.command = command
+        self.command = type(request.command).__name__
         self.request = request
         """As sent first."""
         self.assembly = batches.Assembly()
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
     def add(self, part: messages.Response) -> None:
-        """Takes one part of the answer; the last one makes the reply."""
+        """Takes one part of the answer; the last one makes the reply, held to what was asked."""
+        if self.reply.done():
+            return
         try:
-            if self.assembly.add(part) and not self.reply.done():
-                self.reply.set_result(Reply(*self.assembly.whole()))
+            if self.assembly.add(part):
+                whole = self.assembly.whole()
+                self.reply.set_result(Reply(*self._check(self.request.command, *whole)))
         except RemoteProtocolError as error:
-            self.fail(RemoteProtocolError(f"{self.agent}, answering {self.command}: {error}"))
+            self.fail(AnswerError(f"{self.agent}, answering {self.command}: {error}"))
 
     def fail(self, error: PodbenchError) -> None:
         """Ends the wait with an error; too late is harmless."""

@@ -8,16 +8,25 @@ import asyncio
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 
-from podbench.model.errors import PodbenchError, TransportError
+from podbench.model.errors import (
+    AnswerError,
+    PodbenchError,
+    RemoteProtocolError,
+    TransportError,
+)
 from podbench.model.nodes import AgentId
+from podbench.transport.asks import Check
 from podbench.transport.base import Handler, Reply
-from podbench.wire import batches, messages
+from podbench.wire import answers, batches, messages
 
 
 class MemoryFleet:
     """Agents that are plain functions (`transport.base.Fleet`)."""
 
-    def __init__(self, handlers: Mapping[AgentId, Handler]) -> None:
+    def __init__(
+        self, handlers: Mapping[AgentId, Handler], *, check: Check = answers.checked
+    ) -> None:
+        self._check = check
         self._handlers = dict(handlers)
         self._agents = {
             agent: messages.AgentStatus(agent=agent, online=True, version="memory")
@@ -82,4 +91,8 @@ class MemoryFleet:
         assembly = batches.Assembly()
         for part in batches.cut(request.id, reply.answer, reply.tables):
             assembly.add(messages.decode_response(messages.encode(part)))
-        return Reply(*assembly.whole())
+        try:
+            return Reply(*self._check(command, *assembly.whole()))
+        except RemoteProtocolError as error:
+            name = type(command).__name__
+            raise AnswerError(f"{agent}, answering {name}: {error}") from error

@@ -19,18 +19,21 @@ from typing import Self
 
 import msgspec
 
+from podbench.model import plain
 from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
 from podbench.model.nodes import AgentId
-from podbench.transport.asks import Ask, check_format, same_process
+from podbench.transport.asks import Ask, Check, check_format, same_process
 from podbench.transport.base import Handler, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
 from podbench.transport.limits import Limits
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
-from podbench.wire import batches, messages, topics
+from podbench.wire import answers, batches, messages, topics
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REQUESTS = 4096
+REFUSED_AGENTS = 4096
+"""A broker without access rules lets anybody make names up: so many are counted apart."""
 RESUME_S = 60.0
 """How long what was asked waits for a broken connection: a control plane that is upgraded, and with
 it the way through it, is away for half a minute; a broker's pod is replaced in less."""
@@ -40,6 +43,13 @@ KEPT_ANSWERS = 8
 KEPT_BYTES = 16 * 1024 * 1024
 """What an agent keeps of its last answers, should they be asked for again; the last one whatever
 its size, and what the broker has not had yet."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """How many of an agent's messages were dropped, and why the first was."""
+
+    count: int
+    why: str
 
 
 class MqttFleet:
@@ -53,9 +63,18 @@ class MqttFleet:
         away_s: How long an agent whose connection ended may take to be back before what was asked
             of it fails. For brokers behind a network, which ends connections of those that live
             on: there the time limits of what is asked stand still as long as our own is broken.
+        check: Holds each answer to its command; tests of the channel alone take any.
     """
 
-    def __init__(self, broker: str | Endpoint, *, run_id: str, away_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        broker: str | Endpoint,
+        *,
+        run_id: str,
+        away_s: float = 0.0,
+        check: Check = answers.checked,
+    ) -> None:
+        self._check = check
         self._endpoint = parse_broker(broker) if isinstance(broker, str) else broker
         self._run_id = run_id
         self._agents: dict[AgentId, messages.AgentStatus] = {}
@@ -66,6 +85,8 @@ class MqttFleet:
         self._away: dict[AgentId, asyncio.TimerHandle] = {}
         self._repeating: set[asyncio.Task[None]] = set()
         self._asks: dict[int, Ask] = {}
+        self.refused: dict[AgentId, Refused] = {}
+        """Messages that were dropped, by the agent whose topic they came by."""
         # Ids go on where another orchestrator of the same run left off: agents drop repeated ones.
         self._ids: Iterator[int] = itertools.count(time.time_ns() // 1_000_000)
         self._news = asyncio.Event()
@@ -190,7 +211,7 @@ class MqttFleet:
 
     async def _exchange(self, agent: AgentId, command: messages.Command) -> Reply:
         request = messages.Request(id=next(self._ids), command=command)
-        ask = Ask(agent, type(command).__name__, request)
+        ask = Ask(agent, request, self._check)
         self._asks[request.id] = ask
         try:
             await self._send(ask, request)
@@ -202,15 +223,35 @@ class MqttFleet:
 
     def _receive(self, topic: str, payload: bytes) -> None:
         try:
-            place = topics.parse(topic)
-            if place.kind == "status":
-                self._note_status(messages.decode_status(payload))
-            elif place.kind == "answer":
-                part = messages.decode_response(payload)
-                if part.id in self._asks and self._asks[part.id].agent == place.agent:
-                    self._asks[part.id].add(part)
+            place = topics.parse(topic, self._run_id)
         except RemoteProtocolError as error:
-            logger.warning("message refused", extra={"topic": topic, "why": str(error)})
+            logger.warning("message refused", extra={"topic": topic[:256], "why": str(error)})
+            return
+        try:
+            if place.kind == "status":
+                self._note_status(_status_of(place.agent, payload))
+            elif place.kind == "answer":
+                self._note_answer(place.agent, messages.decode_response(payload))
+        except RemoteProtocolError as error:
+            self._refuse(place.agent, str(error))
+
+    def _note_answer(self, agent: AgentId, part: messages.Response) -> None:
+        """Takes a part where it was asked for; one that comes too late belongs to nobody."""
+        ask = self._asks.get(part.id)
+        if ask is None:
+            return
+        if ask.agent != agent:
+            raise RemoteProtocolError(f"answers what {ask.agent} was asked")
+        ask.add(part)
+
+    def _refuse(self, agent: AgentId, why: str) -> None:
+        """Drops a message; whose topic it came by has sent it, whatever it says of itself."""
+        if agent in self.refused or len(self.refused) < REFUSED_AGENTS:
+            before = self.refused.get(agent, Refused(0, why))
+            self.refused[agent] = Refused(before.count + 1, before.why)
+            if before.count:
+                return
+        logger.warning("message refused", extra={"agent": agent[:256], "why": why})
 
     def _note_status(self, status: messages.AgentStatus) -> None:
         before = self._agents.get(status.agent)
@@ -291,6 +332,19 @@ class MqttFleet:
     def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _status_of(agent: AgentId, payload: bytes) -> messages.AgentStatus:
+    """A status, which only its own agent may announce.
+
+    Raises:
+        RemoteProtocolError: It is another's, or none.
+    """
+    status = messages.decode_status(payload)
+    if status.agent != agent:
+        raise RemoteProtocolError(f"announces itself as {plain.line(status.agent, 80)}")
+    answers.check_status(status)
+    return status
 
 
 class _Kept(msgspec.Struct):

@@ -2,15 +2,25 @@
 
 Bytes in, bytes out: the packed tables are cut without regard to rows, so that no part is larger
 than a broker likes. Parts may arrive twice (QoS 1), which is harmless; a missing one is noticed.
+What parts may add up to is bounded as they come: nothing is kept of an answer that breaks that.
 """
 
 from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from podbench.model.errors import RemoteProtocolError
 from podbench.wire import columns, messages
 
 PART_BYTES = 256 * 1024
 """One part's table bytes at most: below any broker's packet limit, few parts per round."""
+
+MOST_PARTS = 1024
+MOST_BYTES = 64 << 20
+"""One answer's packed tables: far more than any round has, far less than a machine's memory."""
+MOST_TABLES = 256
+MOST_UNPACKED_BYTES = 256 << 20
+"""All of an answer's tables, as arrays."""
 
 
 def _pieces(tables: Mapping[str, columns.Table]) -> Iterator[tuple[str, bytes]]:
@@ -49,18 +59,42 @@ class Assembly:
     def __init__(self) -> None:
         self._parts: dict[int, messages.Response] = {}
         self._last: int | None = None
+        self._bytes = 0
 
     def add(self, part: messages.Response) -> bool:
         """Takes one part; true once all are there.
 
         A failure is whole by itself: of an answer of which parts came, the others cannot be had.
+
+        Raises:
+            RemoteProtocolError: No answer can have this part.
         """
         if isinstance(part.answer, messages.Failed):
-            self._parts.clear()
+            self._parts = {0: msgspec.structs.replace(part, number=0, tables={})}
+            self._last = 0
+            return True
+        self._check(part)
+        if part.number not in self._parts:
+            self._bytes += sum(len(data) for data in part.tables.values())
         self._parts[part.number] = part
         if part.last:
             self._last = part.number
         return self._last is not None and len(self._parts) == self._last + 1
+
+    def _check(self, part: messages.Response) -> None:
+        """Refuses a part before it is kept."""
+        size = sum(len(data) for data in part.tables.values())
+        if not 0 <= part.number < MOST_PARTS:
+            raise RemoteProtocolError(f"a part with the number {part.number}")
+        if self._last is not None and part.last and part.number != self._last:
+            raise RemoteProtocolError("an answer with two ends")
+        end = part.number if part.last else self._last
+        if end is not None and max((*self._parts, part.number)) > end:
+            raise RemoteProtocolError("an answer that goes on after its end")
+        if part.number not in self._parts and self._bytes + size > MOST_BYTES:
+            raise RemoteProtocolError(f"an answer of more than {MOST_BYTES >> 20} MiB")
+        if len(part.tables) > MOST_TABLES:
+            raise RemoteProtocolError(f"an answer with {len(part.tables)} tables in one part")
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -71,7 +105,8 @@ class Assembly:
         """The answer and its tables.
 
         Raises:
-            RemoteProtocolError: Parts or the answer are missing, or a table is damaged.
+            RemoteProtocolError: Parts or the answer are missing, or a table is damaged or too
+                large.
         """
         if self._last is None or set(self._parts) != set(range(self._last + 1)):
             raise RemoteProtocolError("an answer has parts missing")
@@ -82,4 +117,18 @@ class Assembly:
         for number in range(self._last + 1):
             for name, piece in self._parts[number].tables.items():
                 packed.setdefault(name, bytearray()).extend(piece)
-        return answer, {name: columns.unpack(bytes(data)) for name, data in packed.items()}
+        if len(packed) > MOST_TABLES:
+            raise RemoteProtocolError(f"an answer with {len(packed)} tables")
+        return answer, _unpacked(packed)
+
+
+def _unpacked(packed: Mapping[str, bytearray]) -> dict[str, columns.Table]:
+    tables, left = {}, MOST_UNPACKED_BYTES
+    for name, data in packed.items():
+        table = tables[name] = columns.unpack(bytes(data))
+        left -= sum(column.nbytes for column in table.values())
+        if left < 0:
+            raise RemoteProtocolError(
+                f"an answer whose tables take more than {MOST_UNPACKED_BYTES >> 20} MiB"
+            )
+    return tables

@@ -13,11 +13,13 @@ Intervals not meant for any figure are marked `omitted`:
 """
 
 from statistics import median
+from typing import Annotated
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from podbench.model import plain
 from podbench.wire.columns import Column, Table
 
 SMALL_BYTES = 64
@@ -28,39 +30,52 @@ MISCOUNTED_SHARE = 0.1
 """`seconds` may differ from end - start by this much before the interval is taken as miscounted."""
 
 
+MOST_CHARS = 32 << 20
+"""One end's document: 15 minutes of 8 streams at 10 intervals a second, far beyond any run."""
+MOST_ROWS = 500_000
+
+_Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""iperf3 takes packets that were only late out of a later interval's loss: below zero is no error.
+A count beyond this is one that wrapped."""
+_Seconds = Annotated[float, msgspec.Meta(ge=-1.0, le=1e7)]
+_Rate = Annotated[float, msgspec.Meta(ge=0.0, le=1e15)]
+_Percent = Annotated[float, msgspec.Meta(ge=0.0, le=1e6)]
+_Size = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
 class _TestStart(msgspec.Struct, frozen=True):
-    protocol: str
-    num_streams: int
-    blksize: int
+    protocol: Annotated[str, msgspec.Meta(pattern="^(TCP|UDP|tcp|udp)$")]
+    num_streams: Annotated[int, msgspec.Meta(ge=1, le=128)]
+    blksize: _Size
 
 
 class _Start(msgspec.Struct, frozen=True):
-    version: str | None = None
-    tcp_mss_default: int | None = None
+    version: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    tcp_mss_default: _Size | None = None
     test_start: _TestStart | None = None
 
 
 class _Stream(msgspec.Struct, frozen=True):
-    start: float
-    end: float
-    seconds: float
-    bits_per_second: float | None = None
+    start: _Seconds
+    end: _Seconds
+    seconds: Annotated[float, msgspec.Meta(ge=0.0, le=1e7)]
+    bits_per_second: _Rate | None = None
     omitted: bool = False
-    retransmits: int | None = None
-    rtt: int | None = None
-    snd_cwnd: int | None = None
-    lost_packets: int | None = None
-    packets: int | None = None
-    jitter_ms: float | None = None
+    retransmits: _Count | None = None
+    rtt: _Count | None = None
+    snd_cwnd: _Count | None = None
+    lost_packets: _Count | None = None
+    packets: _Count | None = None
+    jitter_ms: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] | None = None
 
 
 class _Interval(msgspec.Struct, frozen=True):
-    streams: tuple[_Stream, ...]
+    streams: Annotated[tuple[_Stream, ...], msgspec.Meta(max_length=128)]
 
 
 class _Cpu(msgspec.Struct, frozen=True):
-    host_total: float | None = None
-    remote_total: float | None = None
+    host_total: _Percent | None = None
+    remote_total: _Percent | None = None
 
 
 class _End(msgspec.Struct, frozen=True):
@@ -72,6 +87,11 @@ class _Document(msgspec.Struct, frozen=True):
     intervals: tuple[_Interval, ...] = ()
     end: _End = _End()
     error: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Intervals of streams."""
+        return sum(len(interval.streams) for interval in self.intervals)
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,11 +144,26 @@ def _read(text: str) -> tuple[_Document | None, str | None]:
     """The document and what is wrong with it."""
     if not text.strip():
         return None, "it wrote nothing"
+    if len(text) > MOST_CHARS:
+        return None, f"its JSON is larger than {MOST_CHARS >> 20} MiB"
     try:
         document = _decoder.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return None, f"its JSON is damaged: {error}"
-    return document, document.error
+    if document.error is not None:
+        return document, plain.line(document.error) or "it gives an error without words"
+    return document, _unfit(document)
+
+
+def _unfit(document: _Document) -> str | None:
+    """Why a document without an error has no rows all the same."""
+    streams = document.start.test_start.num_streams if document.start.test_start else None
+    if document.rows > MOST_ROWS:
+        return f"it reports {document.rows} intervals, more than a transfer has"
+    for interval in document.intervals:
+        if streams is not None and len(interval.streams) > streams:
+            return f"an interval has {len(interval.streams)} streams, and {streams} were started"
+    return None
 
 
 def error_of(text: str) -> str | None:
@@ -139,7 +174,7 @@ def error_of(text: str) -> str | None:
 def _version(document: _Document) -> str | None:
     """`3.12`, as the program that wrote it calls itself; None if it does not say."""
     version = document.start.version
-    return version.removeprefix("iperf ") if version else None
+    return plain.line(version.removeprefix("iperf "), 64) if version else None
 
 
 def unequal_versions(client: str | None, server: str | None) -> str | None:
@@ -161,6 +196,7 @@ def rows(
     """
     client, trouble = _read(client_json)
     server, far_trouble = _read(server_json or "")
+    reason = plain.line(reason) if reason else None
     reasons = [reason] if reason else []
     # The agent repeats what the document says; once is enough.
     if trouble and trouble not in (reason or ""):
@@ -170,6 +206,8 @@ def rows(
     if client is not None and server is not None and not reasons:
         if not (client.intervals and server.intervals):
             reasons = ["no interval was reported"]
+        elif not (client.rows and server.rows):
+            reasons = ["no interval of any stream was reported"]
         elif differs := unequal_versions(_version(client), _version(server)):
             reasons = [differs]
         else:

@@ -329,6 +329,9 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 Message = Request | Response | AgentStatus
 
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of octets that are not what they should be; nested too deeply, the last."""
+
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(Request)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
@@ -351,7 +354,7 @@ def decode_request(data: bytes) -> Request:
         envelope = _envelopes.decode(data)
         if envelope.format == MESSAGE_FORMAT:
             return _requests.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise RemoteProtocolError(f"not a request: {error}") from error
     raise RemoteProtocolError(
         f"the orchestrator speaks message format {envelope.format}, this agent {MESSAGE_FORMAT}",
@@ -363,7 +366,7 @@ def request_id(data: bytes) -> int | None:
     """The id of a request of any format, so that it can be refused; None without one."""
     try:
         return _envelopes.decode(data).id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except BROKEN:
         return None
 
 
@@ -375,7 +378,7 @@ def decode_response(data: bytes) -> Response:
     """
     try:
         return _responses.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise RemoteProtocolError(f"not a response: {error}") from error
 
 
@@ -387,5 +390,5 @@ def decode_status(data: bytes) -> AgentStatus:
     """
     try:
         return _statuses.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except BROKEN as error:
         raise RemoteProtocolError(f"not an agent's status: {error}") from error

@@ -82,14 +82,16 @@ def all_answers(run_id: str) -> str:
     return _topic(run_id, "+", "answer")
 
 
-def parse(topic: str) -> Place:
+def parse(topic: str, of_run: str | None = None) -> Place:
     """Reads a topic back.
 
     Raises:
-        RemoteProtocolError: It is not one of ours.
+        RemoteProtocolError: It is not one of ours, or of another run than `of_run`.
     """
     match topic.split("/"):
         case [root, run_id, "agent", agent, kind] if root == ROOT and kind in KINDS:
+            if of_run not in (None, run_id):
+                raise RemoteProtocolError(f"a topic of another run: {topic[:256]!r}")
             return Place(run_id, AgentId(agent), kind)
         case _:
             raise RemoteProtocolError(f"not a podbench topic: {topic!r}")

@@ -35,7 +35,7 @@ def test_answers_come_back() -> None:
     """A command's answer and tables come back, and a refusal as an answer."""
 
     async def scene() -> tuple[Reply, Reply]:
-        fleet: Fleet = MemoryFleet({N1: echo, N2: refuse})
+        fleet: Fleet = MemoryFleet({N1: echo, N2: refuse}, check=lambda _command, *answer: answer)
         await fleet.wait_ready([N1, N2], 1)
         return await fleet.ask(N1, messages.Stop(), 1), await fleet.ask(N2, messages.Stop(), 1)
 

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,10 @@ class Agent:
         await self.task
 
 
+Fleet = partial(mqtt.MqttFleet, check=lambda _command, answer, tables: (answer, tables))
+"""The channel alone: whatever agents answer here comes through."""
+
+
 async def done(command: messages.Command) -> Reply:
     """Answers everything with its name."""
     return Reply(messages.Done(facts={"command": type(command).__name__}), {})
@@ -74,7 +79,7 @@ def test_answer_and_tables_come_back(short_dir: Path) -> None:
     async def scene() -> Reply:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 await fleet.wait_ready([N1], 5)
                 reply = await fleet.ask(N1, messages.CollectCounters(stop=True), 10)
             await agent.end()
@@ -101,7 +106,7 @@ def test_commands_to_one_agent_overlap(short_dir: Path) -> None:
     async def scene() -> list[Reply]:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 replies = await asyncio.gather(
                     fleet.ask(N1, messages.CollectCounters(), 5),
                     fleet.ask(N1, messages.Reflect(session_ids=(1,)), 5),
@@ -132,7 +137,7 @@ def test_what_a_handler_raises_is_an_answer(short_dir: Path, error: Exception, r
     async def scene() -> tuple[Reply, Reply]:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 failed = await fleet.ask(N1, messages.Reflect(session_ids=()), 5)
                 after = await fleet.ask(N1, messages.CollectCounters(), 5)
             await agent.end()
@@ -154,7 +159,7 @@ def test_agent_going_away_fails_what_was_asked(short_dir: Path) -> None:
     async def scene() -> None:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
                 await fleet.wait_ready([N1], 5)
                 await asyncio.gather(agent.end())
@@ -177,7 +182,7 @@ def test_leaving_the_fleet_fails_what_was_asked(short_dir: Path) -> None:
     async def scene() -> None:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN, away_s=20.0) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN, away_s=20.0) as fleet:
                 await fleet.wait_ready([N1], 5)
                 asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
                 await asyncio.sleep(0)
@@ -240,7 +245,7 @@ def test_agent_whose_connection_breaks_answers_all_the_same(short_dir: Path, ane
             wire = Wire(socket, short_dir / "w")
             server = await asyncio.start_unix_server(wire.accept, wire.place)
             agent = Agent(wire.place, handler, capabilities={"started": "1"})
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN, away_s=20) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN, away_s=20) as fleet:
                 asked = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 20))
                 await begun.wait()
                 if anew:
@@ -287,8 +292,8 @@ def test_an_answer_that_is_kept_no_more_is_a_failure(short_dir: Path, more: int,
             server = await asyncio.start_unix_server(wire.accept, wire.place)
             agent = Agent(socket, handler)
             async with (
-                mqtt.MqttFleet(f"unix://{wire.place}", run_id=RUN) as cut_off,
-                mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as other,
+                Fleet(f"unix://{wire.place}", run_id=RUN) as cut_off,
+                Fleet(f"unix://{socket}", run_id=RUN) as other,
             ):
                 asked = asyncio.create_task(cut_off.ask(N1, messages.ReadFacts(node="n1"), 15))
                 await begun.wait()
@@ -321,7 +326,7 @@ def test_silent_agent_times_out_by_name(short_dir: Path) -> None:
     async def scene() -> None:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 await fleet.wait_ready([N1], 5)
                 with pytest.raises(TransportError, match="n1-vxlan did not answer CollectCounters"):
                     await fleet.ask(N1, messages.CollectCounters(), 0.2)
@@ -340,7 +345,7 @@ def test_other_message_format_is_refused(short_dir: Path) -> None:
     async def scene() -> None:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, done, format=99, version="9.9")
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 with pytest.raises(TransportError, match=r"n1-vxlan \(podbench 9.9\).*format 99"):
                     await fleet.wait_ready([N1], 5)
                 with pytest.raises(TransportError, match="format 99"):
@@ -369,7 +374,7 @@ def test_garbage_is_ignored_and_other_formats_are_answered(short_dir: Path) -> N
                 lambda _, payload: responses.append(messages.decode_response(payload)),
             )
             running = asyncio.create_task(stranger.run())
-            async with mqtt.MqttFleet(f"unix://{socket}", run_id=RUN) as fleet:
+            async with Fleet(f"unix://{socket}", run_id=RUN) as fleet:
                 await fleet.wait_ready([N1], 5)
                 await stranger.up.wait()
                 once = messages.encode(messages.Request(id=5, command=messages.Stop()))
@@ -403,7 +408,7 @@ def test_both_sides_survive_the_broker(short_dir: Path, monkeypatch: pytest.Monk
     async def scene() -> Reply:
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            fleet = mqtt.MqttFleet(f"unix://{socket}", run_id=RUN)
+            fleet = Fleet(f"unix://{socket}", run_id=RUN)
             await fleet.__aenter__()
             await fleet.wait_ready([N1], 5)
             asked = asyncio.create_task(fleet.ask(N1, messages.Reflect(session_ids=()), 50))
@@ -434,7 +439,7 @@ def test_what_was_asked_outlives_the_broker(short_dir: Path) -> None:
 
         async with private_broker(short_dir) as socket:
             agent = Agent(socket, handler)
-            fleet = mqtt.MqttFleet(f"unix://{socket}", run_id=RUN)
+            fleet = Fleet(f"unix://{socket}", run_id=RUN)
             await fleet.__aenter__()
             await fleet.wait_ready([N1], 5)
             pending = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), 50))
@@ -456,7 +461,7 @@ def test_unreachable_broker_is_an_error(short_dir: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(mqtt, "REACH_S", 0.3)
 
     async def scene() -> None:
-        async with mqtt.MqttFleet(f"unix://{short_dir}/none.sock", run_id=RUN):
+        async with Fleet(f"unix://{short_dir}/none.sock", run_id=RUN):
             pass
 
     with pytest.raises(TransportError, match=r"none\.sock cannot be reached"):
