@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import podbench
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId, Node
