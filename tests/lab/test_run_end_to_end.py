@@ -51,6 +51,8 @@ LATENCY_COLUMNS = [
     "duplicates_forward",
     "duplicates_backward",
     "reordered",
+    "reordered_forward",
+    "reordered_backward",
     "reorder_extent",
     "stamp_source",
     "valid",

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from podbench.model.errors import ProbeError
-from podbench.wire.replies import Ints
+from podbench.wire.copies import Ints
 
 _CLOCK_MONOTONIC = 1
 _TFD_NONBLOCK, _TFD_CLOEXEC = 0o4000, 0o2000000

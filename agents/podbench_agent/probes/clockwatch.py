@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from podbench.wire.replies import Bools, Ints
+from podbench.wire.copies import Bools, Ints
 
 SLEW_RATIO = 500e-6
 """The kernel slews a clock by at most 500 ppm (adjtimex(2))."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from podbench.wire.copies import Bools, Ints
 from podbench.wire.fates import WAIT_SHARE_LIMIT
-from podbench.wire.replies import Bools, Ints
 from podbench_agent import host, procfs
 
 

@@ -16,7 +16,6 @@ import typer
 
 from podbench.cli import panels
 from podbench.model.errors import ConfigError, ProbeError
-from podbench.model.units import show_ns, show_ratio
 from podbench.wire import fates
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
@@ -150,6 +149,7 @@ def probe(
     ] = None,
 ) -> None:
     """Measures the latency to a reflector and says what became of every probe."""
+    from podbench.cli import agent_summary
     from podbench_agent.probes.latency.process import ProbeWorker
 
     key = _read_key(hmac_key_file)
@@ -176,20 +176,16 @@ def probe(
         tables = asyncio.run(worker.measure((session,)))
     finally:
         worker.stop()
-    rows = fates.resolve(tables[session.session_id], None)
-    summary = _summary(rows, session, worker.facts)
-    if as_json:
-        print(json.dumps(summary), flush=True)
-    else:
-        _print(host, session, summary)
+    sender = tables[session.session_id]
+    rows = fates.resolve(sender, None)
+    summary = agent_summary.document(sender, rows, session, worker.facts)
+    print(
+        json.dumps(summary) if as_json else agent_summary.text(host, session, summary), flush=True
+    )
     if raw is not None:  # last: what was measured is told even if it cannot be written
         _write_raw(raw, rows, session)
     if summary["received"] == 0:
-        refused = worker.facts.get("refused", 0)
-        raise ProbeError(
-            f"no reply from {host} port {port}" + (": nobody listens there" if refused else ""),
-            advice=f"start one there: bench agent reflect --port {port}",
-        )
+        raise _nothing_came(host, port, worker.facts)
 
 
 def _size(asked: int | None, *, authenticated: bool) -> int:
@@ -210,72 +206,26 @@ def _check(session: LatencySession, *, authenticated: bool) -> None:
         raise ConfigError(str(error)) from error
 
 
-def _quantiles(rows: Table, name: str) -> dict[str, float | int | None]:
-    import numpy as np
-
-    from podbench.analysis.stats.quantiles import quantile
-
-    column = rows[name]
-    values = np.sort(np.ma.compressed(column)).astype(np.float64)
-    known = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-    found = {label: quantile(values, q) for label, q in known.items()}
-    return {
-        **{label: None if v is None else round(v) for label, v in found.items()},
-        "min": int(values[0]) if len(values) else None,
-        "max": int(values[-1]) if len(values) else None,
-        "n": len(values),
-    }
-
-
-def _summary(
-    rows: Table, session: LatencySession, facts: dict[str, int | float | str]
-) -> dict[str, object]:
-    """The document of `--json`."""
-    import numpy as np
-
-    status = rows["status"]
-    half_ns = 5e8 / session.rate_pps
-    late = np.asarray(np.ma.filled(rows["late_ns"], round(half_ns) + 1), dtype=np.int64)
-    sources = np.unique(rows["stamp_source"]).tolist()
-    return {
-        "sent": len(status),
-        "received": int((status == "ok").sum()),
-        **{
-            name: int((status == name).sum())
-            for name in ("lost_forward", "lost_backward", "lost_unknown", "late", "corrupted")
-        },
-        "send_late_ratio": float((late > half_ns).mean()),
-        "duplicates": int(np.sum(rows["duplicates"], dtype=np.int64)),
-        "reordered": int(np.sum(rows["reordered"], dtype=np.int64)),
-        "stamp_source": max(sources, key=("kernel", "sched", "user").index),
-        "rtt_kernel_ns": _quantiles(rows, "rtt_kernel_ns"),
-        "rtt_app_ns": _quantiles(rows, "rtt_app_ns"),
-        "cpu_us_per_probe": facts.get("cpu_us_per_probe"),
-        "invalid": int((~np.asarray(rows["valid"], dtype=bool)).sum()),
-    }
-
-
-def _print(host: str, session: LatencySession, summary: dict[str, object]) -> None:
-    print(
-        f"{host} port {session.peer_port}: {summary['sent']} probes at {session.rate_pps:g} pps, "
-        f"{session.udp_payload_bytes} octets, {session.schedule}, stamps: {summary['stamp_source']}"
+def _nothing_came(host: str, port: int, facts: dict[str, int | float | str]) -> ProbeError:
+    """Why no probe was answered, as far as it shows."""
+    strange = facts.get("strange_replies", 0)
+    if strange:
+        return ProbeError(
+            f"{strange} replies came from {host} port {port}, and none is a STAMP reply to a probe",
+            advice="another service answers there, or its Error Estimate, its HMAC key or its "
+            "packets are wrong: name the port of a STAMP reflector with --port",
+        )
+    errors = facts.get("send_errors", 0)
+    if errors:
+        return ProbeError(
+            f"no reply from {host} port {port}: {errors} probes could not be sent",
+            advice="see send_errors above; a smaller --size fits more paths",
+        )
+    refused = facts.get("refused", 0)
+    return ProbeError(
+        f"no reply from {host} port {port}" + (": nobody listens there" if refused else ""),
+        advice=f"start one there: bench agent reflect --port {port}",
     )
-    fate = ("received", "lost_forward", "lost_backward", "lost_unknown", "late", "corrupted")
-    print("  " + ", ".join(f"{name.replace('_', ' ')} {summary[name]}" for name in fate))
-    for name, label in (("rtt_kernel_ns", "network"), ("rtt_app_ns", "program")):
-        numbers = summary[name]
-        assert isinstance(numbers, dict)
-        parts = [f"{k} {show_ns(v)}" for k, v in numbers.items() if k != "n" and v is not None]
-        print(f"  {label:8}" + "  ".join(parts or ["-"]))
-    late = summary["send_late_ratio"]
-    assert isinstance(late, float)
-    print(
-        f"  duplicates {summary['duplicates']}, reordered {summary['reordered']}, "
-        f"sent late {show_ratio(late)}, "
-        f"sender's CPU {summary['cpu_us_per_probe']:.1f} µs a probe"
-    )
-    if summary["invalid"]:
-        print(f"  {summary['invalid']} probes are not to be believed: --raw says why")
 
 
 def _write_raw(path: Path, rows: Table, session: LatencySession) -> None:

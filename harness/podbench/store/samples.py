@@ -56,7 +56,9 @@ def write(path: Path, probe: str, parts: Sequence[tuple[Table, Mapping[str, Scal
     tables = [to_arrow(probe, table, constants) for table, constants in parts]
     whole = pa.concat_tables(tables) if tables else schemas.BY_PROBE[probe].empty_table()
     sink = io.BytesIO()
-    pq.write_table(whole, sink, compression="zstd", write_statistics=False)
+    pq.write_table(
+        whole, sink, compression="zstd", write_statistics=False, write_page_checksum=True
+    )
     rundir.write_whole(path, sink.getvalue())
     return int(whole.num_rows)
 
@@ -81,6 +83,9 @@ def read(root: Path, probe: str) -> tuple[pd.DataFrame, list[tuple[Path, str]]]:
 def read_columns(path: Path, probe: str, columns: Sequence[str]) -> pa.Table:
     """Reads some columns of one file; text comes as codes into a dictionary.
 
+    The checksum of every page that is read is verified. A column that only later versions write
+    is null.
+
     Raises:
         StoreError: The file is damaged or of another format; the sentence does not name it.
     """
@@ -88,11 +93,18 @@ def read_columns(path: Path, probe: str, columns: Sequence[str]) -> pa.Table:
     text = [name for name in columns if schema.field(name).type == pa.string()]
     try:
         stated = pq.read_metadata(path)
-        _check(stated.schema.to_arrow_schema(), schema)
-        with pq.ParquetFile(path, metadata=stated, read_dictionary=text) as file:
-            table = file.read(columns=list(columns), use_threads=False)
-            kinds = [(n, _coded(n, schema, text)) for n in columns]
-            return table.select(columns).cast(pa.schema(kinds))
+        known = stated.schema.to_arrow_schema()
+        _check(known, schema)
+        there = [name for name in columns if name in known.names]
+        with pq.ParquetFile(
+            path, metadata=stated, read_dictionary=text, page_checksum_verification=True
+        ) as file:
+            table = file.read(columns=there, use_threads=False)
+        for name in columns:
+            if name not in there:
+                table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
+        kinds = [(n, _coded(n, schema, text)) for n in columns]
+        return table.select(columns).cast(pa.schema(kinds))
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StoreError(f"cannot be read as Parquet: {reason}") from error
@@ -110,7 +122,7 @@ def _check(found: pa.Schema, wanted: pa.Schema) -> None:
             f"is of format {stated.decode(errors='replace')}, and this version reads format "
             f"{schemas.DATA_FORMAT}"
         )
-    missing = set(wanted.names) - set(found.names)
+    missing = set(wanted.names) - set(found.names) - schemas.ADDED
     if missing:
         raise StoreError(f"lacks the columns {', '.join(sorted(missing))}")
 

@@ -6,6 +6,8 @@
 import pyarrow as pa
 
 DATA_FORMAT = 1
+ADDED = frozenset({"reordered_forward", "reordered_backward"})
+"""Columns that runs of earlier versions do not have: they read as null there."""
 
 
 def _field(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -55,7 +57,21 @@ LATENCY = _schema(
         _field("duplicates", pa.uint8(), "copies of the reply beyond the first"),
         _field("duplicates_forward", pa.uint8(), "of these, made on the way there"),
         _field("duplicates_backward", pa.uint8(), "of these, made on the way back"),
-        _field("reordered", pa.bool_(), "arrived after a later probe (RFC 4737)"),
+        _field(
+            "reordered",
+            pa.bool_(),
+            "reply arrived after that of a later probe of the session (RFC 4737)",
+        ),
+        _field(
+            "reordered_forward",
+            pa.bool_(),
+            "request reached the reflector after a later one; null: its clock does not tell",
+        ),
+        _field(
+            "reordered_backward",
+            pa.bool_(),
+            "reply was overtaken by one that left later; null: the reflector's clock does not tell",
+        ),
         _field(
             "reorder_extent",
             pa.int32(),

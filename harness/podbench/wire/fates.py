@@ -15,18 +15,22 @@ The parts of a round trip add up exactly, in integers:
     rtt_kernel = (T4 - T1) - (T3 - T2)      reflector = T3 - T2      host = app - (T4 - T1)
 
 Direction of a loss, best source first: the reflector's log (in it: lost on the way back; not in
-it: on the way there); else the reflector's own counter in the replies around the gap (RFC 8762
-section 4.3), which tells it for every gap that was lost one way as a whole; else unknown.
+it: on the way there); else the reflector's counter in the replies (wire/directions.py); else
+unknown.
 """
 
+import errno
+import os
 from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from podbench.wire import directions
 from podbench.wire.columns import Column, Table
-from podbench.wire.replies import STAMP_SOURCES, USER_CLOCK, Bools, Ints
+from podbench.wire.copies import Bools, Ints
+from podbench.wire.replies import STAMP_SOURCES, USER_CLOCK
 
 LATE_SHARE_LIMIT = 0.02
 """A session whose lower bound of the late share exceeds this did not run on its schedule."""
@@ -50,6 +54,10 @@ HOST_REASONS = (
 )
 """Reasons that void what a program felt. Kernel path latency and losses of such rows are true."""
 
+SEND_FAILED = "send call failed"
+OUT_OF_ORDER = "stamps out of order"
+"""The parts of the round trip cannot be: a clock stepped between two stamps of one end."""
+STAMP_MISSING = "kernel stamp missing"
 STEPPED = "clock stepped"
 """How the reasons end that say a wall clock was set: `sender's ...`, `reflector's ...`."""
 
@@ -82,67 +90,22 @@ def wilson_lower(hits: int, n: int) -> float:
     return max(0.0, (centre - spread) / (1 + z2 / n))
 
 
-def directions_by_counter(
-    seq_count: int, seq: Ints, r: Ints, final: int | None
-) -> npt.NDArray[np.int8]:
-    """Fates of one flow's probes from the reflector's counter alone.
-
-    Between two replies that no reordering crosses, the counter tells how many requests arrived.
-    If all or none of the missing ones did, each one's direction follows; else it is unknown. This
-    takes the lost ones for in order: more requests between two replies than can be show that one
-    came late, and then no gap before it is called forward. Only the log is certain per packet.
-
-    Args:
-        seq_count: Probes sent, sequence numbers 0 to seq_count - 1.
-        seq: (m,) sequence numbers answered, every copy.
-        r: (m,) reflector counters of these.
-        final: Requests the reflector had seen after the last probe, if known.
-
-    Returns:
-        (seq_count,) OK, FORWARD, BACKWARD or UNKNOWN.
-    """
-    fate = np.full(seq_count, UNKNOWN, dtype=np.int8)
-    ends = (seq_count, final) if final is not None else (seq_count, -1)
-    order = np.lexsort((r, seq))
-    s = np.concatenate([[-1], seq[order], [ends[0]]])
-    counter = np.concatenate([[-1], r[order], [ends[1]]])
-    low = np.minimum.accumulate(counter[::-1])[::-1]
-    high = np.maximum.accumulate(counter)
-    clean = (high == counter) & (low == counter) if final is not None else _clean_open(counter)
-    surplus = clean[:-1] & clean[1:] & (np.diff(counter) > np.diff(s))
-    doubtful = int(s[np.flatnonzero(surplus)[-1]]) if surplus.any() else -1
-    for i in np.flatnonzero(np.diff(s) > 1):
-        missing = slice(int(s[i]) + 1, int(s[i + 1]))
-        if clean[i] and clean[i + 1]:
-            arrived = int(counter[i + 1] - counter[i] - 1)
-            size = missing.stop - missing.start
-            if arrived == 0 and int(s[i]) >= doubtful:
-                fate[missing] = FORWARD
-            elif arrived == size:
-                fate[missing] = BACKWARD
-    fate[seq[(seq >= 0) & (seq < seq_count)]] = OK
-    return fate
-
-
-def _clean_open(counter: Ints) -> Bools:
-    """Cut points when the end is unknown: the closing entry is none and disturbs no other."""
-    inner = counter[:-1]
-    low = np.minimum.accumulate(inner[::-1])[::-1]
-    clean = (np.maximum.accumulate(inner) == inner) & (low == inner)
-    return np.append(clean, False)
-
-
 def _counter_fates(sender: Table, answered: Bools) -> npt.NDArray[np.int8]:
+    """By the reflector's counter in the replies (wire/directions.py)."""
     fate = np.full(len(answered), UNKNOWN, dtype=np.int8)
-    seq, r = _plain(sender["seq"]), _plain(sender["reflector_seq"], -1)
-    final = sender["final_reflections"]
+    seq, counter = _plain(sender["seq"]), _plain(sender["counter_seq"], -1)
+    final = sender["final_counter"]
+    places, flows = [], []
     for ssid in np.unique(sender["session_id"]):
         mine = np.flatnonzero(sender["session_id"] == ssid)
         got = mine[answered[mine]]
         last = final[mine[0]]
-        fate[mine] = directions_by_counter(
-            len(mine), seq[got], r[got], None if last is np.ma.masked else int(last)
-        )
+        end = None if last is np.ma.masked else int(last)
+        places.append(mine)
+        flows.append(directions.Flow(len(mine), seq[got], counter[got], end))
+    stateful = bool(np.asarray(sender["stateful"]).any())
+    for mine, found in zip(places, directions.of_session(flows, stateful=stateful), strict=True):
+        fate[mine] = found
     return fate
 
 
@@ -285,28 +248,85 @@ def _host_doubts(sender: Table, counters: Mapping[str, int]) -> list[tuple[Bools
     return [(found[reason], reason) for reason in HOST_REASONS]
 
 
+def own_drops(sender: Table, counters: Mapping[str, int] | None) -> dict[str, int]:
+    """What the reflector itself did not answer: from its counters, else as it told the sender."""
+    if counters is not None:
+        refused = counters.get("rate_limited", 0) + counters.get("table_full", 0)
+        return {
+            "buffer": counters.get("rx_drops", 0),
+            "refused": refused,
+            "unsent": counters.get("send_failed", 0),
+        }
+    names = {"buffer": "own_drops_buffer", "refused": "own_drops_refused"}
+    names["unsent"] = "own_drops_unsent"
+    return {
+        kind: int(np.ma.filled(sender[name], 0).max(initial=0)) if name in sender else 0
+        for kind, name in names.items()
+    }
+
+
+def tells_drops(sender: Table) -> bool:
+    """Whether the reflector told the sender what it dropped itself."""
+    return "own_drops_buffer" in sender and bool(_present(sender["own_drops_buffer"]).any())
+
+
+def on_path(rows: Table) -> Bools:
+    """Rows whose kernel times and fate are the path's: valid, or void for the host's sake only."""
+    valid: Bools = np.asarray(rows["valid"], dtype=bool)
+    return valid | np.isin(np.ma.filled(rows["invalid_reason"], ""), HOST_REASONS)
+
+
+def lacks_stamp(rows: Table) -> Bools:
+    """Rows without a kernel time, whose time in user space holds all the same."""
+    lacking: Bools = np.ma.filled(rows["invalid_reason"], "") == STAMP_MISSING
+    return lacking
+
+
+def _unsent(sender: Table) -> list[tuple[Bools, str]]:
+    """Probes whose send call failed, with what the kernel said."""
+    number = _plain(sender["send_errno"]) if "send_errno" in sender else _plain(sender["seq"]) * 0
+    unsent = ~_present(sender["sent_mono_ns"])
+    known = [int(each) for each in np.unique(number[unsent]) if each]
+    return [
+        *((unsent & (number == each), send_failed(each)) for each in known),
+        (unsent, SEND_FAILED),
+    ]
+
+
+def send_failed(number: int) -> str:
+    """The reason of a probe that the kernel refused to send: `send call failed: EMSGSIZE (...)`."""
+    return f"{SEND_FAILED}: {errno_name(number)}"
+
+
+def errno_name(number: int) -> str:
+    """An error number's name and meaning."""
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+
+
 def _doubts(
     sender: Table,
     times: Table,
     egress: _Egress,
     fate: npt.NDArray[np.int8],
-    counters: Mapping[str, int],
+    counters: Mapping[str, int] | None,
 ) -> list[tuple[Bools, str]]:
     """Everything that makes a sample doubtful, gravest first."""
-    drops = counters.get("rx_drops", 0)
+    drops = own_drops(sender, counters)
     back = np.isin(fate, (BACKWARD, UNKNOWN))
     there = np.isin(fate, (FORWARD, UNKNOWN))
     stamped = _present(times["rtt_kernel_ns"])
     negative = (_plain(times["rtt_kernel_ns"]) < 0) | (_plain(times["reflector_ns"]) < 0)
     return [
-        (~_present(sender["sent_mono_ns"]), "send call failed"),
+        *_unsent(sender),
         (np.asarray(sender["clock_step"], dtype=bool), f"sender's {STEPPED}"),
         (egress.stepped, f"reflector's {STEPPED}"),
-        (stamped & negative, "stamps out of order"),
-        ((fate == OK) & ~stamped, "kernel stamp missing"),
+        (stamped & negative, OUT_OF_ORDER),
+        ((fate == OK) & ~stamped, STAMP_MISSING),
         (back & (_plain(sender["rx_drops"]) > 0), "sender's receive buffer dropped packets"),
-        (there & (drops > 0), "reflector's receive buffer dropped packets"),
-        *_host_doubts(sender, counters),
+        (there & (drops["buffer"] > 0), "reflector's receive buffer dropped packets"),
+        (there & (drops["refused"] > 0), "reflector refused requests"),
+        (back & (drops["unsent"] > 0), "reflector could not send replies"),
+        *_host_doubts(sender, counters or {}),
     ]
 
 
@@ -321,9 +341,11 @@ def resolve(
     Args:
         sender: One session's sender table.
         reflections: The reflector's log of this session's SSIDs; null if it could not be had.
-        counters: The reflector's counters over the session; `rx_drops` are requests its receive
-            buffer dropped: they look like forward losses and are none of the network's.
-            `waited_ns` and `throttled_ns` of `watched_ns` its process could not run.
+        counters: The reflector's counters over the session, null where nobody could ask; then
+            what it told the sender at the end stands in. `rx_drops` (receive buffer),
+            `rate_limited` and `table_full` look like forward losses, `send_failed` like backward
+            ones; none is the network's. `waited_ns` and `throttled_ns` of `watched_ns` its process
+            could not run.
     """
     reflections, refused = _without_refused(reflections)
     egress = _egress(sender, reflections)
@@ -334,10 +356,13 @@ def resolve(
         name: np.ma.MaskedArray(column, mask=np.ma.getmaskarray(column) | ~fine)
         for name, column in _times(sender, egress).items()
     }
-    doubts = _doubts(sender, times, egress, fate, counters or {})
+    doubts = _doubts(sender, times, egress, fate, counters)
     reason = _reasons(doubts, len(fate))
     kept = ("session_id", "src_port", "seq", "intended_mono_ns", "sent_wall_ns", "ttl")
-    copies = ("duplicates", "duplicates_forward", "duplicates_backward", "reordered")
+    copies = (
+        *("duplicates", "duplicates_forward", "duplicates_backward"),
+        *("reordered", "reordered_forward", "reordered_backward"),
+    )
     source = np.maximum(_plain(sender["stamp_code"]), egress.code)
     return {
         **{name: sender[name] for name in kept},

@@ -10,11 +10,16 @@ Sender table, one row per probe; stamps are Unix time in ns, masked where missin
     t3_ns t3_user_ns                  reply's egress: by Follow-Up Telemetry, clock read before
     received_mono_ns reflector_seq ttl
     corrupted                         a reply came and its content or HMAC did not fit
-    duplicates duplicates_forward duplicates_backward reordered reorder_extent
+    duplicates duplicates_forward duplicates_backward
+    reordered reordered_forward reordered_backward reorder_extent    over all source ports
     clock_step                        CLOCK_REALTIME jumped while this probe was out
     waited throttled                  the sender waited for a CPU, its control group was throttled,
                                       in the tenth of a second in which this probe left
-    final_reflections                 requests the reflector had seen before the flush probe
+    send_errno                        what the kernel said where the send call failed, else 0
+    counter_seq final_counter         reflector_seq of probe and flush probe, less copies seen
+    stateful                          the reflector was seen to count (wire/directions.py)
+    strange_replies                   of the session: datagrams that were no reply to a probe
+    own_drops_buffer own_drops_refused own_drops_unsent   of the session, as the reflector told
     stamp_code rx_drops period_ns timeout_ns   the session's: stamp source, own drops, schedule
 """
 
@@ -23,13 +28,13 @@ import numpy as np
 import numpy.typing as npt
 
 from podbench.model.errors import RemoteProtocolError
-from podbench.wire import ntp, stamp, stamp_tlv
+from podbench.wire import copies, ntp, stamp, stamp_tlv
 from podbench.wire.columns import Table
+from podbench.wire.copies import Bools, Ints
 
-OPEN_STORED_BYTES = stamp.BASE_BYTES + stamp_tlv.FOLLOW_UP_BYTES
-AUTH_STORED_BYTES = (
-    stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES + stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
-)
+_TLV_BYTES = stamp_tlv.FOLLOW_UP_BYTES + stamp_tlv.OWN_DROPS_BYTES
+OPEN_STORED_BYTES = stamp.BASE_BYTES + _TLV_BYTES
+AUTH_STORED_BYTES = stamp.AUTH_BYTES + _TLV_BYTES + stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
 """Octets kept of each reply: all that is read of it, not its padding."""
 
 STAMP_SOURCES = ("kernel", "sched", "user")
@@ -37,8 +42,6 @@ STAMP_SOURCES = ("kernel", "sched", "user")
 USER_CLOCK = STAMP_SOURCES.index("user")
 """No kernel stamps what is sent: there is nothing to collect."""
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _Z_BIT = 0x4000
 
@@ -49,6 +52,12 @@ def _layout(base: int, stored: int, offsets: dict[str, tuple[int, str]]) -> np.d
         "f_type": (base + 1, "u1"),
         "f_sequence": (base + 4, ">u4"),
         "f_timestamp": (base + 8, ">u8"),
+        "d_flags": (base + 20, "u1"),
+        "d_type": (base + 21, "u1"),
+        "d_length": (base + 22, ">u2"),
+        "d_buffer": (base + 24, ">u4"),
+        "d_refused": (base + 28, ">u4"),
+        "d_unsent": (base + 32, ">u4"),
     }
     fields = offsets | follow
     return np.dtype(
@@ -125,6 +134,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     stamp_code: int
     rx_drops: Ints
     """(ports,) datagrams the receive buffers dropped."""
+    send_errno: dict[int, int] = {}
+    """Row and error number of each probe whose send call failed."""
     period_ns: int
     timeout_ns: int
 
@@ -139,6 +150,9 @@ class _Read(msgspec.Struct, frozen=True):
     has_ttl: Bools
     follow_seq: Ints
     follow_ns: Ints
+    seq: Ints
+    drops: Ints
+    """(m, 3) the reflector's own drops as it told them: buffer, refused, unsent; -1: not told."""
 
 
 def _to_ns(raw: npt.NDArray[np.uint64], error: npt.NDArray[np.uint16]) -> Ints:
@@ -149,7 +163,7 @@ def _to_ns(raw: npt.NDArray[np.uint64], error: npt.NDArray[np.uint16]) -> Ints:
 def _authentic(arrivals: Arrivals, key: bytes) -> Bools:
     """Which replies carry fitting HMACs, of the base packet and of the TLVs."""
     fits = np.zeros(len(arrivals.flow), dtype=bool)
-    tlvs_end = stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES
+    follow_end = stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES
     for i, (octets, length) in enumerate(
         zip(arrivals.octets, arrivals.length.tolist(), strict=True)
     ):
@@ -158,6 +172,8 @@ def _authentic(arrivals: Arrivals, key: bytes) -> Bools:
             stamp.verify(data, key)
         except RemoteProtocolError:
             continue
+        asked = len(data) > follow_end + 1 and data[follow_end + 1] == stamp_tlv.OWN_DROPS
+        tlvs_end = follow_end + (stamp_tlv.OWN_DROPS_BYTES if asked else 0)
         mac_at = tlvs_end + stamp_tlv.HEADER_BYTES
         wanted = stamp.digest(data[:4] + data[stamp.AUTH_BYTES : tlvs_end], key)
         fits[i] = length < mac_at or data[mac_at : mac_at + stamp.HMAC_BYTES] == wanted
@@ -192,6 +208,14 @@ def _read(sent: Sent, arrivals: Arrivals, key: bytes | None) -> _Read:
         & (view["f_flags"] == 0)
         & (view["f_timestamp"] != 0)
     )
+    told = (
+        ok
+        & (arrivals.length >= base + _TLV_BYTES)
+        & (view["d_type"] == stamp_tlv.OWN_DROPS)
+        & (view["d_flags"] == 0)
+        & (view["d_length"] == stamp_tlv.OWN_DROPS_VALUE.size)
+    )
+    drops = np.stack([view[n].astype(np.int64) for n in ("d_buffer", "d_refused", "d_unsent")], 1)
     return _Read(
         row=np.where(known, row, -1),
         ok=ok,
@@ -200,32 +224,11 @@ def _read(sent: Sent, arrivals: Arrivals, key: bytes | None) -> _Read:
         t3=_to_ns(view["t3"], error),
         ttl=view["ttl"].astype(np.int64),
         has_ttl=arrivals.length > 40,
-        follow_seq=np.where(followed, view["f_sequence"], -1).astype(np.int64),
+        follow_seq=np.where(followed, view["f_sequence"].astype(np.int64), -1),
         follow_ns=_to_ns(view["f_timestamp"], error),
+        seq=seq,
+        drops=np.where(told[:, None], drops, -1),
     )
-
-
-def reordering(arrived_seq: Ints) -> tuple[Bools, Ints]:
-    """RFC 4737 sections 3 and 4.2: which arrivals are reordered, and their extent (0 if in order).
-
-    Args:
-        arrived_seq: (m,) sequence numbers of the first copies, in order of arrival.
-    """
-    if len(arrived_seq) == 0:
-        return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
-    highest = np.maximum.accumulate(arrived_seq)
-    reordered = arrived_seq < highest
-    earliest = np.searchsorted(highest, arrived_seq, side="right")
-    extent = np.where(reordered, np.arange(len(arrived_seq)) - earliest, 0)
-    return reordered, extent
-
-
-def _duplicates(rows: int, row: Ints, r: Ints) -> tuple[Ints, Ints]:
-    """Copies beyond the first per row: all, and those the reflector answered apart (forward)."""
-    copies = np.bincount(row, minlength=rows)[:rows]
-    distinct = np.unique(np.stack([row, r]), axis=1)[0] if len(row) else row
-    answers = np.bincount(distinct, minlength=rows)[:rows]
-    return np.maximum(copies - 1, 0), np.maximum(answers - 1, 0)
 
 
 def _follow_ups(read: _Read, flow: Ints, r_of_row: Ints, ports: int) -> Ints:
@@ -259,8 +262,14 @@ def gather(sent: Sent, arrivals: Arrivals, key: bytes | None = None) -> Table:
         "clock_step": sent.clock_step[:n],
         "waited": sent.waited[:n],
         "throttled": sent.throttled[:n],
+        "send_errno": _errnos(sent, n),
     }
-    return columns | _answers(sent, arrivals, read) | _copies(sent, read)
+    return (
+        columns
+        | _answers(sent, arrivals, read)
+        | _counters(sent, read)
+        | _copies(sent, arrivals, read)
+    )
 
 
 def _answers(sent: Sent, arrivals: Arrivals, read: _Read) -> Table:
@@ -293,7 +302,6 @@ def _answers(sent: Sent, arrivals: Arrivals, read: _Read) -> Table:
         "reflector_seq": _masked(r[:n], answered),
         "ttl": _masked(scatter(read.ttl)[:n].astype(np.int16), has_ttl),
         "corrupted": corrupted[:n] & ~answered,
-        "final_reflections": _masked(r[n:][flow], r[n:][flow] >= 0),
         "stamp_code": np.full(n, sent.stamp_code, dtype=np.uint8),
         "rx_drops": sent.rx_drops[flow],
         "period_ns": np.full(n, sent.period_ns, dtype=np.int64),
@@ -301,26 +309,71 @@ def _answers(sent: Sent, arrivals: Arrivals, read: _Read) -> Table:
     }
 
 
-def _copies(sent: Sent, read: _Read) -> Table:
-    """Duplicates by direction and reordering, per probe."""
-    total = len(sent.sent_mono_ns)
-    ports = len(sent.src_ports)
+def _errnos(sent: Sent, n: int) -> Ints:
+    column = np.zeros(n, dtype=np.int64)
+    for row, number in sent.send_errno.items():
+        column[row] = number
+    return column
+
+
+def _counters(sent: Sent, read: _Read) -> Table:
+    """The reflector's counter without copies, whether it counts at all, and its own drops."""
+    total, ports = len(sent.sent_mono_ns), len(sent.src_ports)
     n = total - ports
     good = np.flatnonzero(read.ok)
-    duplicates, forward = _duplicates(total, read.row[good], read.r[good])
-    reordered = np.zeros(n, dtype=bool)
-    extent = np.zeros(n, dtype=np.int64)
-    _, first = np.unique(read.row[good], return_index=True)
-    rows = read.row[good[np.sort(first)]]
-    for flow in range(ports):
-        mine = rows[(rows < n) & (rows % ports == flow)]
-        reordered[mine], extent[mine] = reordering(mine // ports)
+    counter = np.full(total, -1, dtype=np.int64)
+    flow = np.where(read.row < n, read.row % ports, read.row - n)
+    for port in range(ports):
+        mine = good[flow[good] == port]
+        rows, numbers = copies.without_copies(read.row[mine], read.r[mine], read.t2[mine])
+        counter[rows] = numbers
+    stateful = bool((read.follow_seq >= 0).any() or (read.r[good] != read.seq[good]).any())
+    own = read.drops.max(axis=0, initial=-1)
+    final = counter[n:][np.arange(n) % ports]
     return {
-        "duplicates": _u8(duplicates[:n]),
+        "counter_seq": _masked(counter[:n], counter[:n] >= 0),
+        "final_counter": _masked(final, final >= 0),
+        "stateful": np.full(n, stateful),
+        "strange_replies": np.full(n, np.count_nonzero(~read.ok), dtype=np.int64),
+        **{
+            f"own_drops_{name}": _masked(np.full(n, value), np.full(n, value >= 0))
+            for name, value in zip(("buffer", "refused", "unsent"), own.tolist(), strict=True)
+        },
+    }
+
+
+def _copies(sent: Sent, arrivals: Arrivals, read: _Read) -> Table:
+    """Duplicates and reordering by direction, per probe."""
+    total, n = len(sent.sent_mono_ns), len(sent.sent_mono_ns) - len(sent.src_ports)
+    good = np.flatnonzero(read.ok)
+    extra, forward = copies.duplicates(total, read.row[good], read.r[good], read.t2[good])
+    row, first = np.unique(read.row[good], return_index=True)
+    row, pick = row[row < n], good[first][row < n]
+    stamped = bool((arrivals.t4_ns[pick] > 0).all()) and not sent.clock_step[:n].any()
+    came = arrivals.t4_ns[pick] if stamped else pick
+    late, far = copies.reordered_by(row, came)
+    there, _ = copies.reordered_by(row, read.t2[pick])
+    left = np.argsort(np.argsort(read.t3[pick], kind="stable"), kind="stable")
+    by_departure = np.argsort(left)
+    back = np.zeros(len(row), dtype=bool)
+    back[by_departure] = copies.reordered_by(left[by_departure], came[by_departure])[0]
+    known = stamped and copies.one_clock(
+        sent.sent_wall_ns[row], read.t2[pick], read.t3[pick], arrivals.t4_ns[pick]
+    )
+    reordered, extent = np.zeros((2, n), dtype=np.int64)
+    reordered[row], extent[row] = late, far
+    ways = np.zeros((2, n), dtype=bool)
+    ways[0, row], ways[1, row] = there, back
+    told = np.zeros(n, dtype=bool)
+    told[row] = known
+    return {
+        "duplicates": _u8(extra[:n]),
         "duplicates_forward": _u8(forward[:n]),
-        "duplicates_backward": _u8((duplicates - forward)[:n]),
-        "reordered": reordered,
-        "reorder_extent": _masked(extent.astype(np.int32), reordered),
+        "duplicates_backward": _u8((extra - forward)[:n]),
+        "reordered": reordered != 0,
+        "reordered_forward": _masked(ways[0], told),
+        "reordered_backward": _masked(ways[1], told),
+        "reorder_extent": _masked(extent.astype(np.int32), reordered != 0),
     }
 
 

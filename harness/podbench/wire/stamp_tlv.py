@@ -40,6 +40,14 @@ FOLLOW_UP_REPLY = struct.Struct("!BBHIQB3x")
 METHOD_SOFTWARE = 2
 """Timestamping method: software, taken locally (RFC 8972 table 9)."""
 
+OWN_DROPS = 252
+"""Private use (RFC 8972 section 5.1): how many requests of a session's time the reflector itself
+did not answer. Reflectors that do not know it echo it with U set. Asked for once, by the flush
+probe, so that a probe without access to the reflector's log still knows whose losses they are."""
+OWN_DROPS_VALUE = struct.Struct("!III")
+"""Requests its receive buffer dropped, requests its rules refused, replies it could not send."""
+OWN_DROPS_BYTES = HEADER_BYTES + OWN_DROPS_VALUE.size
+
 _LENGTHS = {FOLLOW_UP: FOLLOW_UP_VALUE.size, HMAC: stamp.HMAC_BYTES}
 
 
@@ -49,6 +57,14 @@ class Tlv(msgspec.Struct, frozen=True):
     flags: int
     type: int
     value: bytes
+
+
+class OwnDrops(msgspec.Struct, frozen=True):
+    """What a reflector did not answer itself: none of it is the network's loss."""
+
+    buffer: int
+    refused: int
+    unsent: int
 
 
 class FollowUp(msgspec.Struct, frozen=True):
@@ -71,17 +87,24 @@ def encode(tlvs: tuple[Tlv, ...]) -> bytes:
 
 
 def request_tail(
-    length: int, *, sequence: int = 0, key: bytes | None = None, follow_up: bool = True
+    length: int,
+    *,
+    sequence: int = 0,
+    key: bytes | None = None,
+    follow_up: bool = True,
+    own_drops: bool = False,
 ) -> bytes:
     """TLVs of a request, filling `length` octets.
 
-    In order Follow-Up Telemetry, HMAC if there is a key, Extra Padding. A rest of 1 to 3 octets
-    cannot hold a TLV and is sent as zeros.
+    In order Follow-Up Telemetry, Own Drops if asked for, HMAC if there is a key, Extra Padding. A
+    rest of 1 to 3 octets cannot hold a TLV and is sent as zeros.
 
     Raises:
         LocalProtocolError: `length` has no room for the TLVs.
     """
     tail = FOLLOW_UP_REQUEST if follow_up else b""
+    if own_drops:
+        tail += HEADER.pack(U_FLAG, OWN_DROPS, OWN_DROPS_VALUE.size) + bytes(OWN_DROPS_VALUE.size)
     if key is not None and tail:
         mac = stamp.digest(sequence.to_bytes(4, "big") + tail, key)
         tail += HEADER.pack(U_FLAG, HMAC, len(mac)) + mac
@@ -140,17 +163,20 @@ def answer(
     *,
     sequences: tuple[int, int],
     key: bytes | None,
+    own_drops: Callable[[], OwnDrops] | None = None,
 ) -> bytes:
     """The reply's tail for a request's tail, of the same length.
 
-    Types 1 and 7 are understood, 8 where there is a key; others are echoed with U set. A malformed
-    TLV gets M and ends the parsing; if the HMAC does not fit, all get I (RFC 8972 sections 4, 4.8).
+    Types 1 and 7 are understood, 8 where there is a key, 252 where `own_drops` can be said; others
+    are echoed with U set. A malformed TLV gets M and ends the parsing; if the HMAC does not fit,
+    all get I (RFC 8972 sections 4, 4.8).
 
     Args:
         tail: All behind the base packet of the request.
         follow_up: Gives the oldest unreported (reflector sequence, egress time), if there is one.
         sequences: The request's and the reply's sequence number: each HMAC begins with its own.
         key: HMAC key in authenticated mode.
+        own_drops: Gives what this reflector itself did not answer in the session's time.
     """
     out = bytearray(tail)
     if not looks_like_tlvs(tail):
@@ -162,8 +188,11 @@ def answer(
         return bytes(out)
     known = {EXTRA_PADDING, FOLLOW_UP} | ({HMAC} if key is not None else set())
     for start, kind, end in spans:
-        out[start] = 0 if kind in known else U_FLAG
-        if kind == FOLLOW_UP:
+        ours = kind == OWN_DROPS and own_drops is not None and end - start == OWN_DROPS_BYTES
+        out[start] = 0 if kind in known or ours else U_FLAG
+        if ours and own_drops is not None:
+            out[start + HEADER_BYTES : end] = _own_drops(own_drops())
+        elif kind == FOLLOW_UP:
             told = follow_up()
             out[start + HEADER_BYTES : end] = (
                 FOLLOW_UP_VALUE.pack(told.sequence, told.timestamp, METHOD_SOFTWARE)
@@ -177,6 +206,11 @@ def answer(
     if malformed is not None:
         out[malformed] = M_FLAG | (0 if tail[malformed + 1] in known else U_FLAG)
     return bytes(out)
+
+
+def _own_drops(dropped: OwnDrops) -> bytes:
+    counts = (dropped.buffer, dropped.refused, dropped.unsent)
+    return OWN_DROPS_VALUE.pack(*(min(count, 0xFFFF_FFFF) for count in counts))
 
 
 def _spans(tail: bytes) -> tuple[list[tuple[int, int, int]], int | None]:

@@ -108,6 +108,8 @@ class _Measurement:
         self._unread = ownwatch.Unread(0, 0)
         """What this end's kernel threw away until the flush."""
         self._rx_drops = 0
+        self._replies = 0
+        self._strange = 0
 
     def facts(self) -> dict[str, int | float]:
         """What could not be sent, what came back as an error, what was thrown away unread."""
@@ -116,6 +118,8 @@ class _Measurement:
             "refused": self._intake.refused,
             "csum_errors": self._unread.checksum,
             "rx_drops": self._rx_drops,
+            "replies": self._replies,
+            "strange_replies": self._strange,
         }
 
     def send_all(self) -> None:
@@ -138,14 +142,16 @@ class _Measurement:
 
     def _send(self, note: Notes, flow: Flow, row: int) -> None:
         wall_ns = time.time_ns()
-        packet = note.fill(flow, ntp.ns_to_ntp(wall_ns))
+        packet = note.fill(flow, ntp.ns_to_ntp(wall_ns), flush=row >= note.n)
         mono_ns = time.monotonic_ns()
         try:
             flow.tx.sendto(packet, flow.peer)
-        except OSError:
+        except OSError as error:
             # A failed send may or may not have used up an OPT_ID: its counter starts anew.
             self._intake.restart(note, flow, self._stamp_code)
-            self._send_errors += 1
+            if row < note.n:
+                self._send_errors += 1
+                note.send_errno[row] = error.errno or 0
             return
         note.sent_mono[row] = mono_ns
         note.sent_wall[row] = wall_ns
@@ -195,6 +201,8 @@ class _Measurement:
                 rx_drops=drops,
             )
             tables[note.session.session_id] = note.table(suffered, self._stamp_code)
+            self._replies += note.arrived
+            self._strange += note.strange
         return tables
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from podbench.wire import replies, stamp, stamp_tlv
 from podbench.wire.columns import Table
+from podbench.wire.copies import Bools, Ints
 from podbench.wire.messages import LatencySession
-from podbench.wire.replies import Ints
 from podbench_agent import timestamping
 from podbench_agent.probes.latency import schedule
 from podbench_agent.probes.latency.flows import Flow
@@ -28,9 +28,9 @@ _ARRIVAL_DTYPE = np.dtype([(n, "i8") for n in ("flow", "length", "received", "t4
 class Suffered(msgspec.Struct, frozen=True, kw_only=True):
     """What befell the sender itself, per probe and flush probe; `rx_drops` per flow."""
 
-    clock_step: replies.Bools
-    waited: replies.Bools
-    throttled: replies.Bools
+    clock_step: Bools
+    waited: Bools
+    throttled: Bools
     rx_drops: list[int]
 
 
@@ -57,13 +57,14 @@ class Notes:
         self.due_ns = np.concatenate([due_ns, np.full(self.ports, due_ns[-1])])
         self._columns = np.zeros((3, rows), dtype=np.int64)
         self.sent_mono, self.sent_wall, self.t1 = (c.data for c in self._columns)
+        self.send_errno: dict[int, int] = {}
+        """Row and error number of each probe whose send call failed."""
+        self.strange = 0
+        """Replies that fit no probe: not STAMP, or not to this session; known once `table` ran."""
         self._answered = np.zeros(rows, dtype=bool)
         self._settled = 0
-        self._tail_bytes = session.udp_payload_bytes - (
-            stamp.BASE_BYTES if key is None else stamp.AUTH_BYTES
-        )
-        self.packet = bytearray(session.udp_payload_bytes)
-        self._packet_tail()
+        self.packet, self._mac_at = self._packet(own_drops=False)
+        self._flush_packet, self._flush_mac_at = self._packet(own_drops=True)
         self._width = replies.OPEN_STORED_BYTES if key is None else replies.AUTH_STORED_BYTES
         self._sequence_at = _OPEN_SEQUENCE_AT if key is None else _AUTH_SEQUENCE_AT
         self.arrived = 0
@@ -71,15 +72,25 @@ class Notes:
         self._arrivals = np.zeros(0, dtype=_ARRIVAL_DTYPE)
         self._reserve(rows + rows // 8 + 256)
 
-    def _packet_tail(self) -> None:
-        fits = self._tail_bytes >= stamp_tlv.FOLLOW_UP_BYTES + (
-            0 if self.key is None else stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
-        )
-        if self._tail_bytes:
-            self.packet[-self._tail_bytes :] = stamp_tlv.request_tail(
-                self._tail_bytes, key=self.key, follow_up=fits
+    def _packet(self, *, own_drops: bool) -> tuple[bytearray, int]:
+        """A packet with its TLVs, and where the HMAC TLV begins (0: it has none).
+
+        The flush probe (`own_drops`) also asks what the reflector itself dropped, so it may be
+        longer than a probe.
+        """
+        base = stamp.BASE_BYTES if self.key is None else stamp.AUTH_BYTES
+        mac = 0 if self.key is None else stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
+        asked = stamp_tlv.FOLLOW_UP_BYTES + (stamp_tlv.OWN_DROPS_BYTES if own_drops else 0)
+        tail = self.session.udp_payload_bytes - base
+        if own_drops:
+            tail = max(tail, asked + mac)
+        fits = tail >= asked + mac
+        packet = bytearray(base + tail)
+        if tail:
+            packet[base:] = stamp_tlv.request_tail(
+                tail, key=self.key, follow_up=fits, own_drops=own_drops
             )
-        self._mac_at = stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES if fits else 0
+        return packet, base + asked if fits and self.key is not None else 0
 
     def _reserve(self, capacity: int) -> None:
         """Room for `capacity` replies, keeping those already there."""
@@ -91,17 +102,17 @@ class Notes:
         self._slots = octets.reshape(-1).data
         self._booked = arrivals.view(np.uint8).data
 
-    def fill(self, flow: Flow, t1: int) -> bytearray:
+    def fill(self, flow: Flow, t1: int, *, flush: bool = False) -> bytearray:
         """The next packet of a flow, with this send time (raw timestamp `t1`)."""
-        packet = self.packet
+        packet = self._flush_packet if flush else self.packet
         sequence, ssid = flow.key_base + flow.sent, self._first_ssid + flow.index
         if self.key is None:
             stamp.SENDER_OPEN.pack_into(packet, 0, sequence, t1, stamp.ERROR_UNSYNCED, ssid)
             return packet
         stamp.SENDER_AUTH.pack_into(packet, 0, sequence, t1, stamp.ERROR_UNSYNCED, ssid)
         packet[96 : stamp.AUTH_BYTES] = stamp.digest(packet[:96], self.key)
-        if self._mac_at:
-            at = self._mac_at
+        at = self._flush_mac_at if flush else self._mac_at
+        if at:
             packet[at + 4 : at + 20] = stamp.digest(
                 packet[:4] + packet[stamp.AUTH_BYTES : at], self.key
             )
@@ -165,6 +176,7 @@ class Notes:
             throttled=suffered.throttled,
             stamp_code=stamp_code,
             rx_drops=np.array(suffered.rx_drops, dtype=np.int64),
+            send_errno=self.send_errno,
             period_ns=schedule.period_ns(self.session),
             timeout_ns=round(self.session.timeout_s * 1e9),
         )
@@ -176,4 +188,6 @@ class Notes:
             t4_ns=came["t4_s"] * 1_000_000_000 + came["t4_ns"],
             received_mono_ns=came["received"],
         )
-        return replies.gather(sent, arrivals, self.key)
+        table = replies.gather(sent, arrivals, self.key)
+        self.strange = int(table["strange_replies"][0])
+        return table

@@ -72,7 +72,8 @@ class ProbeWorker:
         """Where this machine stamps what it sends: `kernel`, `sched` or `user`."""
         self.facts: dict[str, int | float | str] = {}
         """Of the last measurement: `cpu_us_per_probe`, `send_errors`, `refused` (ICMP errors),
-        `csum_errors` (of the whole network namespace), `rx_drops` (own receive buffers)."""
+        `csum_errors` (of the whole network namespace), `rx_drops` (own receive buffers), `replies`
+        (every datagram that came back), `strange_replies` (of these, no STAMP reply to a probe)."""
 
     @property
     def pid(self) -> int | None:

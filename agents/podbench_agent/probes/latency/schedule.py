@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from podbench.model.errors import ProbeError
+from podbench.wire.copies import Ints
 from podbench.wire.messages import LatencySession
-from podbench.wire.replies import Ints
 
 SCHEDULES = ("periodic", "uniform", "poisson")
 MAX_RATE_PPS = 25_000

@@ -22,6 +22,7 @@ from podbench_agent import timestamping
 from podbench_agent.errqueue import BATCH, ErrorQueue
 from podbench_agent.probes.clockwatch import ClockWatch
 from podbench_agent.probes.ownwatch import OwnWatch
+from podbench_agent.probes.reflector.drops import Dropped
 from podbench_agent.probes.reflector.rules import Gate, Rules
 from podbench_agent.probes.reflector.sessions import (
     IDLE_NS,
@@ -83,6 +84,7 @@ class Reflector:
         self.counters = Counters()
         self.gate = Gate(rules, sock.getsockname()[1], self.counters)
         self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
+        self._dropped = Dropped(sock, self.counters)
         self.clock = ClockWatch()
         self.own = OwnWatch()
         self._queue = ErrorQueue()
@@ -268,7 +270,12 @@ class Reflector:
         if fresh:
             if len(self.sessions) >= MAX_SESSIONS and not self._forget_idle(now_ns):
                 return None
-            session = Session(peer, ssid, logged=self._rules.provisioned_only)
+            session = Session(
+                peer,
+                ssid,
+                logged=self._rules.provisioned_only,
+                begun=self._dropped.begin(now_ns),
+            )
             self.sessions[peer, ssid] = session
         assert session is not None
         session.last_ns = now_ns
@@ -289,6 +296,7 @@ class Reflector:
             lambda: _next_follow_up(session),
             sequences=sequences,
             key=self._rules.key,
+            own_drops=lambda: self._dropped.since(session.begun),
         )
 
     def _answer_base(

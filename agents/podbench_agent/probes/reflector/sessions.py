@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from podbench.wire.columns import Table
+from podbench_agent.probes.ownwatch import Unread
 
 FOLLOW_UPS_KEPT = 1024
 """Unreported egress stamps per session; only for senders that ask for them in each request."""
@@ -30,6 +31,15 @@ LOG_T3_AT = 16
 _LOG_DTYPE = np.dtype([("seq", "i8"), ("t2", "i8"), ("t3", "i8"), ("ttl", "i2"), ("", "V6")])
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """The reflector's own drops at one moment; `socket` also counts wrong checksums."""
+
+    socket: int
+    unread: Unread
+    refused: int
+    unsent: int
+
+
 class Session:
     """State of one session.
 
@@ -39,16 +49,21 @@ class Session:
         waiting: An egress stamp of this session was not collected yet.
         follow_ups: (reflector sequence, kernel egress stamp) not told yet, oldest first.
         log: One LOG_ROW per reply, in order; kept in a run only.
+        begun: The reflector's own drops when the session began (drops.py).
     """
 
     __slots__ = (
-        *("answered", "asks", "follow_ups", "last_ns", "log", "logged", "peer", "ssid", "waiting"),
+        *("answered", "asks", "begun", "follow_ups", "last_ns", "log", "logged", "peer", "ssid"),
+        "waiting",
     )
 
-    def __init__(self, peer: tuple[str, int], ssid: int, *, logged: bool) -> None:
+    def __init__(
+        self, peer: tuple[str, int], ssid: int, *, logged: bool, begun: Reading | None = None
+    ) -> None:
         self.peer = peer
         self.ssid = ssid
         self.logged = logged
+        self.begun = begun
         self.answered = 0
         self.asks = False
         self.waiting = False

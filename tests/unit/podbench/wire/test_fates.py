@@ -1,5 +1,6 @@
 """Every probe's fate and times, against a simulated path whose truth is known per packet."""
 
+import errno
 import random
 from typing import Any
 
@@ -12,7 +13,7 @@ from support import stamp_path
 from support.stamp_path import Fate
 
 from podbench.store.schemas import LATENCY
-from podbench.wire import fates, replies
+from podbench.wire import copies, fates, replies
 from podbench.wire.columns import Table
 
 Rows = dict[str, Any]
@@ -96,6 +97,62 @@ def test_counter_tells_losses_of_one_direction() -> None:
     assert (np.delete(status, [3, 6, 10, 11]) == "ok").all()
 
 
+def test_a_copy_that_was_seen_hides_no_earlier_loss() -> None:
+    """A copy of a request raises the counter; it is taken off before losses are told."""
+    faults = _plain(30)
+    faults[3].lost_forward = faults[20].lost_forward = True
+    faults[12].copies_forward = 2
+    faults[25].lost_backward = True
+
+    status = _resolved(faults, log=False, ports=1)["status"]
+
+    assert np.flatnonzero(status == "lost_forward").tolist() == [3, 20]
+    assert np.flatnonzero(status == "lost_backward").tolist() == [25]
+
+
+@pytest.mark.parametrize("share", [1, 3])
+def test_requests_of_others_in_the_counter_leave_no_direction(share: int) -> None:
+    """A counter that rises by more than this session sent is not its own."""
+    faults = _plain(30)
+    faults[3].lost_forward = faults[20].lost_backward = True
+    walk = stamp_path.walk(faults, ports=1)
+    others = (np.arange(len(walk.arrivals.flow)) >= 10) * share
+    numbers = walk.arrivals.octets[:, :4].copy().view(">u4")[:, 0] + others
+    walk.arrivals.octets[:, :4] = numbers.astype(">u4").view(np.uint8).reshape(-1, 4)
+
+    status = _of(replies.gather(walk.sent, walk.arrivals), None)["status"]
+
+    assert np.flatnonzero(status == "lost_unknown").tolist() == [3, 20]
+
+
+def test_reordering_has_its_direction_across_source_ports() -> None:
+    """A request overtaken on the way there, a reply on the way back, by another flow's each."""
+    faults = _plain(20)
+    faults[4].delay_forward = 1_500_000
+    faults[11].delay_backward = 2_500_000
+
+    rows = _resolved(faults, log=False, ports=4)
+
+    assert np.flatnonzero(rows["reordered"]).tolist() == [4, 11]
+    assert np.flatnonzero(rows["reordered_forward"]).tolist() == [4]
+    assert np.flatnonzero(rows["reordered_backward"]).tolist() == [11]
+
+
+def test_a_stepping_reflector_tells_no_direction_of_reordering() -> None:
+    """Its clock went back by more than a round trip: order by that clock means nothing."""
+    walk = stamp_path.walk(_plain(20), ports=1)
+    back = (np.arange(21) >= 10) * 5_000_000
+    for at in (4, 16):
+        raw = walk.arrivals.octets[:, at : at + 8].copy().view(">u8")[:, 0].astype(np.uint64)
+        moved = raw - (back.astype(np.uint64) << np.uint64(32)) // np.uint64(1_000_000_000)
+        walk.arrivals.octets[:, at : at + 8] = moved.astype(">u8").view(np.uint8).reshape(-1, 8)
+
+    rows = _of(replies.gather(walk.sent, walk.arrivals), None)
+
+    assert not rows["reordered"].any()
+    assert np.ma.getmaskarray(rows["reordered_forward"]).all()
+
+
 def test_flush_probe_tells_losses_at_the_end() -> None:
     """The flush probe's reply bounds the last gap: losses at the very end have directions."""
     faults = _plain(10)
@@ -164,7 +221,7 @@ def test_reordering_has_its_extent() -> None:
 
 def test_reordering_of_rfc_4737_example() -> None:
     """Arrivals 1 2 3 7 8 9 10 4 5 6 11: extents 4, 5 and 6 (RFC 4737 section 4.2.3)."""
-    reordered, extent = replies.reordering(np.array([1, 2, 3, 7, 8, 9, 10, 4, 5, 6, 11]))
+    reordered, extent = copies.reordering(np.array([1, 2, 3, 7, 8, 9, 10, 4, 5, 6, 11]))
 
     assert np.flatnonzero(reordered).tolist() == [7, 8, 9]
     assert extent[7:10].tolist() == [4, 5, 6]
@@ -281,6 +338,31 @@ def test_reflector_drops_void_forward_losses() -> None:
     assert np.flatnonzero(~rows["valid"]).tolist() == [4]
 
 
+@pytest.mark.parametrize(
+    ("counter", "column", "row"),
+    [
+        ("rate_limited", "own_drops_refused", 4),
+        ("rx_drops", "own_drops_buffer", 4),
+        ("send_failed", "own_drops_unsent", 8),
+    ],
+)
+def test_what_the_reflector_dropped_itself_is_not_the_networks(
+    counter: str, column: str, row: int
+) -> None:
+    """By its counters in a run, by its own word to the sender otherwise; each its own way."""
+    faults = _plain(12)
+    faults[4].lost_forward = faults[8].lost_backward = True
+    walk = stamp_path.walk(faults, ports=1)
+    sender = replies.gather(walk.sent, walk.arrivals)
+
+    by_log = _of(sender, walk.log, {counter: 1})
+    by_word = _of(sender | {column: np.ma.MaskedArray(np.ones(12, np.int64))}, None)
+
+    for found in (by_log, by_word):
+        assert not found["valid"][row]
+        assert found["valid"][12 - row]
+
+
 @pytest.mark.parametrize(("late", "valid"), [(10, True), (30, False)])
 def test_session_off_its_schedule_is_invalid(late: int, valid: bool) -> None:
     """The lower 95 % bound of the late share decides: 1 % late is fine, 3 % of 1,000 is not."""
@@ -367,6 +449,11 @@ def test_probe_that_never_left_is_told() -> None:
     rows = _of(replies.gather(walk.sent, walk.arrivals), walk.log)
 
     assert rows["invalid_reason"][3] == "send call failed"
+
+    walk.sent.send_errno[3] = errno.EMSGSIZE
+    rows = _of(replies.gather(walk.sent, walk.arrivals), walk.log)
+
+    assert rows["invalid_reason"][3] == "send call failed: EMSGSIZE (Message too long)"
     assert np.ma.getmaskarray(rows["late_ns"])[3]
 
 

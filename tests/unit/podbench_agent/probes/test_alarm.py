@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from podbench.wire.replies import Ints
+from podbench.wire.copies import Ints
 from podbench_agent.probes.alarm import Wakeups
 
 MS = 1_000_000
