@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from errno import EPERM
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def test_a_send_that_fails_spoils_no_other_probe(tmp_path: Path) -> None:
         loading = namespaces.spawn("pa", [str(children.find("nft", "nftables")), rules])
         assert loading.wait() == 0
         rows, _ = _with_pair(lambda pair: asyncio.run(pair.measure(500, 2)))
-        unsent = np.asarray(rows["invalid_reason"] == "send call failed", dtype=bool)
+        unsent = np.asarray(rows["invalid_reason"] == fates.send_failed(EPERM), dtype=bool)
         kernel, app = rows["rtt_kernel_ns"], rows["rtt_app_ns"]
         return {
             "unsent": int(unsent.sum()),

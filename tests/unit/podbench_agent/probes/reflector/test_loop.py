@@ -41,6 +41,10 @@ class Wire:
     def setsockopt(self, *options: int) -> None:
         """Takes any option."""
 
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """The socket's own counters: nothing was dropped."""
+        return self._real.getsockopt(level, option, size)
+
     def getsockname(self) -> tuple[str, int]:
         """Where the reflector listens."""
         return ("10.0.0.2", 9000)
