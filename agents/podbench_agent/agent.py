@@ -16,6 +16,7 @@ from podbench_agent import evidence
 from podbench_agent.canary import Canary
 from podbench_agent.capture import Capture
 from podbench_agent.host import Counters
+from podbench_agent.probes import window
 from podbench_agent.probes.throughput import Transfers
 
 Facts = Mapping[str, str | int | float | bool | None]
@@ -83,6 +84,8 @@ class Agent:
         match command:
             case messages.ServeTransfer() | messages.Transfer() | messages.CollectTransfer():
                 return await self._transfer(command)
+            case messages.WatchLoad():
+                return await window.watch(command)
             case messages.ReadFacts() | messages.LookUp():
                 return await asyncio.to_thread(evidence.answer, command)
             case (

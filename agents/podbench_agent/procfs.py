@@ -4,6 +4,7 @@ Reading the files and taking differences is `host`'s business. Sources: proc(5),
 Documentation/filesystems/proc.rst, Documentation/accounting/psi.rst, net/core/net-procfs.c.
 """
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -53,6 +54,39 @@ def snmp6(text: str) -> dict[str, int]:
     """`Udp6InCsumErrors` and the like from /proc/net/snmp6: a name and a value per line."""
     rows = (line.split() for line in text.splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Octets and packets of an interface, as running totals or over a window."""
+
+    rx_bytes: int = 0
+    rx_packets: int = 0
+    tx_bytes: int = 0
+    tx_packets: int = 0
+
+    def plus(self, other: "Traffic") -> "Traffic":
+        """Both together."""
+        return Traffic(**{f: getattr(self, f) + getattr(other, f) for f in self.__struct_fields__})
+
+    def minus(self, other: "Traffic") -> "Traffic":
+        """What was added since `other`."""
+        return Traffic(**{f: getattr(self, f) - getattr(other, f) for f in self.__struct_fields__})
+
+
+def device_traffic(text: str) -> dict[str, Traffic]:
+    """Totals by interface from /proc/net/dev: eight received columns, then eight sent ones."""
+    found = {}
+    for line in text.splitlines():
+        name, colon, numbers = line.partition(":")
+        values = numbers.split()
+        if colon and len(values) >= 16:
+            found[name.strip()] = Traffic(
+                rx_bytes=int(values[0]),
+                rx_packets=int(values[1]),
+                tx_bytes=int(values[8]),
+                tx_packets=int(values[9]),
+            )
+    return found
 
 
 def psi_some_ns(text: str) -> int | None:

@@ -1,17 +1,21 @@
 """The canary's agents when the orchestrator that began their watch is no more."""
 
 import asyncio
+import shutil
 import socket
 import sys
 
-from support import needs
+import pytest
 from support.agents import N1, RUN, agent_process, short_directory
 
 from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet
 from podbench.wire import messages
 
-pytestmark = needs.programs("mosquitto")
+pytestmark = pytest.mark.skipif(
+    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
+    reason="mosquitto is not installed",
+)
 
 ORCHESTRATOR = f"""
 import asyncio, sys

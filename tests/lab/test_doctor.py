@@ -6,12 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support import needs
-from support.bench import bench
+from support.bench import bench, lab_trouble
 
 pytestmark = [
     pytest.mark.lab,
-    needs.lab(),
+    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
 ]
 
 

@@ -84,11 +84,18 @@ def listening_ports(table: str) -> set[int]:
 
 
 def client_arguments(
-    command: messages.Transfer, congestion: str | None, socket_bytes: int
+    command: messages.Transfer,
+    congestion: str | None,
+    socket_bytes: int,
+    version: str | None = None,
 ) -> list[str]:
     """The client's options. -Z is never among them: it would measure another sender."""
     options = ["-c", command.peer_address, "-p", str(command.peer_port), "-B", command.bind_address]
-    options += ["-J", "-i", f"{command.interval_s:g}", "-t", str(command.duration_s)]
+    options += ["-J", "-i", f"{command.interval_s:g}"]
+    if command.total_bytes is None:
+        options += ["-t", str(command.duration_s)]
+    else:
+        options += ["-n", str(command.total_bytes)]
     options += ["-P", str(command.streams), "--connect-timeout", str(CONNECT_TIMEOUT_MS)]
     if command.omit_s:
         options += ["-O", str(command.omit_s)]
@@ -97,7 +104,11 @@ def client_arguments(
         options += ["-w", str(socket_bytes)]
         if command.packet_bytes is not None:
             options += ["-l", str(command.packet_bytes)]
+        if command.pacing_timer_us is not None and iperf3.has_pacing_timer(version):
+            options += ["--pacing-timer", str(command.pacing_timer_us)]
         return options
+    if command.fq_rate_bps is not None:
+        options += ["--fq-rate", str(command.fq_rate_bps)]
     if command.rate_bps is not None:
         options += ["-b", str(command.rate_bps)]
     return options + (["-C", congestion] if congestion else [])
@@ -229,6 +240,7 @@ class Transfers:
             command,
             choose_congestion(command.congestion),
             choose_socket_bytes([int(text) for text in texts if text]),
+            await self.version(),
         )
         client = await self._start(options, command.duration_s + command.omit_s + HARD_STOP_S)
         self._clients.add(client)

@@ -35,6 +35,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     latency: dict[Path, list[Part]] = {}
     throughput: dict[Path, list[Part]] = {}
+    ladder: dict[Path, list[Part]] = {}
     raw: dict[str, str] = {}
     """Programs' own output by a file's stem."""
     spans: list[Span] = []
@@ -52,10 +53,14 @@ class End(msgspec.Struct, frozen=True):
 class Crew:
     """Nodes, their agents, and the session numbers the agents are given."""
 
-    def __init__(self, nodes: Sequence[Node], fleet: Fleet, *, spin: bool = False) -> None:
+    def __init__(
+        self, nodes: Sequence[Node], fleet: Fleet, *, spin: bool = False, shared: bool = False
+    ) -> None:
         self.nodes = {node.name: node for node in nodes}
         self.fleet = fleet
         self.spin = spin
+        self.shared = shared
+        """Whether all nodes are one machine."""
         self._offsets_ns = {
             agent: node.clock_offset_ns
             for node in nodes

@@ -31,15 +31,55 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Starting an iperf3 server and client, and taking their results."""
     proof_s: float = 0.25
     """One proof window with its counters and lookups."""
+    step_settle_s: float = 0.2
+    """Of a load step, before its window: iperf3's start, slow start, placement of processes."""
+    step_s: float = 0.7
+    """The window in which busy CPU and interfaces are read."""
+    step_tail_s: float = 0.1
+    """The load goes on this long after the window."""
+    step_setup_s: float = 0.3
+    """Starting and ending a step's iperf3, and taking its results."""
+    search_s: float = 14.0
+    """The search for the ladder's capacity, once a run."""
+    ceiling_s: int = 1
+    """One transfer on the shaped segment."""
 
+
+LAB_MESH: dict[str, float] = {"warm_pod_s": 0.6, "warm_host_s": 0.4, "idle_s": 1.2}
+"""Where several pairs are measured one after another, a block's p99 is that of all its pairs'
+probes together (analysis: unions), and a pair's own comes from several blocks."""
+STEPS_PER_VISIT = 2
+"""Of each kind."""
 
 PACES = {
     "lab": (Pace(),),
     # Commands travel through the API server, a proof window takes 5,000 probes at 2,000 pps, and a
     # flow over a real network needs seconds to settle; the short transfers are for short budgets.
     "kubernetes": (
-        Pace(transfer_s=12, omit_s=2.0, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
-        Pace(transfer_s=2, omit_s=0.5, setup_s=0.5, transfer_setup_s=1.5, proof_s=4.0),
+        Pace(
+            transfer_s=12,
+            omit_s=2.0,
+            setup_s=0.5,
+            transfer_setup_s=1.5,
+            proof_s=4.0,
+            step_settle_s=1.0,
+            step_s=4.0,
+            step_tail_s=0.5,
+            step_setup_s=1.5,
+            search_s=60.0,
+        ),
+        Pace(
+            transfer_s=2,
+            omit_s=0.5,
+            setup_s=0.5,
+            transfer_setup_s=1.5,
+            proof_s=4.0,
+            step_settle_s=0.7,
+            step_s=2.0,
+            step_tail_s=0.3,
+            step_setup_s=1.5,
+            search_s=40.0,
+        ),
     ),
 }
 """By target, the pace that is preferred first; the next where a budget leaves it too few blocks."""
@@ -70,6 +110,8 @@ def fitting(spec: RunSpec, groups: int, carriers: int) -> Size:
         return asked.blocks * block_s(spec, groups, asked) <= spec.budget_s
 
     paces = PACES[spec.target]
+    if spec.target == "lab" and groups > 1:
+        paces = tuple(msgspec.structs.replace(pace, **LAB_MESH) for pace in paces)
     if spec.budget_s is None:
         return size(spec.blocks or DEFAULT_BLOCKS, paces[0])
     if spec.blocks is not None:
@@ -102,4 +144,13 @@ def block_s(spec: RunSpec, groups: int, size: Size) -> float:
     if kinds and size.per_visit:
         each_s = pace.transfer_s + pace.transfer_setup_s
         visit_s += (size.per_visit * len(kinds) + 1) * each_s
+    if "ladder" in spec.probes:
+        step_s = pace.step_settle_s + pace.step_s + pace.step_tail_s + pace.step_setup_s
+        visit_s += 2 * STEPS_PER_VISIT * step_s
     return visit_s * (len(spec.possible) + 1)
+
+
+def once_s(spec: RunSpec, ceilings: int, pace: Pace) -> float:
+    """What a run measures once, seconds: the ladder's search, and `ceilings` shaped transfers."""
+    search_s = pace.search_s if "ladder" in spec.probes else 0.0
+    return search_s + ceilings * (pace.ceiling_s + pace.transfer_setup_s)

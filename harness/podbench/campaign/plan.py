@@ -13,11 +13,16 @@ from collections.abc import Sequence
 import msgspec
 
 from podbench.campaign import mesh
-from podbench.campaign.pace import Pace, block_s, fitting
-from podbench.campaign.spec import RunSpec
+from podbench.campaign.ladder import design
+from podbench.campaign.pace import Pace, block_s, fitting, once_s
+from podbench.campaign.spec import CEILING, LADDER, RunSpec
 from podbench.model.arms import Arm, Mode, Path
 from podbench.model.errors import ConfigError
 
+CEILING_TURNS = 3
+"""Transfers a mode on the shaped segment, each on a pair of its own."""
+CEILING_BPS = 200_000_000
+"""What two cores fill without segmentation offloads, in every mode."""
 WARM_PPS = 1000.0
 IDLE_PPS = 20.0
 LOADED_PPS = 100.0
@@ -40,6 +45,24 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     path: Path = Path.POD
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the ladder: a share of the common capacity, from `src` to `dst`."""
+
+    kind: str
+    share: float
+    src: str
+    dst: str
+
+
+class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
+    """One TCP transfer of a mode on the lab's shaped segment; `turn` counts from 1."""
+
+    turn: int
+    mode: Mode
+    src: str
+    dst: str
+
+
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs that measure at the same time (`pairs`), then their transfers.
 
@@ -51,6 +74,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """`warm`, or `idle` where all pairs run at once at 20 Hz."""
     pairs: tuple[tuple[str, str], ...]
     transfers: tuple[Transfer, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """Load steps, after latency; consecutive ones of the same kind and share run together."""
 
     @property
     def batches(self) -> list[list[Transfer]]:
@@ -64,6 +89,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
             found[-1].append(each)
             busy |= {each.src, each.dst}
         return found
+
+    @property
+    def climbs(self) -> list[list[Step]]:
+        """The load steps by what runs at the same time: one kind and share, disjoint pairs."""
+        found: dict[tuple[str, float], list[Step]] = {}
+        for each in self.steps:
+            found.setdefault((each.kind, each.share), []).append(each)
+        return list(found.values())
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,11 +129,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pace: Pace = Pace()
     groups: tuple[tuple[mesh.Pair, ...], ...] = ()
     """The pairs that are measured, in groups that may measure at the same time."""
+    ceilings: tuple[Ceiling, ...] = ()
+    """Transfers on the lab's shaped segment, after all blocks."""
+    once_s: float = 0.0
+    """What is measured once a run: the ladder's search, and the ceilings."""
 
     @property
     def total_s(self) -> float:
         """Time the measuring should take, seconds."""
-        return self.block_s * self.blocks
+        return self.block_s * self.blocks + self.once_s
 
     @property
     def rounds(self) -> int:
@@ -132,11 +169,21 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     arms: list[tuple[Mode, int]] = []
     for block in range(1, size.blocks + 1):
         arms = _order(spec, arms, block, rng)
-        shape = _Shape(spec, matchings, block, size.per_visit, exclusive, flips, carriers)
+        shape = _Shape(
+            spec,
+            matchings,
+            block,
+            size.per_visit,
+            exclusive,
+            flips,
+            carriers,
+            design.of_block(spec.seed, block) if LADDER in spec.probes else (),
+        )
         visits += [
             Visit(block=block, order=i, mode=mode, repeat=n, rounds=_rounds(shape, rng))
             for i, (mode, n) in enumerate(arms, 1)
         ]
+    ceilings = _ceilings(spec, carriers, rng) if CEILING in spec.probes else ()
     return Plan(
         seed=spec.seed,
         nodes=tuple(nodes),
@@ -149,7 +196,22 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
         exclusive=exclusive,
         pace=size.pace,
         groups=tuple(groups),
+        ceilings=ceilings,
+        once_s=once_s(spec, len(ceilings), size.pace),
     )
+
+
+def _ceilings(
+    spec: RunSpec, carriers: Sequence[tuple[mesh.Pair, ...]], rng: random.Random
+) -> tuple[Ceiling, ...]:
+    """Every mode on as many pairs, one after the other, modes in random order for each pair."""
+    found = []
+    for turn, group in enumerate(carriers[:CEILING_TURNS], 1):
+        modes = list(spec.possible)
+        rng.shuffle(modes)
+        src, dst = group[0]
+        found += [Ceiling(turn=turn, mode=mode, src=src, dst=dst) for mode in modes]
+    return tuple(found)
 
 
 def smallest_detectable_ratio(metric: str, blocks: int) -> float | None:
@@ -196,6 +258,8 @@ class _Shape(msgspec.Struct, frozen=True):
     flips: dict[tuple[str, ...], bool]
     carriers: list[tuple[mesh.Pair, ...]]
     """What carries transfers, in turn."""
+    steps: tuple[tuple[str, float], ...]
+    """Kind and share of the block's load steps."""
 
 
 def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
@@ -203,6 +267,15 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
     rng.shuffle(matchings)
     groups = [g for m in matchings for g in mesh.split(m, exclusive=shape.exclusive)]
     carriers = _transfers(shape)
+    loads = list(shape.steps)
+    rng.shuffle(loads)
+    loaded = mesh.rotating(shape.carriers, shape.block, 1, shape.spec.seed)
+    climbed = [
+        Step(kind=kind, share=share, src=a, dst=b)
+        for kind, share in loads
+        for group in loaded
+        for a, b in group
+    ]
     rounds = []
     for number, group in enumerate(groups, 1):
         pairs = tuple(
@@ -210,9 +283,12 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
         )
         here = {frozenset(pair) for pair in group}
         own = tuple(t for t in carriers if frozenset((t.src, t.dst)) in here)
-        rounds.append(Round(number=number, phase="warm", pairs=pairs, transfers=own))
+        steps_here = tuple(s for s in climbed if frozenset((s.src, s.dst)) in here)
+        rounds.append(
+            Round(number=number, phase="warm", pairs=pairs, transfers=own, steps=steps_here)
+        )
     if "latency" not in shape.spec.probes:
-        return tuple(r for r in rounds if r.transfers)
+        return tuple(r for r in rounds if r.transfers or r.steps)
     everyone = tuple(pair for r in rounds for pair in r.pairs)
     return (*rounds, Round(number=len(rounds) + 1, phase="idle", pairs=everyone))
 

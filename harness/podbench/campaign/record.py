@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 import podbench
-from podbench.campaign.options.table import Options
+from podbench.campaign.ladder.capacity import Capacity
+from podbench.campaign.options import Options
 from podbench.campaign.spec import RunSpec
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId, Node
@@ -109,6 +110,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str | None]
     arms: tuple[ArmRecord, ...] = ()
     nodes: tuple[NodeRecord, ...] = ()
+    capacity: Capacity | None = None
+    """The loads that the ladder's steps are shares of; null before the search, or without ladder.
+    """
     most_bps: int | None = None
     """The most one transfer sent; null: as much as it could."""
     proof_warnings: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ import time
 from podbench.campaign import latency, plan, transfer
 from podbench.campaign.agents import Crew, Outcome, Part
 from podbench.campaign.journal import Entry, Journal
+from podbench.campaign.ladder import step as ladder
+from podbench.campaign.ladder.capacity import Capacity
 from podbench.campaign.pace import Pace
 from podbench.model.arms import Arm, Path
 from podbench.store import samples
@@ -17,12 +19,29 @@ from podbench.store.rundir import RunDir
 from podbench.store.samples import Scalar
 
 
-async def measure(crew: Crew, visit: plan.Visit, planned: plan.Round, drawn: plan.Plan) -> Outcome:
-    """Measures one round of a visit: latency first, then the transfers, batch by batch."""
+async def measure(
+    crew: Crew,
+    visit: plan.Visit,
+    planned: plan.Round,
+    drawn: plan.Plan,
+    capacity: Capacity | None = None,
+) -> Outcome:
+    """Measures one round of a visit: latency, then load steps, then transfers, batch by batch."""
     outcome = Outcome()
+    climbs = "ladder" in drawn.probes
     if "latency" in drawn.probes:
         for stretch in _stretches(visit, planned, drawn.pace):
-            await latency.measure(crew, stretch, outcome)
+            if climbs and (stretch.path, stretch.phase) == (Path.POD, "warm"):
+                await ladder.rest(crew, stretch, outcome)
+            else:
+                await latency.measure(crew, stretch, outcome)
+    if capacity is not None:
+        for steps in planned.climbs:
+            climbing = (
+                ladder.measure(crew, visit.mode, step, capacity, drawn.pace, outcome)
+                for step in steps
+            )
+            await asyncio.gather(*climbing)
     for batch in planned.batches:
         await asyncio.gather(
             *(transfer.measure(crew, visit.mode, one, drawn.pace, outcome) for one in batch)
@@ -64,7 +83,11 @@ def keep(
         StoreError: The disk is full or lost; earlier rounds stay whole.
     """
     visit, planned = place
-    for probe, by_path in (("latency", got.latency), ("throughput", got.throughput)):
+    for probe, by_path in (
+        ("latency", got.latency),
+        ("throughput", got.throughput),
+        ("ladder", got.ladder),
+    ):
         for path, parts in by_path.items():
             arm = visit.arm.on(path)
             where = rundir.samples(probe, visit.block, arm, planned.number)

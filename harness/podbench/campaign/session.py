@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from podbench.campaign import cost, counters, evidence, looks, plan, record, rounds
+from podbench.campaign import ceiling, cost, counters, evidence, looks, plan, record, rounds
 from podbench.campaign.agents import Crew
 from podbench.campaign.journal import DECIDED, LOOKS, Journal
+from podbench.campaign.ladder import step
 from podbench.campaign.progress import Progress
 from podbench.cni import base as cni
 from podbench.cni import registry
@@ -50,12 +51,14 @@ class Session:
                 async with laid.deploy() as (nodes, fleet):
                     self._note_deployed(nodes, fleet, laid.most_bps)
                     self._note_cluster(laid, nodes)
-                    crew = Crew(nodes, fleet, spin=self.record.spec.spin)
+                    crew = Crew(nodes, fleet, spin=self.record.spec.spin, shared=target.exclusive)
                     async with counters.running(crew, exclusive=target.exclusive) as ticks:
+                        await self._find_capacity(crew, modes, laid.most_bps)
                         for visit in stage:
                             if await self._turned(laid.world, visit, modes):
                                 await self._visit(laid.world, crew, ticks, visit)
                             await self._look(visit)
+                        await self._ceilings(laid, crew, modes, stage)
                 await self._unlay(laid.world, modes)
 
     async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
@@ -84,12 +87,46 @@ class Session:
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
         for planned in self._missing(visit):
             self.progress.round_begins(visit, planned)
-            got = await rounds.measure(crew, visit, planned, self.plan)
+            got = await rounds.measure(crew, visit, planned, self.plan, self.record.capacity)
             place = (visit, planned)
             await ticks.keep(self.rundir, self.record.run_id, *place)
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
             self.progress.round_done(visit, planned, len(got.failures))
         await evidence.confirm(witness, visit, self.rundir)
+
+    async def _find_capacity(self, crew: Crew, modes: Sequence[Mode], most_bps: int | None) -> None:
+        """The loads that the ladder's steps are shares of: once a run, kept in run.json."""
+        if "ladder" not in self.plan.probes or self.record.capacity is not None or not modes:
+            return
+        steps = [s for v in self.plan.visits for r in v.rounds for s in r.steps]
+        if not steps:
+            return
+        pair = (steps[0].src, steps[0].dst)
+        self.progress.say("searching the load that every mode holds")
+        found = await step.find(crew, modes, pair, self.plan.pace, most_bps)
+        self._save(capacity=found)
+        self.progress.say(step.said(found))
+
+    async def _ceilings(
+        self, laid: LaidTarget, crew: Crew, modes: Sequence[Mode], stage: Sequence[plan.Visit]
+    ) -> None:
+        """Transfers on the shaped segment that this stage's pods can carry."""
+        blocks = {visit.block for visit in stage}
+        wanted = [
+            one
+            for one in ceiling.missing(self.plan, self.journal)
+            if one.mode in modes and (len(stage) > 1 or one.turn in blocks)
+        ]
+        if not wanted:
+            return
+        async with laid.shaped(plan.CEILING_BPS):
+            await ceiling.settled()
+            for one in wanted:
+                self.progress.say(f"ceiling {one.mode} {one.src}>{one.dst}")
+                entry = await ceiling.measure(
+                    crew, one, self.plan.pace, self.rundir, self.record.run_id
+                )
+                self.journal.write(entry)
 
     async def _look(self, visit: plan.Visit) -> None:
         """After a block's last visit: whether the comparisons are decided."""

@@ -14,13 +14,12 @@ from typing import Annotated
 
 import typer
 
-from podbench.cli import panels
 from podbench.model.errors import ConfigError, ProbeError
 from podbench.wire import fates
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
 
-app = panels.app("Run the latency instrument on its own")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DEFAULT_PORT = 8620
 """STAMP's own port, 862, needs a capability."""
@@ -47,7 +46,7 @@ def _read_key(path: Path | None) -> bytes | None:
     return key
 
 
-@app.command(cls=panels.Command)
+@app.command()
 def reflect(
     bind: Annotated[str, typer.Option(help="Own address to answer on.")] = "0.0.0.0",  # noqa: S104 a reflector is meant to be reached
     port: Annotated[int, typer.Option(help="UDP port.", min=0, max=65535)] = DEFAULT_PORT,
@@ -125,7 +124,7 @@ def _resolve_host(host: str, port: int) -> str:
     return f"{host}%{scope}" if scope and "%" not in host else host
 
 
-@app.command(cls=panels.Command)
+@app.command()
 def probe(
     host: Annotated[str, typer.Argument(help="Name or address of the reflector.")],
     port: Annotated[int, typer.Option(help="Its UDP port.", min=1, max=65535)] = DEFAULT_PORT,

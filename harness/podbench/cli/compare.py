@@ -6,30 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from podbench.campaign.options.table import Options
-from podbench.cli import flags
-
 if TYPE_CHECKING:
     from podbench.analysis.compare.bundle import SideBySide
 
 DEFAULT = Path("compare.html")
 
 
-@flags.takes("compare")
 def compare(
-    options: Options,
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Two to twelve run directories")
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Two to twelve run directories.")],
     out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Page to write; replaces a page of podbench, no other file"
-        ),
+        Path, typer.Option(help="The page to write; a page of podbench is replaced.")
     ] = DEFAULT,
-    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the page")] = None,
+    name: Annotated[str | None, typer.Option(help="A title for the page.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Compare runs side by side on one page."""
+    """Say what of these runs may be compared, and compare it on one page."""
     from podbench.model.errors import ConfigError
     from podbench.results import side_by_side
     from podbench_report.compare import build as pages
@@ -45,7 +36,7 @@ def compare(
     for line in _said(page):
         print(line, file=sys.stderr)
     print(f"{'replaced' if replaced else 'wrote'} {out}", file=sys.stderr)
-    if options.json:
+    if json:
         sys.stdout.write(_as_json(page))
     else:
         print(f"comparison: {out}")

@@ -19,9 +19,8 @@ from podbench.analysis.samples.inputs import (
     Unmeasured,
     VisitSpan,
 )
-from podbench.campaign import evidence, plan, record
+from podbench.campaign import evidence, options, plan, record
 from podbench.campaign.journal import DECIDED, LOOKS, Entry, Journal
-from podbench.campaign.options import config
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
@@ -130,7 +129,7 @@ def _command(begun: record.RunRecord) -> str:
     chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
     if begun.cluster is not None:
         chosen["context"] = begun.cluster.context
-    return config.command_line({**begun.options, **chosen})
+    return options.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:
@@ -244,8 +243,8 @@ def _unmeasured(entries: list[Entry]) -> tuple[Unmeasured, ...]:
         if e.event != "round" or e.block is None or e.arm is None:
             continue
         for f in e.failures:
-            # A failed transfer has a row of its own, from which analysis tells it.
-            if not f.kind.startswith("throughput"):
+            # A failed transfer or load step has a row of its own, from which analysis tells it.
+            if not f.kind.startswith(("throughput", "load-")):
                 arm = parse_arm(e.arm).on(ArmPath(f.path)).name
                 found.append(
                     Unmeasured(

@@ -36,7 +36,11 @@ LATENCY = _schema(
         _field("session_id", pa.int32(), "STAMP session identifier (SSID, RFC 8972 section 3)"),
         _field("src_port", pa.int32(), "UDP source port"),
         _field("seq", pa.int64(), "STAMP sequence number on the wire in that session"),
-        _field("phase", pa.string(), "idle (20 Hz), warm (1 kHz) or loaded (beside a transfer)"),
+        _field(
+            "phase",
+            pa.string(),
+            "idle (20 Hz), warm (1 kHz), loaded (beside a transfer) or load-<kind>-<share in %>",
+        ),
         _field(
             "intended_mono_ns",
             pa.int64(),
@@ -179,4 +183,61 @@ HOST = _schema(
     ]
 )
 
-BY_PROBE = {"latency": LATENCY, "throughput": THROUGHPUT, "host": HOST}
+LADDER = _schema(
+    [
+        *_PLACE,
+        _field("src", pa.string(), "node that sends the load"),
+        _field("dst", pa.string(), "node that receives it"),
+        _field("kind", pa.string(), "bulk (one TCP stream) or small (UDP of 64 octets)"),
+        _field(
+            "offered_share", pa.float64(), "share of the common capacity; 0: the warm stretch alone"
+        ),
+        _field("offered_bps", pa.float64(), "offered payload, bit/s"),
+        _field("offered_pps", pa.float64(), "offered packets/s; null for bulk"),
+        _field(
+            "achieved_bps",
+            pa.float64(),
+            "payload through the receiver's interfaces in the window, bit/s",
+        ),
+        _field(
+            "achieved_pps",
+            pa.float64(),
+            "packets/s through the receiver's interfaces, probes left out; null for bulk",
+        ),
+        _field("reached", pa.bool_(), "rate held within 2 % and no CPU above 90 %"),
+        _field("not_reached_reason", pa.string(), "why it does not count"),
+        _field("duration_s", pa.float64(), "length of the window, s"),
+        _field(
+            "busy_cores_src",
+            pa.float64(),
+            "CPUs busy at the sender's node, or on the machine that all nodes share",
+        ),
+        _field(
+            "busy_cores_dst", pa.float64(), "at the receiver's node; null where nodes share one"
+        ),
+        _field("steal_cores_src", pa.float64(), "CPUs stolen by the hypervisor, sender's node"),
+        _field("steal_cores_dst", pa.float64(), "the same at the receiver's node"),
+        _field(
+            "busy_method",
+            pa.string(),
+            "idle: window less idle and stolen time; ticks: the same of a kernel whose tick never "
+            "stops; soaker: what a spinner at lowest priority lost",
+        ),
+        _field("busiest_cpu_ratio", pa.float64(), "busy share of the busiest CPU of both nodes"),
+        _field("lost_packets", pa.int64(), "UDP datagrams the receiver missed, whole step"),
+        _field("retransmits", pa.int64(), "TCP segments sent again, whole step"),
+        _field(
+            "burst_packets",
+            pa.int64(),
+            "datagrams that leave back to back (iperf3's pacing timer); null for bulk",
+        ),
+    ]
+)
+
+BY_PROBE = {
+    "latency": LATENCY,
+    "throughput": THROUGHPUT,
+    "host": HOST,
+    "ladder": LADDER,
+    "ceiling": THROUGHPUT,
+}

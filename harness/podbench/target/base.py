@@ -62,6 +62,12 @@ class LaidTarget(Protocol):
     def detected(self) -> ClusterDetected | None:
         """The cluster's network, completed by its agents once deployed; null on the lab."""
 
+    def shaped(self, rate_bps: int) -> AbstractAsyncContextManager[None]:
+        """The network at a known rate, segmentation offloads off, until the context ends.
+
+        Only a lab's network is its own to shape; elsewhere no plan asks for it.
+        """
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 

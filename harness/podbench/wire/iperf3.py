@@ -78,8 +78,16 @@ class _Cpu(msgspec.Struct, frozen=True):
     remote_total: _Percent | None = None
 
 
+class _Sum(msgspec.Struct, frozen=True):
+    retransmits: int | None = None
+    lost_packets: int | None = None
+    packets: int | None = None
+
+
 class _End(msgspec.Struct, frozen=True):
     cpu_utilization_percent: _Cpu = _Cpu()
+    sum: _Sum = _Sum()
+    sum_sent: _Sum = _Sum()
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -175,6 +183,38 @@ def _version(document: _Document) -> str | None:
     """`3.12`, as the program that wrote it calls itself; None if it does not say."""
     version = document.start.version
     return plain.line(version.removeprefix("iperf "), 64) if version else None
+
+
+PACED_BY_TIMER = ((3, 2), (3, 18))
+"""From the first of these versions to below the second, UDP is sent in bursts by a timer."""
+
+
+def has_pacing_timer(version: str | None) -> bool:
+    """Whether this version sends UDP by `--pacing-timer`; later ones sleep to each next send."""
+    try:
+        parts = tuple(int(part) for part in (version or "").split(".")[:2])
+    except ValueError:
+        return False
+    return PACED_BY_TIMER[0] <= parts < PACED_BY_TIMER[1]
+
+
+def version_of(text: str) -> str | None:
+    """The version of the iperf3 that wrote a document; None where it does not say."""
+    document, _ = _read(text)
+    return None if document is None else _version(document)
+
+
+def lost_and_retransmitted(
+    client_json: str | None, server_json: str | None
+) -> tuple[int | None, int | None]:
+    """UDP datagrams that the receiver missed, and TCP segments that the sender sent again.
+
+    Of the whole transfer; None where the document does not say.
+    """
+    client, server = _read(client_json or "")[0], _read(server_json or "")[0]
+    retransmits = None if client is None else client.end.sum_sent.retransmits
+    lost = None if server is None else server.end.sum.lost_packets
+    return lost, retransmits
 
 
 def unequal_versions(client: str | None, server: str | None) -> str | None:

@@ -98,12 +98,29 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     rate_bps: int | None = None
     """UDP target rate, null = unlimited."""
     congestion: str | None = "cubic"
+    fq_rate_bps: int | None = None
+    """TCP pace by the kernel (--fq-rate, SO_MAX_PACING_RATE); null: not paced."""
+    total_bytes: int | None = None
+    """Payload to send (-n) in place of `duration_s`: steps shorter than iperf3's whole seconds."""
+    pacing_timer_us: int | None = None
+    """Period of iperf3's own pacing timer for UDP; null: iperf3's default."""
 
 
 class CollectTransfer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Hand over the JSON of the server on this port, ending it if it still runs."""
 
     port: int
+
+
+class WatchLoad(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Measure busy CPU and interface traffic over a window that begins `start_after_s` from now.
+
+    Answered after the window, with facts: `duration_s`, `cores`, `busy_cores`, `steal_cores`,
+    `busiest_cpu_ratio`, `busy_method`, `start_mono_ns` and `rx_`/`tx_` `bytes` and `packets`.
+    """
+
+    start_after_s: float
+    duration_s: float
 
 
 class StartCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -206,6 +223,7 @@ Command = (
     | ServeTransfer
     | Transfer
     | CollectTransfer
+    | WatchLoad
     | StartCounters
     | CollectCounters
     | ReadFacts

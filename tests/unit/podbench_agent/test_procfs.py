@@ -130,3 +130,18 @@ def test_cpu_stat_of_version_2_is_below_the_top() -> None:
 
     assert paths[:2] == ["/sys/fs/cgroup/kubepods/pod1/cpu.stat", "/sys/fs/cgroup/cpu.stat"]
     assert procfs.cpu_stat_paths("0::/\n")[0] == "/sys/fs/cgroup/cpu.stat"
+
+
+def test_traffic_of_interfaces() -> None:
+    """Received and sent octets and packets by name; the two head lines are passed over."""
+    text = (
+        "Inter-|   Receive                            |  Transmit\n"
+        " face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs\n"
+        "  eth0: 500 5 0 0 0 0 0 0 900 9 0 0 0 0 0 0\n"
+        "    lo:12 1 0 0 0 0 0 0 12 1 0 0 0 0 0 0\n"
+    )
+    found = procfs.device_traffic(text)
+    assert set(found) == {"eth0", "lo"}
+    assert found["eth0"] == procfs.Traffic(rx_bytes=500, rx_packets=5, tx_bytes=900, tx_packets=9)
+    assert found["eth0"].minus(found["lo"]).tx_packets == 8
+    assert procfs.device_traffic("") == {}

@@ -1,12 +1,13 @@
 """The report in a real browser: silent, self-contained, sortable, whole on paper, sound by axe."""
 
 import re
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support import chromium, needs
+from support import chromium
 from support.bundle_cases import Case
 from support.bundles import make_bundle
 
@@ -14,7 +15,7 @@ from podbench_report import build
 
 pytestmark = [
     pytest.mark.browser,
-    needs.browser(),
+    pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 WIDTHS = (390, 800, 1280)
 
@@ -117,7 +118,7 @@ def test_no_width_breaks_the_layout(case: Case, tmp_path: Path) -> None:
     assert chromium.overflows(path, tmp_path, WIDTHS) == dict.fromkeys(WIDTHS, (0, 0))
 
 
-@needs.programs("pdftotext")
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext (poppler-utils)")
 @pytest.mark.parametrize(
     "case",
     [Case(faults=("loss n1>n2 1 %",)), Case(nodes=20, zones=3, target="kubernetes")],

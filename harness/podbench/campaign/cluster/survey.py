@@ -13,7 +13,7 @@ import msgspec
 
 from podbench.campaign import record, spec
 from podbench.campaign.cluster import consent
-from podbench.campaign.options.table import Options
+from podbench.campaign.options import Options
 from podbench.campaign.spec import RunSpec
 from podbench.cni import registry
 from podbench.cni.calico import pools
@@ -21,6 +21,7 @@ from podbench.cni.detect.cluster import ClusterDetected, detect_cluster, mode_fo
 from podbench.cni.detect.facts import Fact
 from podbench.cni.edits import Recipe
 from podbench.cni.recipes import recipe
+from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions
@@ -33,6 +34,7 @@ from podbench.target.kubernetes.survey.nodes import LeftOut, Place, choose
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
+METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
@@ -94,7 +96,8 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ConfigError: What was asked for cannot be had there, or an option's value cannot be used.
     """
     asked = spec.common(options)
-    _require_nodes(found)
+    _refuse_needless(options.disrupt, options.method)
+    _require_nodes(options, found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or pools.DEFAULT_CIDR
     method, refused, notes = _method(options, found, cni, pool_cidr)
@@ -109,6 +112,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
     notes = (*notes, *light, *_crowd(options, found))
+    rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
         target="kubernetes",
@@ -124,7 +128,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
-            most_bps=options.bps("max_bandwidth"),
+            most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
             saturate=options.saturate,
             broker=None if options.broker is None else other_broker.url(options.broker),
         ),
@@ -147,7 +151,11 @@ def _refuse_needless(disrupt: str | None, method: str | None) -> None:
         )
 
 
-def _require_nodes(found: Survey) -> None:
+def _require_nodes(options: Options, found: Survey) -> None:
+    if options.nodes is not None and options.nodes < FEWEST_NODES:
+        raise ConfigError(
+            f"--nodes: {options.nodes} is fewer than 2", advice="a pair takes two nodes"
+        )
     if len(found.places) < FEWEST_NODES:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.left_out)
         raise ConfigError(
@@ -172,17 +180,22 @@ def _probes(
     asked: spec.Asked, options: Options, found: Survey
 ) -> tuple[spec.Asked, tuple[str, ...]]:
     """Without transfers where too few nodes may carry them, and then why."""
+    if spec.CEILING in asked.probes:
+        raise ConfigError(
+            "--probes: ceiling needs a link of a known rate, which only the lab has",
+            advice="leave ceiling out, or use --target lab",
+        )
     heavy = [each.name for each in found.places if not each.light]
-    others = tuple(each for each in asked.probes if not each.startswith("throughput"))
+    others = tuple(each for each in asked.probes if not spec.carries_load(each))
     if others == asked.probes or len(heavy) >= FEWEST_NODES:
         return asked, ()
     why = (
-        f"control-plane nodes carry no transfers, and {len(heavy)} of {len(found.places)} nodes "
+        f"control-plane nodes carry no load, and {len(heavy)} of {len(found.places)} nodes "
         "here are none"
     )
     if options.probes is not None:
         raise ConfigError(f"--probes: {why}", advice="use --probes latency")
-    return msgspec.structs.replace(asked, probes=others), (f"no throughput: {why}",)
+    return msgspec.structs.replace(asked, probes=others), (f"no load: {why}",)
 
 
 def _cni(options: Options, detected: ClusterDetected) -> str:
@@ -208,6 +221,7 @@ def _method(
     """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
     method = natural if options.method is None else options.method
+    words.check(method, METHODS, "--method")
     if method == "observe":
         return method, {}, ()
     if method == "switch":

@@ -100,6 +100,14 @@ class LaidCluster:
         """What CNI drivers work on."""
         return self._world
 
+    def shaped(self, rate_bps: int) -> AbstractAsyncContextManager[None]:
+        """No network of somebody else's is shaped.
+
+        Raises:
+            ClusterError: Always; no plan for a cluster asks for it.
+        """
+        raise ClusterError(f"a cluster's links cannot be shaped to {rate_bps} bit/s")
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Makes pools, broker and agents, and connects to them.
 

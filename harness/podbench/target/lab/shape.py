@@ -89,6 +89,46 @@ def settle_pods(options: LabOptions, pods: Sequence[PodPlan]) -> None:
             offloads_off(pod.node.name, pod.host_device)
 
 
+Offloads = dict[tuple[str, str], dict[str, bool]]
+"""By namespace and device: which offloads were on."""
+
+
+def begin(
+    nodes: Sequence[NodePlan], pods: Sequence[PodPlan], rate_bps: int, options: LabOptions
+) -> Offloads:
+    """Shapes the links of a lab that stands; returns what `end` puts back.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+    devices = [(node.name, layout.UPLINK) for node in nodes]
+    devices += [(layout.UNDERLAY, node.name) for node in nodes]
+    devices += [(pod.name, layout.UPLINK) for pod in pods]
+    devices += [(pod.node.name, pod.host_device) for pod in pods]
+    before = {place: offloads(*place) for place in devices}
+    for place in devices:
+        offloads_off(*place)
+    for node in nodes:
+        limit_rate(node.name, rate_bps, options.underlay_mtu)
+    return before
+
+
+def end(nodes: Sequence[NodePlan], before: Offloads) -> None:
+    """Takes the shapers away and turns the offloads on that were.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+
+    def work(netlink: Any) -> None:
+        for node in nodes:
+            netlink.tc("del", "htb", index(netlink, node.name), 0x10000)
+
+    with_netlink(layout.UNDERLAY, work)
+    for (netns, device), states in before.items():
+        _set_offloads(netns, device, states)
+
+
 def limit_rate(port: str, rate_bps: int, mtu: int) -> None:
     """Shapes what leaves the underlay's bridge by one port, towards one node.
 
@@ -128,21 +168,44 @@ def offloads_off(netns: str, device: str) -> None:
     Raises:
         LabError: The kernel refuses.
     """
+    _set_offloads(netns, device, dict.fromkeys(OFFLOADS, False))
 
+
+def offloads(netns: str, device: str) -> dict[str, bool]:
+    """Which segmentation offloads are on.
+
+    Raises:
+        LabError: The kernel refuses.
+    """
+
+    def body() -> dict[str, bool]:
+        # A command that reads is one below the one that sets.
+        return {n: bool(_ethtool(netns, device, (n, c - 1), 0)) for n, c in OFFLOADS.items()}
+
+    return inside(netns, body)
+
+
+def _set_offloads(netns: str, device: str, states: dict[str, bool]) -> None:
     def body() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-            for name, command in OFFLOADS.items():
-                value = array.array("I", [command, 0])
-                pointer, _ = value.buffer_info()
-                request = struct.pack("16sP16x", device.encode(), pointer)
-                try:
-                    fcntl.ioctl(control, SIOCETHTOOL, request)
-                except OSError as error:
-                    raise LabError(
-                        f"cannot turn {name} off on {device} in {netns}: {error}"
-                    ) from error
+        for name, on in states.items():
+            _ethtool(netns, device, (name, OFFLOADS[name]), int(on))
 
     inside(netns, body)
+
+
+def _ethtool(netns: str, device: str, command: tuple[str, int], value: int) -> int:
+    """One ioctl on one offload, in the present namespace; returns the value it leaves."""
+    cell = array.array("I", [command[1], value])
+    pointer, _ = cell.buffer_info()
+    request = struct.pack("16sP16x", device.encode(), pointer)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, SIOCETHTOOL, request)
+        except OSError as error:
+            raise LabError(
+                f"cannot turn {command[0]} off on {device} in {netns}: {error}"
+            ) from error
+    return cell[1]
 
 
 def loss_rules(losses: Sequence[Loss], nodes: dict[str, NodePlan]) -> str:

@@ -79,6 +79,14 @@ class LaidLab:
     def detected(self) -> None:
         """A lab is no cluster: what it is made of is known."""
 
+    def shaped(self, rate_bps: int) -> AbstractAsyncContextManager[None]:
+        """Every node's link at this rate, or at the rate the lab was asked for.
+
+        Raises:
+            LabError: The kernel refuses.
+        """
+        return self._world.shaped(rate_bps)
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 

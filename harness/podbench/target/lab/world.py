@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -184,6 +184,23 @@ class LabWorld:
             build.remove_pod(plan)
             if self._options.layout == "flannel":
                 build.remove_device(plan.node.name, layout.FLANNEL_BRIDGE)
+
+    @contextlib.asynccontextmanager
+    async def shaped(self, rate_bps: int) -> AsyncIterator[None]:
+        """Shapes every node's link, offloads off, and puts back what was; not what is shaped.
+
+        Raises:
+            LabError: The kernel refuses.
+        """
+        if self._options.rate_bps is not None:
+            yield
+            return
+        pods = [pod for pool in self._pools.values() for pod in pool.pods]
+        before = await asyncio.to_thread(shape.begin, self._plans, pods, rate_bps, self._options)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(shape.end, self._plans, before)
 
     @property
     def turns(self) -> bool:

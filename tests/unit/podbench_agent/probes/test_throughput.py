@@ -9,13 +9,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from support import needs
 
 from podbench.model.errors import PrerequisiteError, ProbeError
 from podbench.wire import iperf3, messages
 from podbench_agent.probes import throughput
 
-needs_iperf3 = needs.programs("iperf3")
+needs_iperf3 = pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
 
 LOOPBACK = "127.0.0.1"
 SERVE = messages.ServeTransfer(bind_address=LOOPBACK, lifetime_s=30)
@@ -93,6 +92,19 @@ def test_udp_options() -> None:
     assert "-u -b 0 --dont-fragment -w 425984 -l 1422" in line
     assert "-O 2" in line
     assert "-C" not in line
+
+
+def test_paced_options() -> None:
+    """Load steps: so many octets in place of seconds, TCP paced by the kernel, UDP by a timer."""
+    tcp = transfer(5201, fq_rate_bps=2_000_000_000, total_bytes=250_000_000)
+    line = " ".join(throughput.client_arguments(tcp, "cubic", 1))
+    assert "-n 250000000" in line
+    assert "--fq-rate 2000000000" in line
+    assert " -t " not in line
+    udp = transfer(5201, protocol="udp", packet_bytes=64, rate_bps=1_000_000, pacing_timer_us=1000)
+    assert "--pacing-timer 1000" in " ".join(throughput.client_arguments(udp, None, 1, "3.12"))
+    # 3.18 dropped the option, and ends when it is given one it does not know.
+    assert "--pacing-timer" not in throughput.client_arguments(udp, None, 1, "3.18")
 
 
 @needs_iperf3

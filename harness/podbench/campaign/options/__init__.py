@@ -1,1 +1,0 @@
-"""The options of `bench`: the table, what an entry is, checks, and the configuration file."""
