@@ -1,7 +1,11 @@
 """Facts and route decisions read from a real kernel, beside what `ip` itself says."""
 
+import asyncio
+import contextlib
 import json
+import socket
 import subprocess
+import time
 from typing import Any
 
 import msgspec
@@ -11,9 +15,11 @@ from support.inlab import in_lab, needs_root
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
 from podbench.model.facts import NodeFacts, Route
-from podbench.target.lab import facts
-from podbench.target.lab.inside import inside_throwaway, with_netlink
+from podbench.target.lab import facts, namespaces
+from podbench.target.lab.inside import inside, inside_throwaway, with_netlink
 from podbench.target.lab.world import LabWorld
+from podbench.wire import rtnetlink
+from podbench_agent.timestamping import IP_MTU, IP_MTU_DISCOVER, IP_PMTUDISC_DO
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, needs_root("to make a namespace outside a lab")]
 
@@ -32,6 +38,60 @@ class Reading(msgspec.Struct):
 def _ip(*arguments: str) -> Any:
     command = [*arguments[:1], "-n", "n1", "-d", "-j", *arguments[1:]]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+LEARNS = """
+link add near netns a type veth peer name ra netns r
+link add far netns b type veth peer name rb netns r
+-n a addr add 192.0.2.1/26 dev near; -n r addr add 192.0.2.2/26 dev ra
+-n b addr add 192.0.2.129/26 dev far; -n r addr add 192.0.2.130/26 dev rb
+-n a link set near up; -n r link set ra up; -n b link set far up
+-n r link set rb up mtu 1300
+-n a route add 192.0.2.128/26 via 192.0.2.2 proto 80
+-n b route add default via 192.0.2.130
+"""
+"""a - r - b; r's device towards b carries 1300 octets."""
+
+
+def test_a_path_mtu_the_kernel_learned_is_no_route() -> None:
+    """After a `fragmentation needed` the table holds an exception to the peer's route: left out."""
+
+    def learn() -> list[list[str]]:
+        for name in "arb":
+            namespaces.create(name)
+        for command in LEARNS.replace("\n", ";").split(";"):
+            if command.strip():
+                subprocess.run(["ip", *command.split()], check=True)
+        namespaces.configure("r", {"ipv4/ip_forward": "1"})
+        learned = inside("a", _learn)
+        dumped = with_netlink("a", lambda netlink: netlink.get_routes(family=socket.AF_INET))
+        cloned = [r.get_attr("RTA_DST") for r in dumped if r["flags"] & rtnetlink.RTM_F_CLONED]
+        read = facts.read_facts("a", "a").routes
+        return [cloned, [route.dst for route in read], [str(learned)]]
+
+    async def scenario(_: LabWorld) -> list[list[str]]:
+        return await asyncio.to_thread(learn)
+
+    cloned, read, (learned,) = in_lab(scenario, list[list[str]])
+    assert learned == "1300"
+    assert "192.0.2.129" in cloned
+    assert sorted(read) == ["192.0.2.0/26", "192.0.2.128/26"]
+
+
+def _learn() -> int:
+    """Sends large datagrams with DF until the kernel knows the path's MTU; returns it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        sock.connect(("192.0.2.129", 9))
+        mtu = 0
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                sock.send(bytes(1400))
+            time.sleep(0.05)
+            mtu = sock.getsockopt(socket.IPPROTO_IP, IP_MTU)
+            if mtu < 1500:
+                break
+        return mtu
 
 
 def test_reads_what_iproute2_reads() -> None:

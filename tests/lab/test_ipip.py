@@ -116,7 +116,7 @@ def test_tshark_decodes_full_size_packets_as_ipv4_in_ipv4() -> None:
         outer, inner = zip(src.split(","), dst.split(","), strict=True)
         assert all(each.startswith("172.18.0.") for each in outer)
         assert all(each.startswith("198.18.1") for each in inner)
-    assert marks == {("0xb8,0xb8", "1,1"), ("0xb8,0xb8", "0,0")}
+    assert marks == {("0x00,0xb8", "1,1"), ("0x00,0xb8", "0,0")}
     assert [(each.tx_packets, each.rx_packets) for each in found.counts] == [(4, 4), (4, 4)]
 
 

@@ -21,6 +21,9 @@ from podbench.model.facts import BgpSession, Link, Neighbour, NodeFacts, Route, 
 
 IFF_UP = 0x1
 RTNH_F_ONLINK = 0x4
+RTM_F_CLONED = 0x200
+"""An exception to a route, such as a path MTU that an ICMP message told. It expires, and nobody
+programmed it, but a dump of the table holds it since Linux 5.3 (net/ipv4/fib_trie.c)."""
 RTM_F_FIB_MATCH = 0x2000
 """Makes RTM_GETROUTE answer with the table's entry that won, its protocol included."""
 NUD_PERMANENT = 0x80
@@ -59,7 +62,6 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
     links = list(netlink.get_links())
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     addresses = list(netlink.get_addr())
-    routes = netlink.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
     neighbours = netlink.get_neighbours(family=socket.AF_INET)
     fdb = netlink.get_neighbours(family=AF_BRIDGE)
     return NodeFacts(
@@ -67,7 +69,7 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
         wall_ns=wall_ns,
         mono_ns=mono_ns,
         links=tuple(_link(link, addresses) for link in links),
-        routes=tuple(_route(route, names) for route in routes),
+        routes=tuple(_route(route, names) for route in programmed(netlink)),
         neighbours=tuple(_neighbour(entry, names) for entry in neighbours),
         fdb=tuple(_neighbour(entry, names) for entry in fdb),
         bgp=bgp,
@@ -99,10 +101,15 @@ def lookup(netlink: Any, address: str, source: str | None = None) -> Route:
     except NetlinkError as error:
         if error.code not in LOOKUP_REFUSALS:
             raise
-        table = netlink.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
-        entries = [_route(route, names) for route in table]
+        entries = [_route(route, names) for route in programmed(netlink)]
         return _refusal(address, LOOKUP_REFUSALS[error.code], entries)
     return _route(answer, names)
+
+
+def programmed(netlink: Any) -> list[Any]:
+    """The main table's IPv4 routes, without the kernel's own exceptions to them."""
+    table = netlink.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
+    return [route for route in table if not route["flags"] & RTM_F_CLONED]
 
 
 def device_counts(netlink: Any, node: str, device: str) -> tuple[TunnelCount, ...]:

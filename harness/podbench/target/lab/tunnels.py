@@ -13,6 +13,7 @@ from podbench.target.lab import layout
 from podbench.target.lab.build import index, remove_device
 from podbench.target.lab.inside import with_netlink
 from podbench.target.lab.layout import PodPlan
+from podbench.wire import rtnetlink
 
 VXLAN_OVERHEAD_BYTES = 50
 """IPv4 20 + UDP 8 + VXLAN 8 + inner Ethernet 14 (RFC 7348 section 5)."""
@@ -130,7 +131,7 @@ def remove(pool: Pool, own: PodPlan, pods: Sequence[PodPlan]) -> None:
     blocks = {pod.block for pod in pods}
 
     def work(netlink: Any) -> None:
-        for route in list(netlink.get_routes(family=2)):
+        for route in rtnetlink.programmed(netlink):
             # The kernel's own route to Flannel's bridge goes with the bridge's address.
             ours = route["proto"] != RTPROT_KERNEL
             if ours and f"{route.get_attr('RTA_DST')}/{route['dst_len']}" in blocks:

@@ -50,6 +50,24 @@ def test_a_route_keeps_number_device_and_onlink() -> None:
     assert rtnetlink._route(with_mtu, NAMES).mtu == 1480
 
 
+class _Table:
+    """A netlink whose main table holds these messages."""
+
+    def __init__(self, *messages: Any) -> None:
+        self._messages = messages
+
+    def get_routes(self, **_: Any) -> tuple[Any, ...]:
+        return self._messages
+
+
+def test_an_exception_to_a_route_is_none() -> None:
+    """What the kernel learned about one destination (RTM_F_CLONED) was programmed by nobody."""
+    base = {"dst_len": 32, "proto": 80, "type": 1}
+    own = _message(rtmsg, {**base, "flags": 0}, ("RTA_DST", "198.18.64.5"))
+    learned = _message(rtmsg, {**base, "flags": 0x200}, ("RTA_DST", "198.18.64.6"))
+    assert rtnetlink.programmed(_Table(learned, own)) == [own]
+
+
 def test_a_default_route_has_its_prefix_written_out() -> None:
     """Netlink leaves the destination of 0/0 away."""
     route = _route(("RTA_OIF", 2), ("RTA_GATEWAY", "172.18.0.1"), dst_len=0, proto=3)

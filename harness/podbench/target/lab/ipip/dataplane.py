@@ -1,7 +1,7 @@
 """IPIP between the lab's nodes: by the kernel's device, else by eBPF at tc, else a refusal.
 
 The kernel's device is Calico's `tunl0`: no remote of its own, each route names the peer
-(`PEERBLOCK via PEERNODE dev tunl0 onlink`). The stand-in (`ipip_program`) makes the same packets at
+(`PEERBLOCK via PEERNODE dev tunl0 onlink`). The stand-in (`program`) makes the same packets at
 the underlay device: its routes go `via PEERNODE dev eth0`, its per-peer counters stand for the
 device's. Which of the two carries the packets is part of every answer: never simulated, never
 renamed. Routes are a step of their own, since a routing daemon may be the one to lay them.
@@ -38,6 +38,10 @@ TUNNEL = "tunl0"
 
 TRIAL = "podbench0"
 """A device that lives in a throwaway namespace only."""
+TRIAL_S = 30.0
+TRIAL_ENDS = ("192.0.2.1", "192.0.2.2")
+"""RFC 5737 addresses. Without ends of its own the trial would equal `tunl0`, which every namespace
+has once the module is loaded, and the kernel would answer `File exists`."""
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,13 +228,18 @@ def _kernel_device(netns: str | None, pool: Pool) -> _Tunnel:
     return _Tunnel(implementation=KERNEL_DEVICE, device=name)
 
 
-def _add_device(netlink: Any, name: str) -> None:
+def _add_device(netlink: Any, name: str, **ends: str) -> None:
     try:
-        netlink.link("add", ifname=name, kind="ipip")
+        netlink.link("add", ifname=name, kind="ipip", **ends)
     except NetlinkError as error:
         # The module gives every namespace a `tunl0` of its own: then there is nothing to add.
-        if error.code != errno.EEXIST:
+        if error.code != errno.EEXIST or not netlink.link_lookup(ifname=name):
             raise LabError(f"kernel has no IPIP ({os.strerror(error.code)})") from error
+
+
+def _add_trial(netlink: Any) -> None:
+    local, remote = TRIAL_ENDS
+    _add_device(netlink, TRIAL, ipip_local=local, ipip_remote=remote)
 
 
 def _remove_device(netns: str | None, name: str) -> None:
@@ -294,13 +303,14 @@ def _trial(attempt: Callable[[], None]) -> str | None:
 
 def _try_device() -> None:
     if os.geteuid() == 0:
-        inside_throwaway(lambda: with_netlink(None, lambda netlink: _add_device(netlink, TRIAL)))
+        inside_throwaway(lambda: with_netlink(None, _add_trial))
         return
     # A process with threads cannot enter a user namespace: ask in a process of its own.
     command = ["unshare", "--user", "--map-root-user", "--net", "ip", "link", "add", TRIAL]
+    command += ["type", "ipip", "local", TRIAL_ENDS[0], "remote", TRIAL_ENDS[1]]
     try:
         outcome = subprocess.run(
-            [*command, "type", "ipip"], capture_output=True, text=True, timeout=10, check=False
+            command, capture_output=True, text=True, timeout=TRIAL_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LabError(f"cannot try an ipip device: {error}") from error

@@ -9,9 +9,10 @@ Everything else passes untouched. Both count per peer, as a tunnel device would 
     octet  0 version|IHL  1 DSCP|ECN  2 total length  4 identification  6 flags|fragment offset
            8 TTL  9 protocol  10 checksum  12 source  16 destination
 
-Outer fields follow the kernel's device (net/ipv4/ip_tunnel.c) where the RFC leaves a choice: DF is
-the inner packet's. The ECN field follows RFC 6040 (normal mode). `ebpf` assembles, `ebpf_kernel`
-loads.
+The outer header is the kernel device's with the defaults of `tunl0` (net/ipv4/ip_tunnel.c): DSCP 0,
+the inner packet's ECN field (ECT(0) for CE), its TTL and its DF. tests/kernels compares both on the
+wire: only the identification, and with it the checksum, differ. Unwrapping follows RFC 6040.
+`assembler` assembles, `bpf` loads.
 """
 
 import ipaddress
@@ -48,7 +49,6 @@ SKB_LEN, SKB_PROTOCOL = 0, 16
 """Places of the fields in struct __sk_buff."""
 ETHERNET_BYTES = 14
 HEADER_BYTES = 20
-TTL = 64
 DF = 0x4000
 FRAGMENT = 0x3FFF
 """More-fragments flag and offset: a fragment of an outer packet cannot be unwrapped alone."""
@@ -218,8 +218,13 @@ def _outer_header(local: str) -> list[Line]:
     """Builds the outer header on the stack from the inner one and the peer's address."""
     return [
         store(Size.W1, FP, OUTER, VERSION_AND_LENGTH),
-        # DSCP: RFC 2003 section 3.1 copies it; ECN: RFC 6040 section 4.1 copies it, CE included.
+        # DSCP 0. ECN as INET_ECN_encapsulate gives it (include/net/inet_ecn.h, RFC 3168 section
+        # 9.1.1): the inner field, but ECT(0) for CE.
         load(Size.W1, R1, FP, INNER + 1),
+        alu(AND, R1, CE),
+        jump_if(R1, NE, CE, "outer ecn"),
+        alu(MOV, R1, ECT_0),
+        Label("outer ecn"),
         store(Size.W1, FP, OUTER + 1, R1),
         load(Size.W2, R1, FP, INNER + 2),
         big_endian_16(R1),
@@ -231,7 +236,8 @@ def _outer_header(local: str) -> list[Line]:
         load(Size.W2, R1, FP, INNER + 6),
         alu(AND, R1, socket.htons(DF)),
         store(Size.W2, FP, OUTER + 6, R1),
-        store(Size.W1, FP, OUTER + 8, TTL),
+        load(Size.W1, R1, FP, INNER + 8),
+        store(Size.W1, FP, OUTER + 8, R1),
         store(Size.W1, FP, OUTER + 9, IPPROTO_IPIP),
         store(Size.W2, FP, OUTER + 10, 0),
         *_immediate(R1, local),

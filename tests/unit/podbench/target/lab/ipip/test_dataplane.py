@@ -63,11 +63,11 @@ def framed(packet: IP) -> bytes:
 
 def test_wraps_a_pods_packet_in_a_valid_outer_header() -> None:
     """Protocol 4, addresses of the nodes, right length and checksum; the inner packet unchanged."""
-    packet = inner(tos=0xB9)
+    packet = inner(tos=0xB9, ttl=17)
     got = wrap(framed(packet))
     outer = Ether(got.frame)[IP]
-    assert (outer.proto, outer.src, outer.dst, outer.ttl) == (4, LOCAL, PEER, 64)
-    assert (outer.len, outer.ihl, outer.tos, str(outer.flags)) == (20 + len(packet), 5, 0xB9, "DF")
+    assert (outer.proto, outer.src, outer.dst, outer.ttl) == (4, LOCAL, PEER, 17)
+    assert (outer.len, outer.ihl, outer.tos, str(outer.flags)) == (20 + len(packet), 5, 1, "DF")
     again = IP(bytes(outer))
     del again.chksum
     assert IP(bytes(again)).chksum == outer.chksum
@@ -78,6 +78,14 @@ def test_wraps_a_pods_packet_in_a_valid_outer_header() -> None:
 def test_copies_a_clear_df() -> None:
     """An inner packet that may be fragmented stays so outside, as with the kernel's device."""
     assert str(Ether(wrap(framed(inner(flags=0))).frame)[IP].flags) == ""
+
+
+@pytest.mark.parametrize(
+    ("ours", "outer"), [(NOT_ECT, NOT_ECT), (ECT_1, ECT_1), (ECT_0, ECT_0), (CE, ECT_0)]
+)
+def test_wraps_with_the_kernel_devices_dscp_and_ecn(ours: int, outer: int) -> None:
+    """DSCP 0; the inner ECN field, but ECT(0) where it is CE (include/net/inet_ecn.h)."""
+    assert Ether(wrap(framed(inner(tos=0xB8 | ours))).frame)[IP].tos == outer
 
 
 def test_counts_inner_octets_per_peer() -> None:
