@@ -12,7 +12,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # shellcheck disable=SC2034 # read by the scripts that source this
 run_programs="ip:iproute2 nft:nftables iperf3:iperf3 bird:bird2 mosquitto:mosquitto"
 # shellcheck disable=SC2034
-test_programs="ping:iputils-ping pdftotext:poppler-utils tcpdump:tcpdump tshark:tshark chromium:chromium
+test_programs="ping:iputils-ping pdftotext:poppler-utils tcpdump:tcpdump modprobe:kmod tshark:tshark chromium:chromium
 kubectl:kubernetes-client"
 
 say() { printf 'podbench: %s\n' "$*" >&2; }

@@ -1,0 +1,40 @@
+"""What is tried on which kernel: one row a capability. Tests and `python tests/kernels` read it."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+ALL = ("5.10", "6.1", "6.12")
+INSIDE = "tests/kernels/inside"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One capability and the tests that show it, which run in one guest."""
+
+    name: str
+    tests: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    """Loaded first; the kernel loads by itself what a device or queue asks for."""
+    kernels: Sequence[str] = ALL
+    short: Sequence[str] = ()
+    """The kernels on which it belongs to the short set, which every `scripts/test` runs."""
+
+
+ROWS = (
+    Row(
+        name="IPIP: same bytes by device and by eBPF",
+        tests=(f"{INSIDE}/test_ipip_bytes.py",),
+        modules=("ipip",),
+        short=("6.12",),
+    ),
+    Row(
+        name="IPIP by the kernel's device",
+        tests=("tests/lab/test_ipip.py",),
+        modules=("ipip",),
+    ),
+    Row(
+        name="kernel stamps",
+        tests=("tests/lab/test_latency_probe.py", "--deselect", "nftables"),
+        modules=("ipip",),
+    ),
+)
