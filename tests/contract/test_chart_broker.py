@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ from typing import Any
 import aiomqtt
 import msgspec
 import pytest
+from support import needs
 from support.chart_settings import settings
 
 from podbench.model.nodes import AgentId
@@ -24,10 +24,7 @@ from podbench.transport.endpoint import Credentials, parse_broker
 from podbench.transport.mqtt import MqttFleet, serve_agent
 from podbench.wire import messages, topics
 
-pytestmark = pytest.mark.skipif(
-    not all(shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("mosquitto", "openssl")),
-    reason="mosquitto or openssl is not installed",
-)
+pytestmark = needs.programs("mosquitto", "openssl")
 
 N1, N2 = AgentId("n1-vxlan"), AgentId("ip-10-0-0-2.ec2.internal-vxlan")
 ADDRESS = "127.0.0.2"

@@ -13,7 +13,8 @@ from support import docs
 
 from podbench.campaign.evidence import Evidence
 from podbench.campaign.journal import Entry
-from podbench.campaign.options import Options
+from podbench.campaign.options import config
+from podbench.campaign.options.table import Options
 from podbench.campaign.plan import Plan
 from podbench.campaign.record import RunRecord
 from podbench.cli import main
@@ -61,20 +62,20 @@ def test_a_forgotten_field_would_be_noticed() -> None:
 
 def test_the_schema_of_the_configuration_is_current() -> None:
     """docs/config.schema.json is what the options are now."""
-    assert docs.SCHEMA.read_text(encoding="utf-8") == docs.config_schema(), "run scripts/docs"
+    assert docs.SCHEMA.read_text(encoding="utf-8") == config.schema(), "run scripts/docs"
 
 
 def test_the_schema_knows_every_option_and_no_other() -> None:
     """A file with an unknown name is wrong by the schema as by the program."""
     schema = json.loads(docs.SCHEMA.read_text(encoding="utf-8"))
-    assert list(schema["properties"]) == list(Options.__struct_fields__)
+    assert list(schema["properties"]) == list(config.KEYS)
     assert schema["additionalProperties"] is False
 
 
 def test_the_schema_takes_what_print_config_writes() -> None:
     """Each value of a printed configuration is of a type its schema allows."""
     schema = json.loads(docs.SCHEMA.read_text(encoding="utf-8"))
-    written = yaml.safe_load(yaml.safe_dump(msgspec.to_builtins(Options(modes=["vxlan"]))))
+    written = yaml.safe_load(config.show(Options(modes=["vxlan"])))
     kinds = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
     for name, value in written.items():
         described = schema["properties"][name]

@@ -5,11 +5,11 @@ the timestamps computed with bc, the HMACs with `openssl dgst -sha256 -hmac`.
 """
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from podbench.wire import ntp, stamp, stamp_tlv
 from podbench.wire.stamp_tlv import Tlv
@@ -138,7 +138,7 @@ def _tshark(packet: bytes, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@needs.programs("tshark")
 @pytest.mark.filterwarnings("ignore")
 def test_tshark_reads_what_we_write(tmp_path: Path) -> None:
     """Wireshark's TWAMP dissector, which the open base packet is compatible with, agrees."""

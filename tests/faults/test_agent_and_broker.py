@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from support import needs
 from support.agents import N1, RUN, agent_process, proportional_kib, short_directory
 
 from podbench.model.errors import TransportError
@@ -19,11 +19,8 @@ from podbench.wire import iperf3, messages
 from podbench_agent import host
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-        reason="mosquitto is not installed",
-    ),
-    pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed"),
+    needs.programs("mosquitto"),
+    needs.programs("iperf3"),
 ]
 
 READY_S = 20.0

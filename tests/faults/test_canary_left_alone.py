@@ -1,21 +1,17 @@
 """The canary's agents when the orchestrator that began their watch is no more."""
 
 import asyncio
-import shutil
 import socket
 import sys
 
-import pytest
+from support import needs
 from support.agents import N1, RUN, agent_process, short_directory
 
 from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet
 from podbench.wire import messages
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 ORCHESTRATOR = f"""
 import asyncio, sys

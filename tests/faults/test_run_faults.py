@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.bench import BEGUN_S, bench, lab_trouble, small_run, wait_for
+from support import needs
+from support.bench import BEGUN_S, bench, small_run, wait_for
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
+    needs.lab(),
 ]
 
 Struck = tuple[int, dict[str, object]]

@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
+from support import needs
 from support.agents import N1, RUN, agent_process, short_directory
 
 from podbench.campaign import latency
@@ -21,10 +21,7 @@ from podbench.transport.mqtt import MqttFleet, serve_agent
 from podbench.wire import messages, stamp
 from podbench_agent import host
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 LOOPBACK = "127.0.0.1"
 USED = range(1, 1 + 2 * SOURCE_PORTS)

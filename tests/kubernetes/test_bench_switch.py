@@ -17,7 +17,7 @@ from support.lab_cluster import ON_IT, Finished, bench, lab_cluster
 from support.lab_in_place import InPlace
 
 from podbench.campaign import record
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.progress import Silent
 from podbench.campaign.session import Session
 from podbench.campaign.spec import resolve

@@ -1,27 +1,23 @@
 """`bench doctor --broker`: whether another broker lets bench in."""
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support import calico
+from support import calico, needs
 from support.cluster import cluster
 
-from podbench.doctor import broker as doctor_broker
+from podbench.doctor import broker
 from podbench.doctor import cluster as doctor_cluster
 from podbench.doctor.checks import Check
 from podbench.model.errors import ConfigError
 from podbench.target.kubernetes.deploy import credentials, other_broker
 from podbench.transport import children, mqtt
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 
 @asynccontextmanager
@@ -55,7 +51,7 @@ def test_a_broker_that_lets_bench_in_is_good(tmp_path: Path) -> None:
 
     async def run() -> Check:
         async with tls_broker(tmp_path) as (url, told):
-            return await asyncio.to_thread(doctor_broker.broker, url, told)
+            return await asyncio.to_thread(broker.broker, url, told)
 
     found = asyncio.run(asyncio.wait_for(run(), 40))
     assert found.ok, found
@@ -69,10 +65,10 @@ def test_a_broker_that_cannot_be_reached_is_told_with_why(
     """Nobody listens; or nobody said how to get in. Neither keeps the cluster from being seen."""
     monkeypatch.setattr(mqtt, "REACH_S", 0.5)
     told = {other_broker.USERNAME: "bench", other_broker.PASSWORD: "long-enough-secret"}
-    found = doctor_broker.broker("mqtts://127.0.0.1:9", told)
+    found = broker.broker("mqtts://127.0.0.1:9", told)
     assert found.ok is False
     assert "cannot be reached" in found.found
-    assert other_broker.USERNAME in doctor_broker.broker("mqtts://127.0.0.1:9", {}).found
+    assert other_broker.USERNAME in broker.broker("mqtts://127.0.0.1:9", {}).found
 
     async def run() -> list[Check]:
         async with cluster(tmp_path) as (server, _):

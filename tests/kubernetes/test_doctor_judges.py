@@ -9,9 +9,8 @@ from support import calico
 from support.cluster import Object, cluster, put
 
 from podbench.cni.detect.facts import Fact, told, unknown
-from podbench.doctor import admission as doctor_admission
+from podbench.doctor import admission, network
 from podbench.doctor import cluster as doctor_cluster
-from podbench.doctor import network
 from podbench.doctor.checks import Check
 from podbench.target.kubernetes.api.client import Context
 from podbench.target.kubernetes.api.refs import Ref
@@ -114,7 +113,7 @@ def test_levels_that_a_cluster_does_not_give_end_it(
 ) -> None:
     """A webhook that rewrites or refuses the label would keep host agents from starting."""
     others = tuple(each for each in usual.tried if each.ref != tried.ref)
-    found = doctor_admission.pod_security(but(usual, tried=(*others, tried)))
+    found = admission.pod_security(but(usual, tried=(*others, tried)))
     assert found.ok is False
     assert words in found.found
 
@@ -131,7 +130,7 @@ def test_a_refusal_in_another_namespace_is_a_sign_only(
         message="policy require-cpu-limits: CPU limits are required",
     )
     others = tuple(each for each in usual.tried if each.ref != refused.ref)
-    found = doctor_admission.admission(but(usual, tried=(*others, refused)))
+    found = admission.admission(but(usual, tried=(*others, refused)))
     assert found.ok is ok
     assert "CPU limits are required" in found.found
 
@@ -153,7 +152,7 @@ SERVICE: Object = {
 def hooks(usual: Examined, configurations: list[Object], *pods: SeenPod) -> Check:
     """The judgement on webhooks, with Kyverno's pods where they are."""
     lists = {"ValidatingWebhookConfiguration": configurations, "Service": [SERVICE]}
-    return doctor_admission.webhooks(with_pods(with_listed(usual, **lists), *pods))
+    return admission.webhooks(with_pods(with_listed(usual, **lists), *pods))
 
 
 def test_a_webhook_on_the_pod_network_that_fails_closed_is_told(usual: Examined) -> None:
@@ -189,11 +188,11 @@ def quota(name: str, space: str, **hard: str) -> Object:
 def test_quotas_that_come_with_every_namespace_are_reckoned_with(usual: Examined) -> None:
     """One that stands in two namespaces will stand in ours; agents have no CPU limits."""
     many = [quota("standard", each, pods="3", limits_cpu="4") for each in ("a", "b")]
-    found = doctor_admission.quotas(with_listed(usual, ResourceQuota=many))
+    found = admission.quotas(with_listed(usual, ResourceQuota=many))
     assert found.ok is False
     assert "standard asks for CPU limits, and agents have none" in found.found
     assert "standard leaves pods 3, less than podbench takes" in found.found
-    assert doctor_admission.quotas(with_listed(usual, ResourceQuota=many[:1])).ok
+    assert admission.quotas(with_listed(usual, ResourceQuota=many[:1])).ok
 
 
 def test_a_limit_range_would_throttle_probes(usual: Examined) -> None:
@@ -203,7 +202,7 @@ def test_a_limit_range_would_throttle_probes(usual: Examined) -> None:
         {"metadata": {"name": "l", "namespace": each}, "spec": {"limits": limits}}
         for each in ("a", "b")
     ]
-    found = doctor_admission.limits(with_listed(usual, LimitRange=many))
+    found = admission.limits(with_listed(usual, LimitRange=many))
     assert found.ok is False
     assert "l gives containers a CPU limit of 500m" in found.found
 
@@ -211,7 +210,7 @@ def test_a_limit_range_would_throttle_probes(usual: Examined) -> None:
 def test_a_full_node_is_told_with_what_lacks(usual: Examined) -> None:
     """Agents would stay pending; on which node and for want of what stands there."""
     big = {"resources": {"requests": {"cpu": "3800m", "memory": "1Gi"}}}
-    found = doctor_admission.room_on_nodes(with_pods(usual, pod("big", "n2", container=big)))
+    found = admission.room_on_nodes(with_pods(usual, pod("big", "n2", container=big)))
     assert found.ok is False
     assert found.found.startswith("n2: 0.2 CPU left, ")
 
@@ -221,12 +220,12 @@ def test_an_image_that_all_nodes_hold_is_there(usual: Examined) -> None:
     held = {"names": ["registry.example/podbench:1"]}
     nodes = tuple({**each, "status": {**each["status"], "images": [held]}} for each in usual.nodes)
     there = but(usual, nodes=nodes)
-    assert doctor_admission.image_there(there, "registry.example/podbench:1").ok is True
-    found = doctor_admission.image_there(there, "registry.example/podbench")
+    assert admission.image_there(there, "registry.example/podbench:1").ok is True
+    found = admission.image_there(there, "registry.example/podbench")
     assert found.ok is None
     assert "on 0 of 3 nodes already" in found.found
     assert "different ones" in found.found
-    assert "--image" in doctor_admission.image_there(usual, None).found
+    assert "--image" in admission.image_there(usual, None).found
 
 
 def test_ports_that_are_taken_are_told_with_who_takes_them(usual: Examined) -> None:
@@ -386,10 +385,10 @@ def test_lists_that_may_not_be_read_leave_it_open(usual: Examined) -> None:
     for each in (
         doctor_cluster.other_runs(blind),
         doctor_cluster.leftovers(blind),
-        doctor_admission.webhooks(blind),
-        doctor_admission.quotas(blind),
-        doctor_admission.limits(blind),
-        doctor_admission.room_on_nodes(blind),
+        admission.webhooks(blind),
+        admission.quotas(blind),
+        admission.limits(blind),
+        admission.room_on_nodes(blind),
         network.denies(blind),
         *network.ports(blind),
     ):

@@ -1,13 +1,13 @@
 """Results through the API server: a port-forward that breaks in the middle of a batch goes on."""
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import needs
 from support.apiserver.kubelet import Kubelet
 from support.apiserver.server import ApiServer
 from support.apiserver.store import Object
@@ -21,10 +21,7 @@ from podbench.transport.base import Reply
 from podbench.transport.broker import private_broker
 from podbench.wire import batches, messages
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 AGENT = AgentId("n1-vxlan")
 NOISE = np.random.default_rng(1).integers(0, 2**62, 400_000)

@@ -1,11 +1,11 @@
 """What agents measured while the API server, and with it the way to the broker, was away."""
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import needs
 from support.agents import N1, RUN, short_directory
 from support.apiserver.kubelet import Kubelet
 from support.apiserver.server import ApiServer
@@ -20,10 +20,7 @@ from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet, serve_agent
 from podbench.wire import messages
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 BROKER = Ref("Pod", "podbench-broker", "podbench-host")
 AWAY_S = 4.0

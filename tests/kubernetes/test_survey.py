@@ -21,7 +21,7 @@ from podbench.campaign.cluster.survey import (
     resolve,
     survey,
 )
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec, filled_in
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, ConfigError

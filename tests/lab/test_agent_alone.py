@@ -1,7 +1,6 @@
 """`bench agent reflect` and `bench agent probe` as a user has them: both families, every option."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from support import needs
 from support.bench import bench, wait_for
 from support.inlab import needs_namespaces
 
@@ -216,7 +216,7 @@ def _listeners() -> bytes:
 
 
 @needs_namespaces()
-@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
+@needs.programs("tcpdump")
 @pytest.mark.filterwarnings("ignore")  # scapy's imports warn about crypto it does not need here
 @pytest.mark.parametrize(
     ("key", "net"),

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.bench import bench, lab_trouble
+from support import needs
+from support.bench import bench
 
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
+    needs.lab(),
 ]
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
-from support.bench import BEGUN_S, bench, lab_trouble, small_run, wait_for
+from support import needs
+from support.bench import BEGUN_S, bench, small_run, wait_for
 
 from podbench.store import schemas
 from podbench.wire import fates
@@ -20,7 +21,7 @@ from podbench.wire import fates
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(lab_trouble() is not None, reason=f"no lab here: {lab_trouble()}"),
+    needs.lab(),
 ]
 
 LATENCY_COLUMNS = [

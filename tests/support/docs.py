@@ -6,22 +6,17 @@ and types from the records; their meanings are written by hand and kept.
 """
 
 import importlib
-import json
 import re
 import sys
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 
 import msgspec
-import typer
-import typer.main
 
-from podbench.campaign import options, spec
-from podbench.cli import run
-from podbench.model.arms import Mode
+from podbench.campaign.options import config
 from podbench.store import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,46 +145,6 @@ def marked(text: str) -> set[type[msgspec.Struct]]:
     return {record_named(match[2]) for match in FIELDS.finditer(text)}
 
 
-def config_schema() -> str:
-    """The JSON schema of `--config`: the options as `bench run` takes them."""
-    (body,) = msgspec.json.schema(options.Options)["$defs"].values()
-    valid: dict[str, Iterable[str]] = {
-        "cni": spec.CNIS,
-        "target": ("auto", "lab", "kubernetes"),
-        "method": spec.METHODS,
-        "proof": ("capture",),
-        "modes": [mode.value for mode in Mode],
-        "probes": spec.PROBES,
-    }
-    for name, described in body["properties"].items():
-        described["description"] = _help().get(name, "For clusters; not used on the lab.")
-        if name in valid:
-            _restrict(described, list(valid[name]))
-    document = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **body,
-        "title": "podbench configuration (bench run --config FILE)",
-        "description": "The options of bench run, with underscores; flags win over the file.",
-    }
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _restrict(described: dict[str, typing.Any], valid: list[str]) -> None:
-    """Puts the valid words where the schema says string."""
-    branches = [described, *described.get("anyOf", [])]
-    for branch in [*branches, *(b["items"] for b in branches if "items" in b)]:
-        if branch.get("type") == "string":
-            branch["enum"] = valid
-
-
-def _help() -> dict[str, str]:
-    """What `bench run --help` says, by option."""
-    app = typer.Typer()
-    app.command()(run.run)
-    command = typer.main.get_command(app)
-    return {p.name: getattr(p, "help", None) or "" for p in command.params if p.name}
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
@@ -201,7 +156,7 @@ def _split(line: str) -> list[str]:
 def main() -> int:
     """Rewrites what is out of step."""
     DATA.write_text(rendered(DATA.read_text(encoding="utf-8")), encoding="utf-8")
-    SCHEMA.write_text(config_schema(), encoding="utf-8")
+    SCHEMA.write_text(config.schema(), encoding="utf-8")
     return 0
 
 

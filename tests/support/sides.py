@@ -8,7 +8,7 @@ import numpy as np
 from support import results
 
 from podbench.analysis.compare import side_by_side as compare
-from podbench.analysis.compare import tails as compare_tails
+from podbench.analysis.compare import tails
 from podbench.analysis.compare.bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare.match import match_pairs
 from podbench.analysis.compare.standings import Campaign
@@ -75,7 +75,7 @@ def _tails(label: str, levels: Levels) -> dict[tuple[str, str], LogHistogram]:
     found = {}
     for (arm, metric), level in levels.items():
         series, _, quantile = metric.rpartition(".")
-        if quantile == "p50" and series in compare_tails.SERIES:
+        if quantile == "p50" and series in tails.SERIES:
             rng = np.random.default_rng(hash_of(label, arm, series))
             shape = np.exp(rng.normal(0.0, 0.1, 6000)) + rng.pareto(3.0, 6000) * 0.05
             found[arm, series] = sketch((level * shape).astype(np.int64))

@@ -15,7 +15,7 @@ import msgspec
 
 import podbench
 from podbench.campaign.ladder.capacity import Capacity
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId, Node

@@ -11,25 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from podbench.campaign.options import Options
+from podbench.campaign.options import validate
+from podbench.campaign.options.table import CNIS, PROBES, SYNONYMS, TARGETS, Options
 from podbench.cni import registry
 from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions, LabOptions, Loss
 
-PROBES = (
-    "latency",
-    "ladder",
-    "ceiling",
-    "throughput",
-    "throughput-tcp8",
-    "throughput-udp",
-    "throughput-small",
-)
-"""Latency: STAMP warm and idle. Ladder: paced load in steps. Ceiling: TCP on the lab's shaped
-segment. Throughput, flat out: TCP of 1 and of 8 streams, UDP, UDP of 64 octets."""
-SYNONYMS = {"capacity": "throughput"}
 LADDER, CEILING = "ladder", "ceiling"
 
 
@@ -43,20 +32,6 @@ DEFAULT_BLOCKS = 5
 """The fewest blocks at which a t interval is worth reading, and the first look."""
 MAX_NODES = 64
 """More nodes than this on one machine measure the machine, not the overlay."""
-CNIS = ("calico", "flannel", "cilium", "auto")
-METHODS = ("pools", "observe", "switch")
-TARGETS = ("auto", "lab", "kubernetes")
-LAB_ONLY = ("equal_mtu", "lab_rate", "lab_loss", "lab_cpu_noise")
-CLUSTER_ONLY = (
-    "context",
-    "disrupt",
-    "pool_cidr",
-    "image",
-    "broker",
-    "max_bandwidth",
-    "saturate",
-    "allow_bgp_export",
-)
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,15 +94,13 @@ def chosen_target(options: Options) -> str:
     found, target = kubeconfig(), options.target
     if target == "auto":
         target = "lab" if found is None and options.context is None else "kubernetes"
-    defaults = Options()
-    for field in LAB_ONLY if target == "kubernetes" else CLUSTER_ONLY:
-        if getattr(options, field) != getattr(defaults, field):
-            raise _misplaced(field, options.target, target, found)
+    wrong = validate.misplaced(options, target)
+    if wrong is not None:
+        raise _misplaced(wrong.flag, options.target, target, found)
     return target
 
 
-def _misplaced(field: str, asked: str, target: str, found: Path | None) -> ConfigError:
-    option = f"--{field.replace('_', '-')}"
+def _misplaced(option: str, asked: str, target: str, found: Path | None) -> ConfigError:
     other = "lab" if target == "kubernetes" else "kubernetes"
     why = ""
     if asked == "auto":
@@ -168,16 +141,16 @@ def common(options: Options) -> Asked:
     Raises:
         ConfigError: A value cannot be used; names the option and the way out.
     """
-    words.check(options.cni, CNIS, "--cni")
+    validate.values(options)
     return Asked(
         cni_requested=options.cni,
         probes=_probes(options),
         seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
-        blocks=_blocks(options),
-        budget_s=None if options.budget is None else _budget_s(options.budget),
+        blocks=options.blocks,
+        budget_s=options.seconds("budget"),
         name=options.name,
         labels=dict(options.label),
-        proof_capture=_capture(options),
+        proof_capture=options.proof == "capture",
         spin=options.spin,
     )
 
@@ -200,8 +173,6 @@ def modes(options: Options, cni: str) -> tuple[Mode, ...]:
     known = registry.driver(cni).modes()
     if options.modes is None:
         return known
-    if not options.modes:
-        raise ConfigError("--modes: names none", advice=f"valid: {', '.join(known)}")
     asked = [Mode(words.check(m, [str(k) for k in known], "--modes")) for m in options.modes]
     return tuple(m for m in known if m in asked)
 
@@ -209,10 +180,6 @@ def modes(options: Options, cni: str) -> tuple[Mode, ...]:
 def _probes(options: Options) -> tuple[str, ...]:
     if options.probes is None:
         return DEFAULT_PROBES
-    if not options.probes:
-        raise ConfigError("--probes: names none", advice=f"valid: {', '.join(PROBES)}")
-    for probe in options.probes:
-        words.check(probe, (*PROBES, *SYNONYMS), "--probes")
     asked = {SYNONYMS.get(probe, probe) for probe in options.probes}
     return tuple(p for p in PROBES if p in asked)
 
@@ -221,7 +188,6 @@ def _method(options: Options, cni: str) -> str:
     natural = "pools" if registry.driver(cni).side_by_side else "switch"
     if options.method is None:
         return natural
-    words.check(options.method, METHODS, "--method")
     if options.method == "observe":
         raise ConfigError(
             "--method observe: a lab has nothing of its own to observe",
@@ -235,40 +201,15 @@ def _method(options: Options, cni: str) -> str:
     return options.method
 
 
-def _blocks(options: Options) -> int | None:
-    if options.blocks is not None and options.blocks < 1:
-        raise ConfigError(f"--blocks: {options.blocks} is fewer than 1", advice="use 5 or more")
-    return options.blocks
-
-
-def _budget_s(text: str) -> float:
-    budget_s = units.parse_duration_s(text, "--budget")
-    if budget_s <= 0:
-        raise ConfigError(f"--budget: {text!r} is no time at all", advice="write it like 3m")
-    return budget_s
-
-
-def _capture(options: Options) -> bool:
-    if options.proof is None:
-        return False
-    words.check(options.proof, ("capture",), "--proof")
-    return True
-
-
 def _lab(options: Options, cni: str) -> LabOptions:
     nodes = LabOptions().nodes if options.nodes is None else options.nodes
-    if nodes < 2:
-        raise ConfigError(f"--nodes: {nodes} is fewer than 2", advice="a pair takes two nodes")
     if nodes > MAX_NODES:
         raise ConfigError(f"--nodes: {nodes} is more than {MAX_NODES}, the most for one machine")
-    if options.lab_cpu_noise < 0:
-        raise ConfigError(f"--lab-cpu-noise: {options.lab_cpu_noise} is below 0")
-    rate = options.lab_rate
     return LabOptions(
         nodes=nodes,
         layout=cni,
         equal_mtu=options.equal_mtu,
-        rate_bps=None if rate is None else units.parse_rate_bps(rate, "--lab-rate"),
+        rate_bps=options.bps("lab_rate"),
         losses=tuple(parse_loss(text, nodes) for text in options.lab_loss),
         cpu_noise=options.lab_cpu_noise,
     )

@@ -14,12 +14,13 @@ from typing import Annotated
 
 import typer
 
+from podbench.cli import panels
 from podbench.model.errors import ConfigError, ProbeError
 from podbench.wire import fates
 from podbench.wire.columns import Table
 from podbench.wire.messages import LatencySession
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = panels.app("Run the latency instrument on its own")
 
 DEFAULT_PORT = 8620
 """STAMP's own port, 862, needs a capability."""
@@ -46,7 +47,7 @@ def _read_key(path: Path | None) -> bytes | None:
     return key
 
 
-@app.command()
+@app.command(cls=panels.Command)
 def reflect(
     bind: Annotated[str, typer.Option(help="Own address to answer on.")] = "0.0.0.0",  # noqa: S104 a reflector is meant to be reached
     port: Annotated[int, typer.Option(help="UDP port.", min=0, max=65535)] = DEFAULT_PORT,
@@ -124,7 +125,7 @@ def _resolve_host(host: str, port: int) -> str:
     return f"{host}%{scope}" if scope and "%" not in host else host
 
 
-@app.command()
+@app.command(cls=panels.Command)
 def probe(
     host: Annotated[str, typer.Argument(help="Name or address of the reflector.")],
     port: Annotated[int, typer.Option(help="Its UDP port.", min=1, max=65535)] = DEFAULT_PORT,

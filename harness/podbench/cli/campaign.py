@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from podbench.campaign import conduct, plan, prerequisites, record
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
 from podbench.cli.progress import Screen
 from podbench.model.errors import PodbenchError

@@ -6,21 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from podbench.campaign.options.table import Options
+from podbench.cli import flags
+
 if TYPE_CHECKING:
     from podbench.analysis.compare.bundle import SideBySide
 
 DEFAULT = Path("compare.html")
 
 
+@flags.takes("compare")
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Two to twelve run directories.")],
+    options: Options,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Two to twelve run directories")
+    ],
     out: Annotated[
-        Path, typer.Option(help="The page to write; a page of podbench is replaced.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Page to write; replaces a page of podbench, no other file"
+        ),
     ] = DEFAULT,
-    name: Annotated[str | None, typer.Option(help="A title for the page.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the page")] = None,
 ) -> None:
-    """Say what of these runs may be compared, and compare it on one page."""
+    """Compare runs side by side on one page."""
     from podbench.model.errors import ConfigError
     from podbench.results import side_by_side
     from podbench_report.compare import build as pages
@@ -36,7 +45,7 @@ def compare(
     for line in _said(page):
         print(line, file=sys.stderr)
     print(f"{'replaced' if replaced else 'wrote'} {out}", file=sys.stderr)
-    if json:
+    if options.json:
         sys.stdout.write(_as_json(page))
     else:
         print(f"comparison: {out}")

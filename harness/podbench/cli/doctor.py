@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from podbench.campaign import spec
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
+from podbench.cli import flags
 from podbench.doctor import checks
 from podbench.doctor.checks import Check, Need
 from podbench.doctor.machine import machine
@@ -23,39 +24,29 @@ WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
 
 
+@flags.takes("doctor")
 def doctor(
-    target: Annotated[str, typer.Option(help="auto, lab or kubernetes.")] = "auto",
-    context: Annotated[str | None, typer.Option(help="The kubeconfig context to look at.")] = None,
-    image: Annotated[
-        str | None, typer.Option(help="On a cluster: the agents' image, to be looked for.")
-    ] = None,
-    broker: Annotated[
-        str | None, typer.Option(help="On a cluster: another MQTT 5 broker, to be reached.")
-    ] = None,
+    options: Options,
     instrument: Annotated[
         bool,
         typer.Option(
             "--instrument",
-            help="Also measure the instrument: clock, timers, floors, cost; beside other tools.",
+            help="Measure the instrument too: clock, timers, noise floor, CPU cost, other tools",
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
 ) -> None:
-    """Says what this machine, or a cluster, can and cannot do, each with the way to get it.
+    """Report what this machine or a cluster can and cannot do, and how to fix it.
 
-    Exit code: 0 all modes can be measured, 3 not all of them or not all could be told, 2 nothing
-    can. On a cluster nothing is created: what a run would make is tried by dry runs.
+    Exit code: 0 all modes can be measured, 3 not all of them or some check is inconclusive, 2 no
+    run is possible. Nothing is created on a cluster: what a run would create is tried by dry runs.
     """
-    asked = Options(target=target, context=context, image=image, broker=broker)
     # Where `bench run` with the same options would measure.
-    place = spec.chosen_target(asked)
-    found = _examine_lab() if place == "lab" else _examine_cluster(asked)
+    place = spec.chosen_target(options)
+    found = _examine_lab() if place == "lab" else _examine_cluster(options)
     if instrument:
         found += _examine_instrument()
     code = checks.exit_code(found)
-    if as_json:
+    if options.json:
         print(json.dumps(_document(found, code, place), indent=2))
     else:
         _show(found, code, place)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from podbench.cli import flags
+
 if TYPE_CHECKING:
     from podbench.store.rundir import RunDir
 
@@ -14,9 +16,11 @@ FLAGGED = 3
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The run directory.")],
-    form: Annotated[str, typer.Option("--format", help="csv, prometheus, markdown or junit.")],
-    out: Annotated[Path | None, typer.Option(help="Write here instead of stdout.")] = None,
+    run: flags.RunDirectory,
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help=", ".join(FORMATS))],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout")
+    ] = None,
 ) -> None:
     """Write a run's figures as CSV, OpenMetrics text, Markdown or JUnit XML."""
     from podbench.model import words

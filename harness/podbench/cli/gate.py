@@ -1,4 +1,4 @@
-"""`bench gate RUN --slo FILE`: limits held against a run, for pipelines."""
+"""`bench gate RUN --slo FILE`: checks a run against limits, for pipelines."""
 
 import sys
 from pathlib import Path
@@ -6,18 +6,32 @@ from typing import Annotated
 
 import typer
 
+from podbench.campaign.options.table import Options
+from podbench.cli import flags
 
+
+@flags.takes("gate")
 def gate(
-    run: Annotated[Path, typer.Argument(help="The run directory.")],
-    slo: Annotated[Path, typer.Option("--slo", help="YAML file of limits (docs/gate.md).")],
+    options: Options,
+    run: flags.RunDirectory,
+    slo: Annotated[
+        Path, typer.Option("--slo", metavar="FILE", help="YAML file of limits (docs/gate.md)")
+    ],
     unknown: Annotated[
-        str | None, typer.Option(help="What `cannot tell` counts as: pass or fail.")
+        str | None,
+        typer.Option(metavar="pass|fail", help="What `cannot tell` counts as [default: exit 3]"),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write a Markdown table here.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML to this file")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a Markdown table to this file")
+    ] = None,
 ) -> None:
-    """Hold limits against a run: exits 0 when all pass, 4 when one fails, 3 when it cannot tell."""
+    """Check a run against limits.
+
+    Exit code: 0 all pass, 4 one fails, 3 the gate cannot tell.
+    """
     from podbench.gate import decision as gates
     from podbench.gate import files
     from podbench.gate import slo as slos
@@ -32,7 +46,7 @@ def gate(
         rundir.write_whole(junit, files.junit_xml(found, unknown).encode())
     if markdown is not None:
         rundir.write_whole(markdown, files.markdown(found).encode())
-    if json:
+    if options.json:
         sys.stdout.write(files.as_json(found, code).decode())
     else:
         for line in files.lines(found):

@@ -9,19 +9,20 @@ from typing import Annotated
 import msgspec
 import typer
 
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
-from podbench.cli.run import EqualMtu, LabLoss, LabNoise, LabRate, Nodes
+from podbench.cli import flags, panels
 from podbench.model import errors, units
 from podbench.target.lab import control, syscalls
 from podbench.target.lab.control import Description
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = panels.app("Start a lab and look around in it")
 
-Cni = Annotated[str, typer.Option(help="calico or flannel.")]
-Foreground = Annotated[bool, typer.Option("--foreground", help="Stay; Ctrl-C ends the lab.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Foreground = Annotated[
+    bool, typer.Option("--foreground", help="Stay in the foreground; Ctrl-C ends the lab")
+]
 Where = Annotated[str, typer.Argument(metavar="NODE-OR-POD", help="n1, n1-vxlan, ...")]
-Command = Annotated[list[str], typer.Argument(metavar="-- CMD...", help="What to run there.")]
+Command = Annotated[list[str], typer.Argument(metavar="-- CMD...", help="Command to run there")]
 
 
 class _Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,37 +34,19 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
     advice: str | None = None
 
 
-@app.command("up")
-def up(
-    nodes: Nodes = None,
-    cni: Cni = "auto",
-    equal_mtu: EqualMtu = None,
-    lab_rate: LabRate = None,
-    lab_loss: LabLoss = None,
-    lab_cpu_noise: LabNoise = None,
-    foreground: Foreground = False,
-    json: Json = False,
-) -> None:
-    """Start a lab: namespaces with real VXLAN, IPIP and BGP; returns when it is ready."""
+@app.command("up", cls=panels.Command)
+@flags.takes("lab up")
+def up(options: Options, foreground: Foreground = False) -> None:
+    """Start a lab: namespaces with real VXLAN, IPIP and BGP; return when it is ready."""
     from podbench.campaign import prerequisites, spec
-    from podbench.campaign.options import Options
 
-    options = Options(
-        cni=cni,
-        target="lab",
-        nodes=nodes,
-        probes=["latency"],
-        equal_mtu=bool(equal_mtu),
-        lab_rate=lab_rate,
-        lab_loss=lab_loss or [],
-        lab_cpu_noise=lab_cpu_noise or 0,
-    )
+    options = msgspec.structs.replace(options, target="lab", probes=["latency"])
     resolved = spec.resolve(options)
     # No agents here, so no broker.
     prerequisites.require(p for p in prerequisites.needed(resolved) if p != "mosquitto")
     if foreground:
-        raise typer.Exit(_stay(resolved, as_json=json))
-    _show(_detach(resolved), as_json=json)
+        raise typer.Exit(_stay(resolved, as_json=options.json))
+    _show(_detach(resolved), as_json=options.json)
 
 
 def _stay(resolved: RunSpec, *, as_json: bool) -> int:
@@ -149,6 +132,7 @@ def _live_apart(resolved: RunSpec, writer: int) -> None:
 
 @app.command(
     "exec",
+    cls=panels.Command,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 def exec_(name: Where, command: Command) -> None:
@@ -160,7 +144,7 @@ def exec_(name: Where, command: Command) -> None:
     raise typer.Exit(control.enter(name, wanted))
 
 
-@app.command("down")
+@app.command("down", cls=panels.Command)
 def down() -> None:
     """End the running lab and check that nothing is left of it."""
     ended = control.down()

@@ -16,47 +16,57 @@ from podbench.cli import (
     export,
     gate,
     lab,
+    panels,
     report,
     restore,
     resume,
     run,
 )
+from podbench.model import words
 from podbench.model.errors import PodbenchError
 
-app = typer.Typer(
-    name="bench",
-    help="Measures what a pod network really does, and proves which way its packets went.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+app = panels.app("Measure what a pod network really does, and prove which way its packets went.")
+
+MEASURE, READ, CLUSTER, LOOK = "Measure", "Read results", "Clean up a cluster", "Look around"
+COMMANDS = (
+    ("run", run.run, MEASURE),
+    ("plan", run.plan, MEASURE),
+    ("resume", resume.resume, MEASURE),
+    ("report", report.report, READ),
+    ("compare", compare.compare, READ),
+    ("gate", gate.gate, READ),
+    ("export", export.export, READ),
+    ("restore", restore.restore, CLUSTER),
+    ("clean", clean.clean, CLUSTER),
+    ("doctor", doctor.doctor, LOOK),
 )
-app.command("run")(run.run)
-app.command("plan")(run.plan)
-app.command("report")(report.report)
-app.command("resume")(resume.resume)
-app.command("compare")(compare.compare)
-app.command("gate")(gate.gate)
-app.command("export")(export.export)
-app.command("restore")(restore.restore)
-app.command("clean")(clean.clean)
-app.command("doctor")(doctor.doctor)
-app.add_typer(lab.app, name="lab", help="Look around in the embedded lab.")
-app.add_typer(agent.app, name="agent", help="The instrument on its own.")
+for name, function, use in COMMANDS:
+    app.command(name, cls=panels.Command, rich_help_panel=use)(function)
+app.add_typer(lab.app, name="lab", rich_help_panel=LOOK)
+app.add_typer(agent.app, name="agent", rich_help_panel=LOOK)
 
 DEBUG = False
 """Set by `--debug`: an error then shows its traceback."""
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
     global DEBUG  # noqa: PLW0603 - read once, after the command has failed
     DEBUG = DEBUG or debug
 
 
-@app.command()
+@app.command(cls=panels.Command, rich_help_panel=LOOK)
 def version() -> None:
     """Print the version."""
     import podbench
@@ -69,7 +79,9 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     try:
-        app(args=arguments, prog_name="bench")
+        sys.exit(app(args=arguments, prog_name="bench", standalone_mode=False))
+    except typer.TyperException as error:
+        _refuse(error)
     except PodbenchError as error:
         if debug:
             raise
@@ -85,3 +97,22 @@ def main() -> None:
         print(f"bench: a defect of its own: {type(error).__name__}: {error}", file=sys.stderr)
         print("  -> --debug shows the traceback, which a report needs", file=sys.stderr)
         sys.exit(1)
+
+
+def _refuse(error: typer.TyperException) -> None:
+    """A command line that cannot be read: the same two lines as every other error, exit code 2."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
+    command = "bench" if context is None else context.command_path
+    message = error.message
+    possible = getattr(error, "option_name", None)
+    if possible and context is not None:
+        options = [flag for each in context.command.params for flag in each.opts]
+        message += words.nearest(possible, options)
+    else:
+        message = error.format_message()
+    print(f"{command}: {message[:1].lower()}{message[1:]}", file=sys.stderr)
+    print(f"  -> {command} -h lists what it takes", file=sys.stderr)
+    sys.exit(error.exit_code)

@@ -5,11 +5,11 @@ import sys
 import msgspec
 from rich.console import Console
 
-from podbench.campaign import options as run_options
 from podbench.campaign import plan as planning
 from podbench.campaign import spec as specs
 from podbench.campaign.cluster import survey as cluster
-from podbench.campaign.options import Options
+from podbench.campaign.options import config
+from podbench.campaign.options.table import Options
 from podbench.cli import campaign, cluster_page
 from podbench.cli.asking import asker
 
@@ -19,7 +19,7 @@ def run(options: Options, print_config: bool) -> int:
     found = cluster.survey(options)
     asked = cluster.resolve(options, found)
     if print_config:
-        print(run_options.show(specs.filled_in(options, asked)), end="")
+        print(config.show(specs.filled_in(options, asked)), end="")
         return 0
     assert asked.cluster is not None
     cluster.named_image(asked.cluster)
@@ -39,7 +39,7 @@ def plan(options: Options, print_config: bool) -> None:
     found = cluster.survey(options)
     asked = cluster.resolve(options, found)
     if print_config:
-        print(run_options.show(specs.filled_in(options, asked)), end="")
+        print(config.show(specs.filled_in(options, asked)), end="")
         return
     drawn = planning.draw(asked, found.nodes, exclusive=False)
     if options.json:

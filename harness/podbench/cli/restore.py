@@ -7,25 +7,27 @@ from typing import Annotated
 import msgspec
 import typer
 
+from podbench.campaign.options.table import Options
+from podbench.cli import flags
+
 FLAGGED = 3
 
-Context = Annotated[str | None, typer.Option(help="kubeconfig context.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
-
+@flags.takes("restore")
 def restore(
-    run: Annotated[Path | None, typer.Argument(help="The run directory, where it is here.")] = None,
-    context: Context = None,
-    json: Json = False,
+    options: Options,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="Run directory, where it is here")
+    ] = None,
 ) -> None:
-    """Take away what a run made in a cluster and put back what it changed; from any machine.
+    """Remove what a run created in a cluster and put back what it changed; from any machine.
 
     Exit code: 0 nothing is left, 3 something is, with the reason.
     """
-    sys.exit(see_through(run, context, as_json=json))
+    sys.exit(see_through(run, options))
 
 
-def see_through(run: Path | None, context: str | None, *, as_json: bool) -> int:
+def see_through(run: Path | None, options: Options) -> int:
     """Undoes and lists what was looked for; returns the exit code."""
     from podbench.campaign.cluster.restore import Wanted
     from podbench.campaign.cluster.restore import restore as undo
@@ -34,8 +36,8 @@ def see_through(run: Path | None, context: str | None, *, as_json: bool) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    listing = undo(Wanted(run=run, context=context), say, asker())
-    if as_json:
+    listing = undo(Wanted(run=run, context=options.context), say, asker())
+    if options.json:
         print(msgspec.json.encode(listing).decode())
     else:
         print(f"runs found: {', '.join(listing.runs) or 'none'}")

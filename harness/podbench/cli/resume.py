@@ -1,25 +1,17 @@
-"""`bench resume RUN`: goes on after the last whole round."""
+"""`bench resume RUN`: continues after the last whole round."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
+from podbench.campaign.options.table import Options
+from podbench.cli import flags
 
 
-def resume(
-    run: Annotated[Path, typer.Argument(help="The run directory.")],
-    context: Annotated[
-        str | None, typer.Option(help="The run's kubeconfig context, for programs.")
-    ] = None,
-    disrupt: Annotated[
-        str | None, typer.Option(help="The same name again, for a run that switches modes.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-) -> None:
-    """Go on with a run that was interrupted, after its last whole round."""
+@flags.takes("resume")
+def resume(options: Options, run: flags.RunDirectory) -> None:
+    """Continue an interrupted run after its last whole round.
+
+    On a cluster, --context, --yes and --disrupt give the same consent as when the run began.
+    """
     from rich.console import Console
 
     from podbench.campaign import prerequisites, record
@@ -31,12 +23,19 @@ def resume(
     begun = where.read_json(where.run_json, record.RunRecord)
     prerequisites.require(prerequisites.needed(begun.spec))
     console = Console(stderr=True)
+    quiet, as_json = options.quiet, options.json
     if results.measured(where, begun):
         campaign.tell(console, "every round is on disk already: nothing is measured again")
-        sys.exit(campaign.conclude(where, console, quiet=quiet, as_json=json))
+        sys.exit(campaign.conclude(where, console, quiet=quiet, as_json=as_json))
     if begun.spec.cluster is not None:
         from podbench.campaign.cluster import survey
         from podbench.cli.asking import asker
 
-        survey.consented_again(begun.spec, asker(), context=context, yes=yes, disrupt=disrupt)
-    sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=json))
+        survey.consented_again(
+            begun.spec,
+            asker(),
+            context=options.context,
+            yes=options.yes,
+            disrupt=options.disrupt,
+        )
+    sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=as_json))

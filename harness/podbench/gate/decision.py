@@ -13,7 +13,7 @@ import msgspec
 
 from podbench.analysis.figures import cap, dotted
 from podbench.analysis.figures.dotted import Kind, Reading
-from podbench.gate import baseline as gate_baseline
+from podbench.gate import baseline
 from podbench.gate import pairs as gate_pairs
 from podbench.gate.baseline import Baseline
 from podbench.gate.evidence import STATED, Evidence
@@ -162,7 +162,7 @@ def _check(slo: Slo, pair: Pair, here: Evidence, baselines: dict[Path, Baseline]
     if stopped is not None:
         verdict, interval, reason = Verdict.CANNOT_TELL, None, stopped
     elif slo.baseline is not None:
-        found = gate_baseline.against(slo, pair, baselines[slo.baseline])
+        found = baseline.against(slo, pair, baselines[slo.baseline])
         reading = msgspec.structs.replace(reading, value=found.ratio)
         verdict, interval, reason = _named(found.worse), found.interval, found.reason
     else:

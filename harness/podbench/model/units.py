@@ -56,6 +56,20 @@ def parse_duration_s(text: str, option: str) -> float:
     return value * _SECONDS.get(unit, 1.0)
 
 
+def parse_positive_duration_s(text: str, option: str) -> float:
+    """A duration above zero.
+
+    Raises:
+        ConfigError: Not a duration, or zero; names `option`.
+    """
+    value = parse_duration_s(text, option)
+    if value <= 0:
+        raise ConfigError(
+            f"{option}: the duration must be above zero, not {text!r}", advice="write it like 3m"
+        )
+    return value
+
+
 def parse_rate_bps(text: str, option: str) -> int:
     """Bits per second from `200Mbit/s`, `1G`.
 

@@ -19,8 +19,9 @@ from podbench.analysis.samples.inputs import (
     Unmeasured,
     VisitSpan,
 )
-from podbench.campaign import evidence, options, plan, record
+from podbench.campaign import evidence, plan, record
 from podbench.campaign.journal import DECIDED, LOOKS, Entry, Journal
+from podbench.campaign.options import config
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
@@ -129,7 +130,7 @@ def _command(begun: record.RunRecord) -> str:
     chosen = {"cni": begun.spec.cni, "target": begun.target, "seed": str(begun.seed)}
     if begun.cluster is not None:
         chosen["context"] = begun.cluster.context
-    return options.command_line({**begun.options, **chosen})
+    return config.command_line({**begun.options, **chosen})
 
 
 def _target(name: str) -> Literal["lab", "kubernetes"]:

@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.compare import match
+from podbench.analysis.compare import match, tails
 from podbench.analysis.compare import side_by_side as compare
-from podbench.analysis.compare import tails as compare_tails
 from podbench.analysis.compare.bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare.standings import Campaign
 from podbench.analysis.figures.group_points import Groups
@@ -128,7 +127,7 @@ def _labels(read: Sequence[_Read]) -> list[str]:
 
 
 def _campaign(one: _Read, label: str, groups: Groups) -> Campaign:
-    held = saved.points(one.run, groups, tails=compare_tails.SERIES)
+    held = saved.points(one.run, groups, tails=tails.SERIES)
     note = one.note
     if not held.any_samples:
         gone = "no samples beside its summary.json: figures as it states them, no block statistics"

@@ -8,11 +8,7 @@ from pathlib import Path
 
 from podbench.analysis.compare.bundle import SideBySide
 from podbench_report import frame
-from podbench_report.compare import basis as compare_basis
-from podbench_report.compare import closing as compare_closing
-from podbench_report.compare import findings
-from podbench_report.compare import lines as compare_lines
-from podbench_report.compare import tails as compare_tails
+from podbench_report.compare import basis, closing, findings, lines, tails
 
 _CONTENTS = (
     ("reading", "How to read this page"),
@@ -36,13 +32,13 @@ def render(page: SideBySide) -> str:
     return frame.render(
         "compare.html.j2",
         _CONTENTS,
-        basis=compare_basis.build(page),
+        basis=basis.build(page),
         found=findings.build(page),
-        lines=compare_lines.build(page),
-        groups=compare_lines.groups(page),
-        tails=compare_tails.build(page),
+        lines=lines.build(page),
+        groups=lines.groups(page),
+        tails=tails.build(page),
         letters=len(page.cards) > 2,
-        closing=compare_closing.build(page),
+        closing=closing.build(page),
     )
 
 

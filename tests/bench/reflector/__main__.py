@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from support import vxlan_path
 
-from podbench.doctor import peers as peer_tools
+from podbench.doctor import peers
 from podbench.target.lab import namespaces
 from podbench.target.lab.isolate import run_isolated
 from podbench.wire import fates
@@ -125,13 +125,13 @@ def iperf3(count: int, rate: float, duration: float) -> list[Row]:
     )
     time.sleep(0.5)
     pps = count * rate
-    text, cpu = peer_tools.run(
+    text, cpu = peers.run(
         "pa",
         ["iperf3", "-c", vxlan_path.POD_B, "-p", str(IPERF_PORT), "-u", "-l", str(OPEN_BYTES),
          "-b", f"{pps * OPEN_BYTES * 8:.0f}", "-t", f"{duration:.0f}", "-J"],
         duration,
     )  # fmt: skip
-    served = peer_tools.cpu_ns(server)
+    served = peers.cpu_ns(server)
     total = json.loads(text)["end"]["sum"]
     n = total["packets"]
     common = partial(

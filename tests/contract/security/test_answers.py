@@ -3,13 +3,13 @@
 import asyncio
 import json
 import resource
-import shutil
 import zlib
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from support import needs
 from support.agents import N1, RUN, short_directory
 
 from podbench.model.errors import AnswerError, ProbeError, RemoteProtocolError
@@ -21,10 +21,7 @@ from podbench.transport.memory import MemoryFleet
 from podbench.transport.mqtt import MqttFleet
 from podbench.wire import answers, batches, columns, fates, iperf3, messages, topics
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 SESSION = messages.LatencySession(
     session_id=9, peer_address="10.0.0.2", peer_port=8620, rate_pps=100, duration_s=0.1

@@ -1,13 +1,12 @@
 """The report in a real browser: silent, self-contained, sortable, whole on paper, sound by axe."""
 
 import re
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from support import chromium
+from support import chromium, needs
 from support.bundle_cases import Case
 from support.bundles import make_bundle
 
@@ -15,7 +14,7 @@ from podbench_report import build
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium on this machine"),
+    needs.browser(),
 ]
 WIDTHS = (390, 800, 1280)
 
@@ -118,7 +117,7 @@ def test_no_width_breaks_the_layout(case: Case, tmp_path: Path) -> None:
     assert chromium.overflows(path, tmp_path, WIDTHS) == dict.fromkeys(WIDTHS, (0, 0))
 
 
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext (poppler-utils)")
+@needs.programs("pdftotext")
 @pytest.mark.parametrize(
     "case",
     [Case(faults=("loss n1>n2 1 %",)), Case(nodes=20, zones=3, target="kubernetes")],

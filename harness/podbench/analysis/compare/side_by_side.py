@@ -11,11 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from podbench.analysis.compare import campaigns, comparable
-from podbench.analysis.compare import facts as compare_facts
-from podbench.analysis.compare import rank as compare_rank
+from podbench.analysis.compare import campaigns, comparable, facts, rank, tails
 from podbench.analysis.compare import standings as compare_standings
-from podbench.analysis.compare import tails as compare_tails
 from podbench.analysis.compare.bundle import (
     DESCRIPTIVE,
     REFUSED,
@@ -80,20 +77,20 @@ def compare(
                 continue
             lines.append(line)
             better = metric.name.startswith(("goodput_bps", "small_packets_pps"))
-            ranking = compare_rank.rank(metric.name, row.label, decisions, more_is_better=better)
+            ranking = rank.rank(metric.name, row.label, decisions, more_is_better=better)
             if ranking is not None:
                 rankings.append(ranking)
     return SideBySide(
         title=title,
         cards=tuple(run.card for run in runs),
         left_out=tuple(left_out),
-        facts=compare_facts.facts([run.side for run in runs], [run.card.blocks for run in runs]),
-        remarks=compare_facts.remarks(list(page.findings.values())),
+        facts=facts.facts([run.side for run in runs], [run.card.blocks for run in runs]),
+        remarks=facts.remarks(list(page.findings.values())),
         lines=tuple(lines),
         group_lines=tuple(_group_lines(page, rows, matching)),
         matched_by=matching.how,
         rankings=tuple(rankings),
-        tails=compare_tails.panels(runs, rows, page.refusal),
+        tails=tails.panels(runs, rows, page.refusal),
     )
 
 

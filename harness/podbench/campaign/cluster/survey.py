@@ -13,7 +13,7 @@ import msgspec
 
 from podbench.campaign import record, spec
 from podbench.campaign.cluster import consent
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
 from podbench.cni import registry
 from podbench.cni.calico import pools
@@ -21,7 +21,6 @@ from podbench.cni.detect.cluster import ClusterDetected, detect_cluster, mode_fo
 from podbench.cni.detect.facts import Fact
 from podbench.cni.edits import Recipe
 from podbench.cni.recipes import recipe
-from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions
@@ -34,7 +33,6 @@ from podbench.target.kubernetes.survey.nodes import LeftOut, Place, choose
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
-METHODS = ("pools", "observe", "switch")
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
 FEWEST_NODES = 2
@@ -96,8 +94,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         ConfigError: What was asked for cannot be had there, or an option's value cannot be used.
     """
     asked = spec.common(options)
-    _refuse_needless(options.disrupt, options.method)
-    _require_nodes(options, found)
+    _require_nodes(found)
     cni = _cni(options, found.detected)
     pool_cidr = options.pool_cidr or pools.DEFAULT_CIDR
     method, refused, notes = _method(options, found, cni, pool_cidr)
@@ -112,7 +109,6 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
     notes = (*notes, *light, *_crowd(options, found))
-    rate = options.max_bandwidth
     return RunSpec(
         cni=cni,
         target="kubernetes",
@@ -128,7 +124,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
             allow_bgp_export=options.allow_bgp_export,
-            most_bps=None if rate is None else units.parse_rate_bps(rate, "--max-bandwidth"),
+            most_bps=options.bps("max_bandwidth"),
             saturate=options.saturate,
             broker=None if options.broker is None else other_broker.url(options.broker),
         ),
@@ -151,11 +147,7 @@ def _refuse_needless(disrupt: str | None, method: str | None) -> None:
         )
 
 
-def _require_nodes(options: Options, found: Survey) -> None:
-    if options.nodes is not None and options.nodes < FEWEST_NODES:
-        raise ConfigError(
-            f"--nodes: {options.nodes} is fewer than 2", advice="a pair takes two nodes"
-        )
+def _require_nodes(found: Survey) -> None:
     if len(found.places) < FEWEST_NODES:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.left_out)
         raise ConfigError(
@@ -221,7 +213,6 @@ def _method(
     """The method, modes that it cannot have, and what was decided instead of the user."""
     natural = "pools" if cni == "calico" else "observe"
     method = natural if options.method is None else options.method
-    words.check(method, METHODS, "--method")
     if method == "observe":
         return method, {}, ()
     if method == "switch":

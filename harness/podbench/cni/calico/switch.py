@@ -6,7 +6,7 @@ where that is served, as Calico's tools do, and in its storage where it is not, 
 Source: tigera/operator, pkg/controller/ippool (ownership, validation); Calico's IPPool reference.
 """
 
-from podbench.cni.calico import pools as calico_pools
+from podbench.cni.calico import pools
 from podbench.cni.detect.calico import CalicoDetected
 from podbench.cni.detect.calico_settings import calico_objects
 from podbench.cni.detect.facts import TIGERA, ClusterFacts, Object, dig, name_of
@@ -14,7 +14,7 @@ from podbench.cni.detect.pools import Pool
 from podbench.cni.edits import CRD_POOL, Edit, Recipe, kept, refusing
 from podbench.model.arms import Mode
 
-MODES = calico_pools.MODES
+MODES = pools.MODES
 ENCAPSULATION = {Mode.VXLAN: "VXLAN", Mode.IPIP: "IPIP", Mode.BGP: "None"}
 """The Installation's words; those of a pool are `ipipMode` and `vxlanMode`."""
 OPERATOR = "tigera-operator"
@@ -118,5 +118,5 @@ def _pool_edits(calico: CalicoDetected, body: Object, mode: Mode) -> tuple[Edit,
 
 
 def _refused(calico: CalicoDetected) -> dict[Mode, str]:
-    reasons = {mode: calico_pools.unroutable(mode, calico) for mode in MODES}
+    reasons = {mode: pools.unroutable(mode, calico) for mode in MODES}
     return {mode: reason for mode, reason in reasons.items() if reason is not None}

@@ -11,7 +11,7 @@ import pytest
 from support.specs import make_spec
 
 from podbench.campaign import conduct, record
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.campaign.progress import Silent
 from podbench.campaign.session import Session
 from podbench.model.errors import ClusterError

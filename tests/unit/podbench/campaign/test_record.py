@@ -7,7 +7,7 @@ import pytest
 from support.specs import make_spec
 
 from podbench.campaign import record
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.model.arms import Mode
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.store import rundir as store

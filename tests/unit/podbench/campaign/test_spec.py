@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from podbench.campaign import spec
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import Loss
@@ -33,7 +33,7 @@ def test_modes_keep_the_cni_order() -> None:
         (Options(cni="cilium"), "--cni: cilium has no layout on the lab"),
         (Options(modes=["vxlam"]), "--modes: unknown 'vxlam'; did you mean 'vxlan'"),
         (Options(modes=["host-gw"]), "--modes: unknown 'host-gw'"),
-        (Options(modes=[]), "--modes: names none"),
+        (Options(modes=[]), "--modes: no value given"),
         (Options(probes=["latenzy"]), "--probes: unknown 'latenzy'; did you mean 'latency'"),
         (Options(nodes=1), "--nodes: 1 is fewer than 2"),
         (Options(nodes=1000), "--nodes: 1000 is more than"),

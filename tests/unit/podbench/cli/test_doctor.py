@@ -102,7 +102,7 @@ def test_what_does_not_go_together_is_refused(
     """A lab has neither context nor image; a typing error is named with the nearest word."""
     monkeypatch.setattr("podbench.campaign.spec.kubeconfig", lambda: None)
     with pytest.raises(ConfigError) as refused:
-        doctor.doctor(**arguments)  # type: ignore[arg-type] # one of several options
+        doctor.doctor(**arguments)
     assert refused.value.exit_code == 2
     assert "lab" in f"{refused.value} {refused.value.advice}"
 
@@ -110,17 +110,17 @@ def test_what_does_not_go_together_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "there", "place"),
     [
-        (("auto", None, None), False, "lab"),
-        (("auto", None, None), True, "kubernetes"),
-        (("auto", "prod", None), False, "kubernetes"),
-        (("auto", None, "registry.example/podbench:1"), True, "kubernetes"),
-        (("lab", None, None), True, "lab"),
-        (("kubernetes", None, None), False, "kubernetes"),
+        ({}, False, "lab"),
+        ({}, True, "kubernetes"),
+        ({"context": "prod"}, False, "kubernetes"),
+        ({"image": "registry.example/podbench:1"}, True, "kubernetes"),
+        ({"target": "lab"}, True, "lab"),
+        ({"target": "kubernetes"}, False, "kubernetes"),
     ],
 )
 def test_doctor_looks_where_a_run_would_go(
     monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, str | None, str | None],
+    arguments: dict[str, str],
     there: bool,
     place: str,
 ) -> None:
@@ -135,7 +135,7 @@ def test_doctor_looks_where_a_run_would_go(
     monkeypatch.setattr(doctor, "_examine_lab", lambda: look("lab"))
     monkeypatch.setattr(doctor, "_examine_cluster", lambda _: look("kubernetes"))
     with pytest.raises(typer.Exit):
-        doctor.doctor(*arguments)
+        doctor.doctor(**arguments)
     assert looked == [place]
 
 

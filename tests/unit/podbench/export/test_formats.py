@@ -13,7 +13,7 @@ from support.bundle_cases import Case
 from podbench.analysis.samples.histograms import BOUNDS_NS, Histogram
 from podbench.export import csv as export_csv
 from podbench.export import junit as export_junit
-from podbench.export import openmetrics as export_openmetrics
+from podbench.export import openmetrics
 from podbench.model.summary import Doubt, Summary
 
 
@@ -64,7 +64,7 @@ def test_csv_of_a_run_without_pairs_is_its_head() -> None:
 def test_openmetrics_parses(case: Case) -> None:
     """Every kind of run gives a valid exposition, every sample with the run's id."""
     summary = bundles.make_bundle(case).summary
-    families = list(text_string_to_metric_families(export_openmetrics.render(summary)))
+    families = list(text_string_to_metric_families(openmetrics.render(summary)))
     assert len(families) > 10
     for family in families:
         assert family.documentation
@@ -84,7 +84,7 @@ def test_openmetrics_uses_base_units() -> None:
         versions={"iperf3": "3.12"},
         labels={"env": "lab"},
     )
-    text = export_openmetrics.render(made)
+    text = openmetrics.render(made)
     samples = {
         (s.name, s.labels.get("stat"), s.labels.get("direction")): s.value
         for family in text_string_to_metric_families(text)
@@ -119,7 +119,7 @@ def test_openmetrics_histograms_share_their_bounds() -> None:
         n=2,
         sum_ns=4000,
     )
-    text = export_openmetrics.render(results.summary(), [fast, slow])
+    text = openmetrics.render(results.summary(), [fast, slow])
     family = next(f for f in text_string_to_metric_families(text) if f.type == "histogram")
     bounds = [
         [s.labels["le"] for s in family.samples if s.labels["arm"] == arm and "le" in s.labels]

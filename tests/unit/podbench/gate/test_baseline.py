@@ -10,7 +10,7 @@ from support import results
 
 from podbench.analysis.figures import dotted, group_points
 from podbench.analysis.figures.group_points import BlockStat, GroupPoints
-from podbench.gate import baseline as gate_baseline
+from podbench.gate import baseline
 from podbench.gate.evidence import Evidence
 from podbench.gate.slo import Selection, Slo
 
@@ -51,6 +51,6 @@ def test_a_baseline_at_its_cap_passes_nothing(then: float, now: float, worse: bo
         worse_by=0.05,
         written="at most 5% worse than runs/then",
     )
-    found = gate_baseline._estimate(slo, results.pair(), _evidence(now), _evidence(then))
+    found = baseline._estimate(slo, results.pair(), _evidence(now), _evidence(then))
     assert found.worse is worse
     assert ("held by its own cap" in found.reason) is (worse is None)

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from podbench.model.errors import ConfigError, PrerequisiteError, TransportError
 from podbench.transport import broker, children
 
-needs_mosquitto = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+needs_mosquitto = needs.programs("mosquitto")
 
 
 @pytest.fixture

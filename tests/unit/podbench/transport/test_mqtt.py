@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from support import needs
 
 from podbench.model.errors import ProbeError, TransportError
 from podbench.model.nodes import AgentId
@@ -21,10 +21,7 @@ from podbench.transport.endpoint import parse_broker
 from podbench.transport.mqtt_link import Link
 from podbench.wire import batches, columns, messages, topics
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mosquitto", path="/usr/sbin:/usr/bin") is None,
-    reason="mosquitto is not installed",
-)
+pytestmark = needs.programs("mosquitto")
 
 N1 = AgentId("n1-vxlan")
 RUN = "r1"

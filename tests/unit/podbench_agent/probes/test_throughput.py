@@ -9,12 +9,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from support import needs
 
 from podbench.model.errors import PrerequisiteError, ProbeError
 from podbench.wire import iperf3, messages
 from podbench_agent.probes import throughput
 
-needs_iperf3 = pytest.mark.skipif(shutil.which("iperf3") is None, reason="iperf3 is not installed")
+needs_iperf3 = needs.programs("iperf3")
 
 LOOPBACK = "127.0.0.1"
 SERVE = messages.ServeTransfer(bind_address=LOOPBACK, lifetime_s=30)

@@ -2,13 +2,12 @@
 
 import html
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support import chromium, sides
+from support import chromium, needs, sides
 from support.poison import EVIL, poisoned
 
 from podbench.analysis.compare.bundle import LeftOut, SideBySide
@@ -202,7 +201,7 @@ def test_twelve_runs_stay_small() -> None:
     assert len(build.render(PAGES["twelve"])) < 1_500_000
 
 
-browser = pytest.mark.skipif(chromium.CHROMIUM is None, reason="no Chromium on this machine")
+browser = needs.browser()
 
 
 @pytest.mark.browser
@@ -228,7 +227,7 @@ def test_no_width_breaks_the_layout(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 @browser
-@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="no pdftotext (poppler-utils)")
+@needs.programs("pdftotext")
 @pytest.mark.parametrize("name", ["two", "twelve"])
 def test_printing_cuts_nothing(name: str, tmp_path: Path) -> None:
     """Paper holds every word that is not left off on purpose, and none beyond its edge."""

@@ -25,8 +25,7 @@ from podbench.model.errors import LabError
 from podbench.model.facts import TunnelCount
 from podbench.target.lab import facts
 from podbench.target.lab.inside import inside_throwaway, with_netlink
-from podbench.target.lab.ipip import bpf
-from podbench.target.lab.ipip import program as ipip_program
+from podbench.target.lab.ipip import bpf, program
 from podbench.target.lab.ipip.assembler import assemble
 
 KERNEL_DEVICE = "kernel device"
@@ -257,17 +256,17 @@ def _remove_device(netns: str | None, name: str) -> None:
 def _programs(
     netns: str | None, device: str, local_address: str, peers: Mapping[str, str], pool: Pool
 ) -> _Tunnel:
-    addresses = ipip_program.Addresses(local=local_address, pool=pool.cidr)
+    addresses = program.Addresses(local=local_address, pool=pool.cidr)
     size = max(len(peers), 1)
     blocks = bpf.Map(bpf.TYPE_LPM_TRIE, 8, 4, size)
     try:
-        counters = bpf.Map(bpf.TYPE_HASH, 4, ipip_program.COUNTER_BYTES, size)
+        counters = bpf.Map(bpf.TYPE_HASH, 4, program.COUNTER_BYTES, size)
         try:
             for peer, block in peers.items():
                 network = ipaddress.IPv4Network(block)
                 key = struct.pack("=I4s", network.prefixlen, network.network_address.packed)
                 blocks[key] = socket.inet_aton(peer)
-                counters[socket.inet_aton(peer)] = bytes(ipip_program.COUNTER_BYTES)
+                counters[socket.inet_aton(peer)] = bytes(program.COUNTER_BYTES)
             _load_and_attach(netns, device, addresses, blocks, counters)
         except BaseException:
             counters.close()
@@ -280,12 +279,12 @@ def _programs(
 def _load_and_attach(
     netns: str | None,
     device: str,
-    addresses: ipip_program.Addresses,
+    addresses: program.Addresses,
     blocks: bpf.Map,
     counters: bpf.Map,
 ) -> None:
-    wrap = assemble(ipip_program.egress(addresses, blocks.descriptor, counters.descriptor))
-    unwrap = assemble(ipip_program.ingress(addresses, counters.descriptor))
+    wrap = assemble(program.egress(addresses, blocks.descriptor, counters.descriptor))
+    unwrap = assemble(program.ingress(addresses, counters.descriptor))
     with (
         bpf.program(wrap, "ipip_egress") as egress,
         bpf.program(unwrap, "ipip_ingress") as ingress,

@@ -12,8 +12,7 @@ import pytest
 from support import rundirs, synthetic
 
 from podbench.analysis.bundle import Bundle
-from podbench.analysis.figures import arms as arm_figures
-from podbench.analysis.figures import probes
+from podbench.analysis.figures import arms, probes
 from podbench.analysis.samples import compact, pieces, residues
 from podbench.analysis.samples.inputs import Inputs
 from podbench.analysis.samples.source import Held, Piece
@@ -130,7 +129,7 @@ def test_samples_that_are_not_held_are_read_again(
     """Large cells' variation is not kept for unions: where one is asked for, nothing changes."""
     assert made.latency is not None
     whole = analyse(made)
-    monkeypatch.setattr(arm_figures, "_plenty", lambda name, n: n > 0)
+    monkeypatch.setattr(arms, "_plenty", lambda name, n: n > 0)
     assert _from(_Rounds(made.latency), made) == whole
 
 
@@ -218,7 +217,7 @@ def test_at_rest_is_whichever_end_sent() -> None:
         _stream("warm", "n2", "n1", 2, rest * 3),  # no transfer in this block
         _stream("warm", "n1", "n3", 1, rest * 5),  # nor on this pair
     ]
-    found = arm_figures.figures("vxlan/host", held).loaded
+    found = arms.figures("vxlan/host", held).loaded
     assert found is not None
     assert found.rest_p50_ns == pytest.approx(1249.5)
     assert found.rest_p99_ns is None

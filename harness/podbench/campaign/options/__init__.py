@@ -1,0 +1,1 @@
+"""The options of `bench`: the table, what an entry is, checks, and the configuration file."""
