@@ -3,22 +3,22 @@
 Parse, start the agent's worker, print; the measuring is podbench_agent's, the resolving wire's.
 """
 
-import asyncio
 import json
 import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podbench.cli import panels
 from podbench.model.errors import ConfigError, ProbeError
-from podbench.wire import fates
-from podbench.wire.columns import Table
-from podbench.wire.messages import LatencySession
+
+if TYPE_CHECKING:
+    from podbench.wire.columns import Table
+    from podbench.wire.messages import LatencySession
 
 app = panels.app("Run the latency instrument on its own")
 
@@ -65,6 +65,8 @@ def reflect(
     ] = False,
 ) -> None:
     """Answers STAMP requests until SIGTERM or SIGINT, then prints its counters as one JSON line."""
+    import asyncio
+
     from podbench_agent.probes.reflector.process import ReflectorWorker
     from podbench_agent.probes.reflector.rules import Rules, networks
 
@@ -102,6 +104,8 @@ async def _until_told(
     counters: Callable[[], Awaitable[dict[str, int | float | str]]],
 ) -> dict[str, int | float | str]:
     """Waits for SIGTERM or SIGINT, looking now and then whether the worker lives."""
+    import asyncio
+
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
@@ -149,7 +153,11 @@ def probe(
     ] = None,
 ) -> None:
     """Measures the latency to a reflector and says what became of every probe."""
+    import asyncio
+
     from podbench.cli import agent_summary
+    from podbench.wire import fates
+    from podbench.wire.messages import LatencySession
     from podbench_agent.probes.latency.process import ProbeWorker
 
     key = _read_key(hmac_key_file)
@@ -194,7 +202,7 @@ def _size(asked: int | None, *, authenticated: bool) -> int:
     return AUTH_SIZE_BYTES if authenticated else OPEN_SIZE_BYTES
 
 
-def _check(session: LatencySession, *, authenticated: bool) -> None:
+def _check(session: "LatencySession", *, authenticated: bool) -> None:
     """Refuses what cannot be done before anything is sent, as a usage error."""
     from podbench_agent.probes.latency import flows
     from podbench_agent.probes.latency import schedule as latency_schedule
@@ -228,7 +236,7 @@ def _nothing_came(host: str, port: int, facts: dict[str, int | float | str]) -> 
     )
 
 
-def _write_raw(path: Path, rows: Table, session: LatencySession) -> None:
+def _write_raw(path: Path, rows: "Table", session: "LatencySession") -> None:
     """One row per probe, in the schema of a run; what only a run knows is null."""
     from podbench.store import samples
 

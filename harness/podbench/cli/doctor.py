@@ -3,22 +3,19 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from podbench.campaign import spec
 from podbench.campaign.options.table import Options
 from podbench.cli import flags
 from podbench.doctor import checks
 from podbench.doctor.checks import Check, Need
-from podbench.doctor.machine import machine
 from podbench.model.errors import PodbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH_WITHOUT_TERMINAL = 110
 """Columns of the table in a file or a pipe; rich would take 80."""
@@ -40,6 +37,8 @@ def doctor(
     Exit code: 0 all modes can be measured, 3 not all of them or some check is inconclusive, 2 no
     run is possible. Nothing is created on a cluster: what a run would create is tried by dry runs.
     """
+    from podbench.campaign import spec
+
     # Where `bench run` with the same options would measure.
     place = spec.chosen_target(options)
     found = _examine_lab() if place == "lab" else _examine_cluster(options)
@@ -89,6 +88,8 @@ def _examine_instrument() -> list[Check]:
 
 
 def _document(found: Sequence[Check], code: int, place: str) -> dict[str, object]:
+    from podbench.doctor.machine import machine
+
     return {
         "target": place,
         "machine": machine(),
@@ -110,6 +111,13 @@ def verdict(code: int, place: str) -> str:
 
 
 def _show(found: Sequence[Check], code: int, place: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from podbench.doctor.machine import machine
+
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
@@ -138,7 +146,7 @@ def _mark(check: Check) -> tuple[str, str]:
     return ("note", "yellow") if check.need == Need.ADVICE else ("NO", "bold red")
 
 
-def _show_remedies(found: Sequence[Check], console: Console, *, plain: bool) -> None:
+def _show_remedies(found: Sequence[Check], console: "Console", *, plain: bool) -> None:
     """One line per thing that can be mended, unwrapped so that commands can be copied."""
     for check in found:
         if not check.ok and check.advice:

@@ -4,17 +4,19 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from podbench.campaign.options.table import Options
-from podbench.campaign.spec import RunSpec
 from podbench.cli import flags, panels
 from podbench.model import errors, units
 from podbench.target.lab import control, syscalls
 from podbench.target.lab.control import Description
+
+if TYPE_CHECKING:
+    from podbench.campaign.spec import RunSpec
 
 app = panels.app("Start a lab and look around in it")
 
@@ -49,7 +51,7 @@ def up(options: Options, foreground: Foreground = False) -> None:
     _show(_detach(resolved), as_json=options.json)
 
 
-def _stay(resolved: RunSpec, *, as_json: bool) -> int:
+def _stay(resolved: "RunSpec", *, as_json: bool) -> int:
     from podbench.cni import registry
     from podbench.target.lab import hold
     from podbench.target.lab.isolate import run_isolated
@@ -65,7 +67,7 @@ def _stay(resolved: RunSpec, *, as_json: bool) -> int:
         )
 
 
-def _detach(resolved: RunSpec) -> Description:
+def _detach(resolved: "RunSpec") -> Description:
     """Starts the lab in a process of its own and waits until it is ready.
 
     Raises:
@@ -97,7 +99,7 @@ def _detach(resolved: RunSpec) -> Description:
     return started.description
 
 
-def _live_apart(resolved: RunSpec, writer: int) -> None:
+def _live_apart(resolved: "RunSpec", writer: int) -> None:
     """The detached process; never returns."""
 
     def tell(started: _Started) -> None:
