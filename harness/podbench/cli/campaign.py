@@ -10,6 +10,7 @@ from rich.console import Console
 from podbench.campaign import conduct, plan, prerequisites, record
 from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
+from podbench.cli import browser, closing
 from podbench.cli.progress import Screen
 from podbench.model.errors import PodbenchError
 from podbench.results import conclude as results
@@ -44,44 +45,49 @@ def begin(options: Options, spec: RunSpec, cluster: record.ClusterRecord | None 
         for line in (*_first_lines(options, spec), f"run directory: {rundir.path}"):
             tell(console, line)
     record.begin(rundir, options, spec, cluster)
-    return see_through(rundir, console, quiet=options.quiet, as_json=options.json)
+    return see_through(rundir, console, options)
 
 
-def see_through(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) -> int:
+def see_through(rundir: RunDir, console: Console, options: Options) -> int:
     """Measures what is missing, then analyses and renders; returns the exit code."""
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
     if begun.spec.cluster is None:
         code = isolate.run_isolated(
-            lambda: _measure(rundir, console, quiet=quiet), paths=[rundir.path]
+            lambda: _measure(rundir, console, quiet=options.quiet), paths=[rundir.path]
         )
     else:
-        code = _measure(rundir, console, quiet=quiet)
+        code = _measure(rundir, console, quiet=options.quiet)
     if code == conduct.INTERRUPTED:
         tell(console, f"interrupted: what was measured is kept in {rundir.path}")
         again = record.resume_command(rundir.path, begun.spec)
         tell(console, f"  -> {again} goes on after the last whole round;")
         tell(console, f"     bench report {shlex.quote(str(rundir.path))} shows what there is")
-    _tell_aftermath(rundir, console, quiet=quiet)
+    _tell_aftermath(rundir, console, quiet=options.quiet)
     if code:
         return code
-    return conclude(rundir, console, quiet=quiet, as_json=as_json)
+    return conclude(rundir, console, options)
 
 
-def conclude(rundir: RunDir, console: Console, *, quiet: bool, as_json: bool) -> int:
+def conclude(rundir: RunDir, console: Console, options: Options) -> int:
     """Analyses the samples, writes summary.json and report.html; returns the exit code."""
     bundle = results.conclude(rundir)
     from podbench_report import build
 
     build.write(bundle, rundir.report_html)
     flags = results.flags(bundle) + results.left_behind(rundir)
+    if not options.quiet:
+        for line in closing.lines(bundle.summary):
+            tell(console, line)
     for flag in flags:
         tell(console, f"flagged: {flag}")
     for damage in bundle.damages:
         tell(console, f"damaged: {damage.file}: {damage.reason}")
-    if as_json:
+    if options.json:
         sys.stdout.write(rundir.summary_json.read_text(encoding="utf-8"))
-    elif not quiet:
-        print(f"report: {rundir.report_html}")
+    else:
+        print(rundir.report_html if options.quiet else f"report: {rundir.report_html}")
+    if options.open:
+        browser.show(rundir.report_html)
     return FLAGGED if flags or bundle.damages else 0
 
 

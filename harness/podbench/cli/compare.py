@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podbench.campaign.options.table import Options
-from podbench.cli import flags
+from podbench.cli import browser, flags
 
 if TYPE_CHECKING:
     from podbench.analysis.compare.bundle import SideBySide
@@ -19,7 +19,12 @@ DEFAULT = Path("compare.html")
 def compare(
     options: Options,
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Two to twelve run directories")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Two to twelve run directories; `latest` is the newest in runs/",
+            parser=flags.located,
+        ),
     ],
     out: Annotated[
         Path,
@@ -49,6 +54,8 @@ def compare(
         sys.stdout.write(_as_json(page))
     else:
         print(f"comparison: {out}")
+    if options.open:
+        browser.show(out)
 
 
 def _said(page: "SideBySide") -> list[str]:

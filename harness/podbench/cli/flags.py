@@ -19,7 +19,21 @@ from podbench.campaign.options.table import Options, taken_by
 METAVARS = {int: "N", str: "TEXT", dict: "K=V", list: "A,B"}
 """What stands for a value whose option names nothing better."""
 
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory")]
+
+def located(text: str) -> Path:
+    """A run directory as a command line names it; `latest` is the newest in runs/."""
+    # Late: reading runs brings msgspec's records of them, which `--help` does without.
+    from podbench.results import listing
+
+    return listing.located(text)
+
+
+RunDirectory = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="Run directory; `latest` is the newest in runs/", parser=located
+    ),
+]
 PrintConfig = Annotated[
     bool,
     typer.Option(

@@ -16,4 +16,4 @@ def report(options: Options, run: flags.RunDirectory) -> None:
 
     where = store.open_existing(run)
     console = Console(stderr=True)
-    sys.exit(campaign.conclude(where, console, quiet=options.quiet, as_json=options.json))
+    sys.exit(campaign.conclude(where, console, options))

@@ -23,10 +23,9 @@ def resume(options: Options, run: flags.RunDirectory) -> None:
     begun = where.read_json(where.run_json, record.RunRecord)
     prerequisites.require(prerequisites.needed(begun.spec))
     console = Console(stderr=True)
-    quiet, as_json = options.quiet, options.json
     if results.measured(where, begun):
         campaign.tell(console, "every round is on disk already: nothing is measured again")
-        sys.exit(campaign.conclude(where, console, quiet=quiet, as_json=as_json))
+        sys.exit(campaign.conclude(where, console, options))
     if begun.spec.cluster is not None:
         from podbench.campaign.cluster import survey
         from podbench.cli.asking import asker
@@ -38,4 +37,4 @@ def resume(options: Options, run: flags.RunDirectory) -> None:
             yes=options.yes,
             disrupt=options.disrupt,
         )
-    sys.exit(campaign.see_through(where, console, quiet=quiet, as_json=as_json))
+    sys.exit(campaign.see_through(where, console, options))

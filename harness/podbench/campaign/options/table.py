@@ -35,7 +35,7 @@ SYNONYMS = {"capacity": "throughput"}
 
 LAB = (*RUN, "lab up")
 DOCTOR = (*RUN, "doctor")
-RESULTS = ("report", "compare", "gate")
+RESULTS = ("report", "compare", "gate", "ls")
 RESTORE = ("restore", "clean")
 
 
@@ -268,6 +268,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             Group.OUTPUT,
             measured=False,
             commands=(*RUN, "resume", "report"),
+        ),
+    ] = False
+    open: Annotated[
+        bool,
+        option(
+            "Open the page in a browser at the end",
+            Group.OUTPUT,
+            measured=False,
+            commands=("run", "resume", "report", "compare"),
         ),
     ] = False
 
