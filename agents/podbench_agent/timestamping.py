@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from podbench.model.errors import ProbeError
+from podbench.wire import buffers
 from podbench.wire.replies import USER_CLOCK
 from podbench_agent.errqueue import ErrorQueue
 
@@ -39,9 +40,7 @@ IPV6_MTU_DISCOVER, IPV6_MTU = 23, 24
 ANCILLARY_BYTES = 128
 """Receive stamp (64) and TTL (24) with room to spare."""
 
-RECEIVE_BUFFER_BYTES = 4 << 20
-"""Asked for; the kernel grants twice what rmem_max allows, which is 208 KiB by default: some 500
-probes, as it charges 832 octets for each. At 20,000 pps that is 25 ms without a CPU."""
+RECEIVE_BUFFER_BYTES = buffers.PROBE_BYTES
 
 STAMP = struct.Struct("=qq")
 """Beginning of a receive stamp's control message: seconds, ns."""

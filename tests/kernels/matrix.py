@@ -33,6 +33,10 @@ ROWS = (
         modules=("ipip",),
     ),
     Row(
+        name="doctor: modules, socket buffer, ordinary user",
+        tests=(f"{INSIDE}/test_doctor.py",),
+    ),
+    Row(
         name="kernel stamps",
         tests=("tests/lab/test_latency_probe.py", "--deselect", "nftables"),
         modules=("ipip",),

@@ -10,14 +10,17 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from podbench.doctor import modules
 from podbench.doctor.checks import Check, Need
 from podbench.model.units import show_ratio
 from podbench.transport import children
+from podbench.wire import buffers
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -29,7 +32,7 @@ THREAD_CRASHES = ((3, 16), (3, 17))
 """iperf3 got one thread per stream in 3.16; crashes of that were mended in 3.18."""
 SLOW_CLOCKS = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
 """Reading one of these leaves the vDSO and takes a microsecond or more, the others some 50 ns."""
-RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+RECEIVE_BUFFER_BYTES = buffers.PROBE_BYTES
 """What a probe asks for (docs/limitations.md): stamps are charged to the same buffer as replies."""
 DISK_BYTES = 500 * 1024 * 1024
 """A run of three minutes writes some 20 MB; this leaves room for long ones."""
@@ -61,6 +64,7 @@ def host_checks() -> list[Check]:
         clock_source(),
         receive_buffer(),
         congestion_control(),
+        *modules.module_checks(),
         memory(),
         disk(Path.cwd()),
     ]
@@ -216,14 +220,15 @@ def clock_sync() -> Check:
 
 
 def receive_buffer() -> Check:
-    """How much socket buffer a probe can have. Root of the machine may pass the limit."""
-    text = _read(PROC / "sys/net/core/rmem_max")
-    limit = int(text) if text else None
+    """How much socket buffer a probe gets here: asked for as the agents ask for it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        granted = buffers.widen(sock, RECEIVE_BUFFER_BYTES)
+    limit = _read(PROC / "sys/net/core/rmem_max") or "unknown"
     return Check(
         name="socket buffer",
-        ok=None if limit is None else limit >= RECEIVE_BUFFER_BYTES or os.geteuid() == 0,
-        found="not told" if limit is None else f"net.core.rmem_max is {limit}",
-        needed_for="probes at high rates without drops of our own making",
+        ok=granted >= RECEIVE_BUFFER_BYTES,
+        found=f"{granted} of {RECEIVE_BUFFER_BYTES} octets; net.core.rmem_max is {limit}",
+        needed_for="probes at high rates without drops in our own sockets",
         need=Need.ADVICE,
         advice=f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
     )

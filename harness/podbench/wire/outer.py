@@ -13,13 +13,13 @@ import struct
 from collections import Counter
 
 from podbench.model.arms import Mode
+from podbench.wire import buffers
 
 ETH_P_IP = 0x0800
 ETH_P_ALL = 0x0003
 PACKET_OUTGOING = 4
 """sll_pkttype of a packet that leaves; each one is counted once, at its sender."""
 SOL_PACKET, PACKET_STATISTICS = 263, 6
-SO_RCVBUFFORCE = 33
 BUFFER_BYTES = 8 * 1024 * 1024
 """A cut frame is charged about 1 KB: enough for 8,000 packets that nobody has read yet."""
 DRAIN_FRAMES = 32_768
@@ -81,7 +81,7 @@ def listen(opened: socket.socket, device: str) -> None:
     Raises:
         OSError: There is no such device, or no right to it.
     """
-    _widen(opened)
+    buffers.widen(opened, BUFFER_BYTES)
     opened.bind((device, ETH_P_ALL))
 
 
@@ -96,13 +96,6 @@ def drain(opened: socket.socket, counts: Counter[Key], ours: frozenset[str] | No
             key = classify(frame)
             if key is not None and (ours is None or {key[0], key[1]} <= ours):
                 counts[key] += 1
-
-
-def _widen(opened: socket.socket) -> None:
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
-    except PermissionError:  # not real root: up to net.core.rmem_max
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
 
 
 def dropped(opened: socket.socket) -> int:

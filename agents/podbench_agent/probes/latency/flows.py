@@ -9,7 +9,7 @@ transmit stamps, and one that only receives: connected to the peer from the same
 import socket
 
 from podbench.model.errors import ProbeError
-from podbench.wire import stamp
+from podbench.wire import buffers, stamp
 from podbench.wire.messages import LatencySession
 from podbench.wire.replies import USER_CLOCK
 from podbench_agent import timestamping
@@ -48,7 +48,7 @@ class Flow:
         self.port: int = self.tx.getsockname()[1]
         for sock in (self.tx, self.rx):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, timestamping.RECEIVE_BUFFER_BYTES)
+            buffers.widen(sock, timestamping.RECEIVE_BUFFER_BYTES)
         timestamping.refuse_everything(self.tx)
         timestamping.forbid_fragments(self.tx)
         self._set_dscp(family, dscp)

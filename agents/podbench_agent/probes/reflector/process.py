@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from podbench.model.errors import ProbeError
-from podbench.wire import columns
+from podbench.wire import buffers, columns
 from podbench.wire.replies import STAMP_SOURCES
 from podbench_agent import timestamping
 from podbench_agent.endpoints import endpoint
@@ -58,7 +58,7 @@ def open_socket(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, timestamping.RECEIVE_BUFFER_BYTES)
+        buffers.widen(sock, timestamping.RECEIVE_BUFFER_BYTES)
         timestamping.receive_ttl(sock)
         sock.bind(endpoint(address, port))
     except OSError as error:
