@@ -16,18 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from podbench.model.errors import LabError, TransportError
 from podbench.model.nodes import AgentId, LabOptions, Node
-from podbench.target.lab import bird, namespaces, syscalls
+from podbench.target.lab import bird, namespaces, starting, syscalls
 from podbench.target.lab.world import LabWorld
 from podbench.transport.base import Fleet
 from podbench.transport.broker import private_broker
 from podbench.transport.mqtt import MqttFleet
 
-READY_S = 60.0
-"""Agents start together: 12 of them need 3-6 s on two idle cores, and a loaded machine more."""
-LOOK_S = 0.5
-"""How often a start that takes long is searched for agents that have died."""
 GRACE_S = 2.5
 """An agent ends itself within 2 s of SIGTERM."""
 
@@ -110,7 +105,7 @@ class LaidLab:
             try:
                 for name, node, address in _places(nodes):
                     agents[name] = self._start(name, node, address, path)
-                await _until_ready(fleet, agents)
+                await starting.until_ready(fleet, agents, {name: _log(name) for name in agents})
                 yield tuple(_with_pids(node, agents) for node in nodes), fleet
             finally:
                 await _end(list(agents.values()))
@@ -144,25 +139,6 @@ def _places(nodes: Sequence[Node]) -> list[tuple[AgentId, Node, str]]:
 
 def _log(name: str) -> Path:
     return bird.RUN / f"agent-{name}.log"
-
-
-async def _until_ready(fleet: MqttFleet, agents: dict[AgentId, subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + READY_S
-    while True:
-        try:
-            return await fleet.wait_ready(list(agents), LOOK_S)
-        except TransportError as error:
-            dead = [name for name, agent in agents.items() if agent.poll() is not None]
-            if not dead and time.monotonic() < deadline:
-                continue
-            which = dead[0] if dead else next(iter(agents))
-            what = f"agent {which} ended with status {agents[which].poll()}" if dead else str(error)
-            raise LabError(f"{what}; its last words: {_last_words(which)}") from error
-
-
-def _last_words(name: str) -> str:
-    lines = _log(name).read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "none"
 
 
 def _with_pids(node: Node, agents: dict[AgentId, subprocess.Popen[bytes]]) -> Node:
