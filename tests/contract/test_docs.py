@@ -60,9 +60,28 @@ def test_a_forgotten_field_would_be_noticed() -> None:
     assert docs.rendered(changed) == DATA
 
 
+def test_a_new_field_is_described_by_its_docstring() -> None:
+    """So a figure needs no hand on docs/data.md; what people wrote there stays."""
+    table = docs.field_table(RunRecord, {"seed": "written by hand"})
+    assert "| `most_bps` | integer or null | bit/s | The most one transfer sent; null" in table
+    assert "| `seed` | integer |  | written by hand |" in table
+
+
 def test_the_schema_of_the_configuration_is_current() -> None:
     """docs/config.schema.json is what the options are now."""
     assert docs.SCHEMA.read_text(encoding="utf-8") == config.schema(), "run scripts/docs"
+
+
+def test_the_picture_shows_its_drawing() -> None:
+    """docs/images/architecture.svg was drawn from what architecture.dot says now."""
+    assert docs.drawn_from() in docs.PICTURE.read_text(encoding="utf-8"), "run scripts/docs"
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """Each package of the tree has its row on docs/architecture.md."""
+    text = (docs.ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = [p.parent for p in (docs.ROOT / "harness/podbench").glob("*/__init__.py")]
+    assert not {room.name for room in rooms if f"| `{room.name}/` |" not in text}
 
 
 def test_the_schema_knows_every_option_and_no_other() -> None:

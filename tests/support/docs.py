@@ -1,13 +1,20 @@
-"""Keeps docs/ in step with the code: column tables, field tables, the schema of `--config`.
+"""Keeps docs/ in step with the code: column and field tables, `--config`'s schema, the picture.
 
 `python -m support.docs` (scripts/docs) rewrites them; tests/contract/test_docs.py fails where that
 would change anything. Column tables come whole from the Parquet schemas. Field tables take names
-and types from the records; their meanings are written by hand and kept.
+and types from the records; a field's meaning is its docstring until somebody writes another here.
 """
 
+import ast
+import hashlib
 import importlib
+import inspect
+import itertools
 import re
+import shutil
+import subprocess
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterator
@@ -22,6 +29,8 @@ from podbench.store import schemas
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "docs" / "data.md"
 SCHEMA = ROOT / "docs" / "config.schema.json"
+DRAWING = ROOT / "docs" / "images" / "architecture.dot"
+PICTURE = DRAWING.with_suffix(".svg")
 
 COLUMNS = re.compile(r"(<!-- columns: (\w+) -->\n)\n(?:\|.*\n)*\n?")
 FIELDS = re.compile(r"(<!-- fields: ([\w.]+) -->\n)\n((?:\|.*\n)*)\n?")
@@ -61,14 +70,28 @@ def column_table(probe: str) -> str:
 
 
 def field_table(record: type[msgspec.Struct], meanings: dict[str, str]) -> str:
-    """Every field of a record as a table, with the meanings known so far."""
+    """Every field of a record as a table; a new field's meaning is its docstring."""
     lines = ["| field | type | unit | meaning |", "|---|---|---|---|"]
     hints = typing.get_type_hints(record)
+    meanings = _documented(record) | meanings
     for field in msgspec.structs.fields(record):
         name = field.encode_name
         meaning = meanings.get(name, "")
         lines.append(f"| `{name}` | {_cell(words(hints[field.name]))} | {unit(name)} | {meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def _documented(record: type[msgspec.Struct]) -> dict[str, str]:
+    """The docstrings under a record's fields, each as one line without a full stop."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, text in itertools.pairwise(body.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            assert isinstance(field.target, ast.Name)
+            meaning = " ".join(str(ast.literal_eval(text.value)).split())
+            found[field.target.id] = _cell(meaning).removesuffix(".")
+    return found
 
 
 PLAIN = {str: "text", int: "integer", float: "number", bool: "boolean", object: "any"}
@@ -153,10 +176,28 @@ def _split(line: str) -> list[str]:
     return [part.replace("\\|", "|") for part in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
+def drawn_from() -> str:
+    """The line of a picture that says which drawing it shows: Graphviz versions draw otherwise."""
+    digest = hashlib.sha256(DRAWING.read_bytes()).hexdigest()
+    return f"<!-- drawn from {DRAWING.name}, sha256 {digest} -->\n"
+
+
+def _draw() -> None:
+    """Draws the picture anew where its drawing changed and Graphviz is installed."""
+    dot = shutil.which("dot")
+    if drawn_from() in PICTURE.read_text(encoding="utf-8"):
+        return
+    if dot is None:
+        sys.exit(f"{DRAWING.name} has changed: install graphviz, then call scripts/docs again")
+    svg = subprocess.run([dot, "-Tsvg", DRAWING], capture_output=True, text=True, check=True).stdout
+    PICTURE.write_text(svg.rstrip("\n") + "\n" + drawn_from(), encoding="utf-8")
+
+
 def main() -> int:
     """Rewrites what is out of step."""
     DATA.write_text(rendered(DATA.read_text(encoding="utf-8")), encoding="utf-8")
     SCHEMA.write_text(config.schema(), encoding="utf-8")
+    _draw()
     return 0
 
 

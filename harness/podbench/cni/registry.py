@@ -6,10 +6,10 @@ every other network is observed as found.
 
 from podbench.cni.base import Driver
 from podbench.cni.calico.driver import Calico
-from podbench.cni.cilium import Cilium
 from podbench.cni.detect.images import IMAGES, NAMES
 from podbench.cni.flannel.driver import Flannel
-from podbench.cni.generic import Generic
+from podbench.cni.observed.cilium import Cilium
+from podbench.cni.observed.generic import Generic
 from podbench.model.errors import ConfigError
 
 DRIVERS: dict[str, Driver] = {"calico": Calico(), "flannel": Flannel()}
