@@ -42,6 +42,10 @@ def _gaps(column: _Col) -> _Col:
     return msgspec.structs.replace(column, gaps=True)
 
 
+def _optional(column: _Col) -> _Col:
+    return msgspec.structs.replace(column, needed=False)
+
+
 FLAG = _Col("b")
 SSID, PORT, SEQUENCE = _ints(0, 65535), _ints(0, 65535), _ints(0, 2**32 - 1)
 CODE = _ints(0, len(STAMP_SOURCES) - 1)
@@ -55,7 +59,18 @@ SENDER: Mapping[str, _Col] = {
     **dict.fromkeys(
         ("sent_wall_ns", "t1_ns", "t2_ns", "t3_ns", "t3_user_ns", "t4_ns"), _gaps(_ints(*STAMP_NS))
     ),
-    **dict.fromkeys(("reflector_seq", "final_reflections"), _gaps(_ints(*COUNT))),
+    "reflector_seq": _gaps(_ints(*COUNT)),
+    **dict.fromkeys(
+        (
+            *("counter_seq", "final_counter"),
+            *("own_drops_buffer", "own_drops_refused", "own_drops_unsent"),
+        ),
+        _optional(_gaps(_ints(*COUNT))),
+    ),
+    "strange_replies": _optional(_ints(*COUNT)),
+    "send_errno": _optional(_ints(0, 4095)),
+    "stateful": _optional(FLAG),
+    **dict.fromkeys(("reordered_forward", "reordered_backward"), _optional(_gaps(FLAG))),
     **dict.fromkeys(("corrupted", "reordered", "clock_step"), FLAG),
     **dict.fromkeys(("waited", "throttled"), _Col("b", needed=False)),
     **dict.fromkeys(("duplicates", "duplicates_forward", "duplicates_backward"), _ints(0, 255)),

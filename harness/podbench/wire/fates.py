@@ -93,8 +93,11 @@ def wilson_lower(hits: int, n: int) -> float:
 def _counter_fates(sender: Table, answered: Bools) -> npt.NDArray[np.int8]:
     """By the reflector's counter in the replies (wire/directions.py)."""
     fate = np.full(len(answered), UNKNOWN, dtype=np.int8)
+    if not {"counter_seq", "final_counter", "stateful"} <= set(sender):
+        fate[answered] = OK
+        return fate
     seq, counter = _plain(sender["seq"]), _plain(sender["counter_seq"], -1)
-    final = sender["final_counter"]
+    final = np.ma.MaskedArray(sender["final_counter"])
     places, flows = [], []
     for ssid in np.unique(sender["session_id"]):
         mine = np.flatnonzero(sender["session_id"] == ssid)
@@ -369,7 +372,7 @@ def resolve(
         **times,
         "late_ns": _late_ns(sender),
         "status": _STATUS[fate],
-        **{name: sender[name] for name in copies},
+        **{name: sender[name] for name in copies if name in sender},
         "reorder_extent": sender["reorder_extent"],
         "stamp_source": np.array(STAMP_SOURCES)[source],
         "valid": np.ma.getmaskarray(reason).copy(),

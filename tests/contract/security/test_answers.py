@@ -45,7 +45,7 @@ def sent(**other: Any) -> columns.Table:
         "src_port": np.repeat(np.int32(40000), n),
         "seq": np.arange(n),
         **dict.fromkeys(("intended_mono_ns", "sent_mono_ns", "sent_wall_ns", "t1_ns"), moments),
-        **dict.fromkeys((*stamps, "final_reflections", "ttl", "reorder_extent"), missing),
+        **dict.fromkeys((*stamps, "ttl", "reorder_extent"), missing),
         **flags,
         **dict.fromkeys(copies, np.zeros(n, np.uint8)),
         "stamp_code": np.zeros(n, np.uint8),
