@@ -13,7 +13,7 @@ export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 run_programs="ip:iproute2 nft:nftables iperf3:iperf3 bird:bird2 mosquitto:mosquitto"
 # shellcheck disable=SC2034
 test_programs="ping:iputils-ping pdftotext:poppler-utils tcpdump:tcpdump modprobe:kmod tshark:tshark chromium:chromium
-kubectl:kubernetes-client"
+kubectl:kubernetes-client prometheus:prometheus"
 
 say() { printf 'podbench: %s\n' "$*" >&2; }
 
@@ -183,6 +183,7 @@ apt_install() {
             case $unit in
             bird2) systemctl --root=/ --quiet disable bird.service >&2 || true ;;
             mosquitto) systemctl --root=/ --quiet disable mosquitto.service >&2 || true ;;
+            prometheus) systemctl --root=/ --quiet disable prometheus.service >&2 || true ;;
             esac
         done
     fi
