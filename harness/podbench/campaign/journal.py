@@ -7,11 +7,13 @@ is done again.
 import os
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
+from podbench.campaign import plausible
 from podbench.model.arms import Arm, parse_arm
-from podbench.store import rundir
+from podbench.store import guarded, rundir
 
 LOOK, DECIDED = "look", "decided"
 LOOKS = (LOOK, DECIDED)
@@ -84,8 +86,8 @@ class Journal:
         """
         line = msgspec.json.encode(entry) + b"\n"
         try:
-            with self._path.open("ab") as file:
-                if file.tell() and not self._ends_whole():
+            with guarded.open_append(self._path) as file:
+                if file.seek(0, os.SEEK_END) and not _ends_whole(file):
                     file.write(b"\n")
                 file.write(line)
                 file.flush()
@@ -97,21 +99,21 @@ class Journal:
         """Appends an event that needs no more than a word."""
         self.write(Entry(event=event, wall_ns=time.time_ns(), note=note))
 
-    def _ends_whole(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
-
     def entries(self) -> list[Entry]:
-        """Every whole line, in order; one that was cut short or altered is passed over."""
+        """Every whole line, in order; one that was cut short or altered is passed over.
+
+        So is one that names what no run has.
+        """
         if not self._path.exists():
             return []
         found = []
-        for line in self._path.read_bytes().splitlines():
+        for line in guarded.read(self._path, guarded.MOST_JOURNAL_BYTES).splitlines():
             try:
-                found.append(self._decoder.decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                entry = self._decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
+            if _is_ours(entry):
+                found.append(entry)
         return found
 
     def rounds_done(self) -> set[tuple[int, Arm, int]]:
@@ -124,3 +126,13 @@ class Journal:
             and entry.arm is not None
             and entry.round is not None
         }
+
+
+def _is_ours(entry: Entry) -> bool:
+    paths = [each.path for each in (*entry.spans, *entry.failures)]
+    return plausible.are_paths(paths) and plausible.is_entry(entry.block, entry.arm, entry.round)
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,10 +34,16 @@ LABEL_MOST = 63
 SUFFIX_BYTES = 4
 
 
+Named = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
+"""A node's or a pod's name: a DNS subdomain (RFC 1123)."""
+RunId = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
+"""A label's value in Kubernetes, and one level of a topic."""
+
+
 class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An agent pod; `pid` on the lab: the process that holds its namespace, as the host sees it."""
 
-    name: str
+    name: Named
     mode: Mode
     address: str
     pid: int | None
@@ -46,7 +53,7 @@ class PodRecord(msgspec.Struct, frozen=True, kw_only=True):
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A node; on the lab with the process that holds its namespace."""
 
-    name: str
+    name: Named
     address: str
     mtu_underlay: int
     pid: int | None
@@ -97,7 +104,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format: int = FORMAT
-    run_id: str
+    run_id: RunId
     name: str | None
     labels: dict[str, str]
     status: str

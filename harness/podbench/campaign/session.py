@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from podbench.campaign import ceiling, cost, counters, evidence, looks, plan, record, rounds
+from podbench.campaign import (
+    ceiling,
+    cost,
+    counters,
+    evidence,
+    looks,
+    plan,
+    plausible,
+    record,
+    rounds,
+)
 from podbench.campaign.agents import Crew
 from podbench.campaign.journal import DECIDED, LOOKS, Journal
 from podbench.campaign.ladder import step
@@ -143,7 +153,7 @@ class Session:
 
     def _plan(self, target: Target, laid: LaidTarget) -> plan.Plan:
         if self.rundir.plan_json.exists():
-            drawn = self.rundir.read_json(self.rundir.plan_json, plan.Plan)
+            drawn = plausible.read_plan(self.rundir)
         else:
             names = [node.name for node in laid.world.nodes]
             drawn = plan.draw(self.record.spec, names, exclusive=target.exclusive)

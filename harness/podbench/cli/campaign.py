@@ -12,8 +12,10 @@ from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec
 from podbench.cli import browser, closing
 from podbench.cli.progress import Screen
+from podbench.model import plain
 from podbench.model.errors import PodbenchError
 from podbench.results import conclude as results
+from podbench.store import lock
 from podbench.store import rundir as store
 from podbench.store.rundir import RunDir
 from podbench.target.lab import isolate
@@ -44,8 +46,9 @@ def begin(options: Options, spec: RunSpec, cluster: record.ClusterRecord | None 
     if not options.quiet:
         for line in (*_first_lines(options, spec), f"run directory: {rundir.path}"):
             tell(console, line)
-    record.begin(rundir, options, spec, cluster)
-    return see_through(rundir, console, options)
+    with lock.held(rundir.path):
+        record.begin(rundir, options, spec, cluster)
+        return see_through(rundir, console, options)
 
 
 def see_through(rundir: RunDir, console: Console, options: Options) -> int:
@@ -93,7 +96,7 @@ def conclude(rundir: RunDir, console: Console, options: Options) -> int:
 
 def tell(console: Console, text: str) -> None:
     """One line as it is: names of a cluster's or a user's are no markup."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(plain.lines(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _first_lines(options: Options, spec: RunSpec) -> list[str]:

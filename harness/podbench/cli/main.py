@@ -3,7 +3,9 @@
 Heavy modules are imported inside the commands, so that `bench --help` answers at once.
 """
 
+import resource
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -23,7 +25,8 @@ from podbench.cli import (
     resume,
     run,
 )
-from podbench.model import words
+from podbench.cli.streams import install
+from podbench.model import plain, words
 from podbench.model.errors import PodbenchError
 
 app = panels.app("Measure what a pod network really does, and prove which way its packets went.")
@@ -76,10 +79,32 @@ def version() -> None:
     print(podbench.__version__)
 
 
+def without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without our own `--debug`, which may stand anywhere; and whether it stood.
+
+    Behind `--`, and behind the node or pod of `lab exec`, every word is the user's command's.
+    """
+    own, words = len(arguments), []
+    for place, word in enumerate(arguments):
+        if word == "--" or (words[:2] == ["lab", "exec"] and len(words) > 2):
+            own = place
+            break
+        if not word.startswith("-"):
+            words.append(word)
+    kept = [word for word in arguments[:own] if word != "--debug"]
+    return [*kept, *arguments[own:]], "--debug" in arguments[:own]
+
+
+def _limit() -> str:
+    """What limits this process, for the sentence about it."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return "" if soft == resource.RLIM_INFINITY else f": `ulimit -v` allows {soft >> 20} MiB"
+
+
 def main() -> None:
     """Runs a command; errors become one sentence, the way out and an exit code."""
-    debug = "--debug" in sys.argv
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    install()
+    arguments, debug = without_debug(sys.argv[1:])
     try:
         sys.exit(app(args=arguments, prog_name="bench", standalone_mode=False))
     except typer.TyperException as error:
@@ -87,16 +112,23 @@ def main() -> None:
     except PodbenchError as error:
         if debug:
             raise
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {plain.lines(str(error))}", file=sys.stderr)
         if error.advice:
-            print(f"  -> {error.advice}", file=sys.stderr)
+            print(f"  -> {plain.lines(error.advice)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            raise
+        print(f"bench: there is not enough memory{_limit()}", file=sys.stderr)
+        print("  -> free some, raise `ulimit -v`, or measure less at once", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
-        print(f"bench: a defect of its own: {type(error).__name__}: {error}", file=sys.stderr)
+        what = plain.lines(f"{type(error).__name__}: {error}")
+        print(f"bench: a defect of its own: {what}", file=sys.stderr)
         print("  -> --debug shows the traceback, which a report needs", file=sys.stderr)
         sys.exit(1)
 

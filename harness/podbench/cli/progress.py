@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from podbench.campaign import plan
+from podbench.model import plain
 from podbench.model.units import counted, show_duration
 
 SPOKEN, SHOWN = 4, 2
@@ -35,7 +36,7 @@ class Screen:
     def say(self, text: str) -> None:
         """One line for a person."""
         if not self._quiet:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(plain.lines(text), highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
         """Opens the live line, or says what is planned."""

@@ -17,24 +17,26 @@ def resume(options: Options, run: flags.RunDirectory) -> None:
     from podbench.campaign import prerequisites, record
     from podbench.cli import campaign
     from podbench.results import conclude as results
+    from podbench.store import lock
     from podbench.store import rundir as store
 
     where = store.open_existing(run)
-    begun = where.read_json(where.run_json, record.RunRecord)
-    prerequisites.require(prerequisites.needed(begun.spec))
-    console = Console(stderr=True)
-    if results.measured(where, begun):
-        campaign.tell(console, "every round is on disk already: nothing is measured again")
-        sys.exit(campaign.conclude(where, console, options))
-    if begun.spec.cluster is not None:
-        from podbench.campaign.cluster import survey
-        from podbench.cli.asking import asker
+    with lock.held(where.path):
+        begun = where.read_json(where.run_json, record.RunRecord)
+        prerequisites.require(prerequisites.needed(begun.spec))
+        console = Console(stderr=True)
+        if results.measured(where, begun):
+            campaign.tell(console, "every round is on disk already: nothing is measured again")
+            sys.exit(campaign.conclude(where, console, options))
+        if begun.spec.cluster is not None:
+            from podbench.campaign.cluster import survey
+            from podbench.cli.asking import asker
 
-        survey.consented_again(
-            begun.spec,
-            asker(),
-            context=options.context,
-            yes=options.yes,
-            disrupt=options.disrupt,
-        )
-    sys.exit(campaign.see_through(where, console, options))
+            survey.consented_again(
+                begun.spec,
+                asker(),
+                context=options.context,
+                yes=options.yes,
+                disrupt=options.disrupt,
+            )
+        sys.exit(campaign.see_through(where, console, options))

@@ -2,7 +2,8 @@
 
 `metric` is the dotted place in summary.json, whose name carries the unit; `unit` says it again for
 programs. A figure that is null is an empty cell. A quantity that no pair of the run has (a probe
-that was not asked for) has no rows.
+that was not asked for) has no rows. Text that a spreadsheet would take for a formula gets an
+apostrophe in front, as spreadsheets themselves mark text; figures stay figures.
 """
 
 import csv
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 
 from podbench.analysis.figures import dotted
 from podbench.analysis.figures.dotted import FIGURES, Figure
+from podbench.model import plain
 from podbench.model.summary import Pair, Summary
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What spreadsheets begin a formula with (OWASP, CSV injection)."""
 HEAD = (
     "run_id",
     "arm",
@@ -39,8 +43,16 @@ def render(summary: Summary) -> str:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(HEAD)
-    writer.writerows(rows(summary))
+    writer.writerows([_cell(each) for each in row] for row in rows(summary))
     return sink.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A cell as it is written: text on one line, and no formula."""
+    if not isinstance(value, str):
+        return value
+    shown = plain.line(value)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
 
 
 def rows(summary: Summary) -> Iterator[tuple[object, ...]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from podbench.model import plain
+
 Labels = Mapping[str, str | None]
 """Label values by name; null leaves the label out."""
 
@@ -110,6 +112,7 @@ def _labels(labels: Labels) -> str:
 
 
 def _escape(text: str) -> str:
+    text = plain.lines(text).replace("\r", "\ufffd")
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

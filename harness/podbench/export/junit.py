@@ -46,13 +46,21 @@ def _run(summary: Summary) -> Iterator[xunit.Case]:
         if check is None
         else f"{check.comparisons} comparisons, {check.false_alarms} false alarms",
     )
+    yield from _warnings(summary)
+
+
+def _warnings(summary: Summary) -> Iterator[xunit.Case]:
+    """One case a code: its name stays the same from run to run, whatever the figures."""
+    texts: dict[str, list[str]] = {}
     for doubt in summary.warnings:
         parts = (doubt.message, doubt.advice, doubt.evidence)
-        text = "; ".join(part for part in parts if part)
-        fails = doubt.code in _FAILING_DOUBTS
+        texts.setdefault(doubt.code, []).append("; ".join(part for part in parts if part))
+    for code, found in texts.items():
+        text = "\n".join(found)
+        fails = code in _FAILING_DOUBTS
         yield xunit.Case(
             suite="warnings",
-            name=f"{doubt.code}: {doubt.message}",
+            name=code,
             failure=text if fails else None,
             said=None if fails else text,
         )

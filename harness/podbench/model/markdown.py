@@ -5,18 +5,21 @@ Names come from clusters and users; here they can neither end a cell nor turn in
 
 from collections.abc import Sequence
 
+from podbench.model import plain
+
 _SPECIAL = set("\\`*[]|")
 
 
 def text(content: str) -> str:
     """Content as plain text on one line. Underscores stay: inside words they mean nothing."""
-    escaped = "".join(f"\\{char}" if char in _SPECIAL else char for char in content)
+    shown = plain.lines(content)
+    escaped = "".join(f"\\{char}" if char in _SPECIAL else char for char in shown)
     return " ".join(escaped.replace("&", "&amp;").replace("<", "&lt;").split())
 
 
 def code(content: str) -> str:
     """Content as code on one line."""
-    return f"`{' '.join(content.replace('`', chr(39)).split())}`"
+    return f"`{' '.join(plain.lines(content).replace('`', chr(39)).split())}`"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

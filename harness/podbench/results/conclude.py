@@ -8,7 +8,7 @@ import msgspec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle
-from podbench.campaign import plan, record
+from podbench.campaign import plausible, record
 from podbench.campaign.journal import Journal
 from podbench.model.arms import Path as ArmPath
 from podbench.model.facts import Verdict
@@ -39,7 +39,7 @@ def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
     """
     if begun.status not in record.ENDED or not rundir.plan_json.exists():
         return False
-    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    drawn = plausible.read_plan(rundir)
     facts = gather.plan_facts(drawn, Journal(rundir.journal).entries(), [])
     return facts.blocks_done == facts.blocks_planned
 

@@ -19,7 +19,7 @@ from podbench.analysis.samples.inputs import (
     Unmeasured,
     VisitSpan,
 )
-from podbench.campaign import evidence, plan, record
+from podbench.campaign import evidence, plan, plausible, record
 from podbench.campaign.journal import DECIDED, LOOKS, Entry, Journal
 from podbench.campaign.options import config
 from podbench.model.arms import Arm, Mode, parse_arm
@@ -37,7 +37,7 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
 
     What is damaged comes back named in `damages`; latency files that are, in the results'.
     """
-    drawn = rundir.read_json(rundir.plan_json, plan.Plan)
+    drawn = plausible.read_plan(rundir)
     entries = Journal(rundir.journal).entries()
     damages: list[Damage] = []
     tables = {}

@@ -15,7 +15,7 @@ from podbench.analysis.samples.histograms import Histogram, collect
 from podbench.analysis.samples.metrics import METRICS, Metric
 from podbench.model.errors import ConfigError, StoreError
 from podbench.model.summary import FORMAT, Summary
-from podbench.store import rundir
+from podbench.store import guarded, rundir
 from podbench.store.rundir import RunDir
 from podbench.store.visits import Visits
 
@@ -33,6 +33,7 @@ def open_run(path: Path) -> RunDir:
         ConfigError: There is no run there.
     """
     if (path / "summary.json").is_file():
+        guarded.inspect(path)
         return RunDir(path)
     return rundir.open_existing(path)
 
@@ -40,8 +41,8 @@ def open_run(path: Path) -> RunDir:
 def format_of(run: RunDir) -> int | None:
     """The format number of a run's summary.json; null where it has none that can be read."""
     try:
-        return msgspec.json.decode(run.summary_json.read_bytes(), type=_Formatted).format
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(guarded.read(run.summary_json), type=_Formatted).format
+    except (OSError, StoreError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -60,7 +61,7 @@ def summary(run: RunDir) -> Summary:
         )
     again = f"`bench report {run.path}` makes it anew from the samples"
     try:
-        data = path.read_bytes()
+        data = guarded.read(path)
         found = msgspec.json.decode(data, type=_Formatted).format
         if found != FORMAT:
             raise StoreError(
@@ -68,7 +69,7 @@ def summary(run: RunDir) -> Summary:
                 advice="use the version of podbench that wrote it, or " + again,
             )
         return msgspec.json.decode(data, type=Summary)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(f"{path}: damaged: {error}", advice=again) from error
 
 

@@ -1,7 +1,8 @@
 """One run's directory: where each file lives, and how it is written so that it is whole or absent.
 
 Every file is written beside its place, synced and renamed. A full disk or a lost permission becomes
-a `StoreError` that names the file; what was written before stays whole.
+a `StoreError` that names the file; what was written before stays whole. How files are opened, and
+what is refused, is `guarded`'s matter.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import msgspec
 
 from podbench.model.arms import Arm
 from podbench.model.errors import ConfigError, StoreError
+from podbench.store import guarded
 
 T = TypeVar("T")
 
@@ -25,18 +27,22 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         StoreError: The disk is full or the place cannot be written.
     """
-    beside = path.with_name(f".{path.name}.part")
+    beside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        file, beside = guarded.create_beside(path)
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise store_error(path, error) from error
+    except BaseException as error:
+        if beside is not None:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise store_error(path, error) from error
+        raise
 
 
 def store_error(path: Path, error: OSError) -> StoreError:
@@ -126,12 +132,12 @@ class RunDir:
             StoreError: It is missing, damaged or of another format number; names the file.
         """
         try:
-            data = path.read_bytes()
+            data = guarded.read(path)
             _check_format(path, data, kind)
             return msgspec.json.decode(data, type=kind)
         except FileNotFoundError as error:
             raise StoreError(f"{path}: missing") from error
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StoreError(f"{path}: damaged or of another format: {error}") from error
 
 
@@ -163,7 +169,7 @@ def create(path: Path, option: str = "--out") -> RunDir:
         ConfigError: It exists with something in it, or cannot be made or written; names the option.
     """
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or _is_used(path)):
             raise ConfigError(
                 f"{option}: {path} exists already",
                 advice="name a new directory, or `bench resume` that run",
@@ -180,13 +186,19 @@ def create(path: Path, option: str = "--out") -> RunDir:
     return RunDir(path)
 
 
+def _is_used(path: Path) -> bool:
+    """Whether a directory holds anything; the lock of a run that was killed at once is nothing."""
+    return any(each.name != ".lock" for each in path.iterdir())
+
+
 def open_existing(path: Path) -> RunDir:
     """Opens the directory of a run that was begun.
 
     Raises:
-        ConfigError: There is no run there.
+        ConfigError: There is no run there, or something that no run has.
     """
     run = RunDir(path)
+    guarded.inspect(path)
     if not run.run_json.is_file():
         raise ConfigError(
             f"{path} is not a run directory: it has no run.json",

@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from podbench.model.errors import StoreError
-from podbench.store import rundir, schemas
+from podbench.store import guarded, rundir, schemas
 from podbench.wire.columns import Column, Table
+
+MOST_ROWS, MOST_COLUMNS, MOST_BYTES = 1 << 24, 256, 2 << 30
+"""Of one file: one round of one arm."""
 
 Scalar = str | int | float | None
 """A value that is the same in every row, such as the arm."""
@@ -92,13 +95,16 @@ def read_columns(path: Path, probe: str, columns: Sequence[str]) -> pa.Table:
     schema = schemas.BY_PROBE[probe]
     text = [name for name in columns if schema.field(name).type == pa.string()]
     try:
-        stated = pq.read_metadata(path)
-        known = stated.schema.to_arrow_schema()
-        _check(known, schema)
-        there = [name for name in columns if name in known.names]
-        with pq.ParquetFile(
-            path, metadata=stated, read_dictionary=text, page_checksum_verification=True
-        ) as file:
+        with guarded.open_read(path, guarded.MOST_SAMPLES_BYTES) as opened:
+            stated = pq.read_metadata(opened)
+            _check_size(stated)
+            known = stated.schema.to_arrow_schema()
+            _check(known, schema)
+            there = [name for name in columns if name in known.names]
+            opened.seek(0)
+            file = pq.ParquetFile(
+                opened, metadata=stated, read_dictionary=text, page_checksum_verification=True
+            )
             table = file.read(columns=there, use_threads=False)
         for name in columns:
             if name not in there:
@@ -127,11 +133,27 @@ def _check(found: pa.Schema, wanted: pa.Schema) -> None:
         raise StoreError(f"lacks the columns {', '.join(sorted(missing))}")
 
 
+def _check_size(stated: pq.FileMetaData) -> None:
+    """Refuses a file that asks for more memory than a round of a run takes: rows compress well."""
+    columns = stated.num_columns
+    if stated.num_rows > MOST_ROWS or columns > MOST_COLUMNS:
+        raise StoreError(
+            f"states {stated.num_rows} rows and {columns} columns; a round of a run has at most "
+            f"{MOST_ROWS} and {MOST_COLUMNS}"
+        )
+    size = sum(stated.row_group(i).total_byte_size for i in range(stated.num_row_groups))
+    if size > MOST_BYTES:
+        raise StoreError(f"takes {size >> 20} MiB unpacked; a round of a run at most 2048")
+
+
 def rows_of(path: Path) -> int:
     """How many rows a file states; 0 where it cannot be read."""
     try:
-        return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError):
+        with guarded.open_read(path, guarded.MOST_SAMPLES_BYTES) as opened:
+            stated = pq.read_metadata(opened)
+            _check_size(stated)
+            return int(stated.num_rows)
+    except (pa.ArrowException, OSError, StoreError):
         return 0
 
 

@@ -6,21 +6,22 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from podbench.export.exposition import Exposition, Family, label_name, number
+from podbench.model import plain
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20)
 
 
 @given(TEXT, TEXT.filter(lambda text: text == text.strip()), st.floats(allow_nan=False))
 def test_any_text_comes_back(value: str, words: str, figure: float) -> None:
-    """Labels, help and numbers are read back as they were, whatever characters they hold."""
+    """Labels, help and numbers are read back as they were, but for control characters."""
     out = Exposition()
     family = Family(name="podbench_x_seconds", kind="gauge", unit="seconds", help=words)
     out.gauge(family, {"a": value, "b": "plain"}, figure)
     (found,) = text_string_to_metric_families(out.text())
     assert (found.name, found.type, found.unit) == ("podbench_x_seconds", "gauge", "seconds")
-    assert found.documentation == words
+    assert found.documentation == plain.lines(words)
     (sample,) = found.samples
-    assert sample.labels == {"a": value, "b": "plain"}
+    assert sample.labels == {"a": plain.lines(value), "b": "plain"}
     assert sample.value == figure
 
 

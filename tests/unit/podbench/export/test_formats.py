@@ -164,4 +164,4 @@ def test_junit_of_a_flagged_run() -> None:
     assert found["run: status"] == "failure"
     assert found["arms: ipip/pod measured"] == "failure"
     assert found["proofs: vxlan/pod is what it is called"] == "failure"
-    assert found["warnings: samples_invalid: 5 % of the samples are not valid"] == "failure"
+    assert found["warnings: samples_invalid"] == "failure"
