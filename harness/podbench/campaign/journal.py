@@ -129,7 +129,7 @@ class Journal:
 
 
 def _is_ours(entry: Entry) -> bool:
-    paths = [each.path for each in (*entry.spans, *entry.failures)]
+    paths = [*(each.path for each in entry.spans), *(each.path for each in entry.failures)]
     return plausible.are_paths(paths) and plausible.is_entry(entry.block, entry.arm, entry.round)
 
 

@@ -84,13 +84,14 @@ def without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 
     Behind `--`, and behind the node or pod of `lab exec`, every word is the user's command's.
     """
-    own, words = len(arguments), []
+    own = len(arguments)
+    names: list[str] = []
     for place, word in enumerate(arguments):
-        if word == "--" or (words[:2] == ["lab", "exec"] and len(words) > 2):
+        if word == "--" or (names[:2] == ["lab", "exec"] and len(names) > 2):
             own = place
             break
         if not word.startswith("-"):
-            words.append(word)
+            names.append(word)
     kept = [word for word in arguments[:own] if word != "--debug"]
     return [*kept, *arguments[own:]], "--debug" in arguments[:own]
 
