@@ -76,8 +76,13 @@ def conclude(rundir: RunDir, console: Console, options: Options) -> int:
     bundle = results.conclude(rundir)
     from podbench_report import build
 
-    build.write(bundle, rundir.report_html)
     flags = results.flags(bundle) + results.left_behind(rundir)
+    if options.redact:
+        from podbench.results import redact
+
+        # summary.json keeps its names: it stays with the samples, which have them too.
+        bundle = redact.redacted(bundle, [bundle.summary])
+    build.write(bundle, rundir.report_html)
     if not options.quiet:
         for line in closing.lines(bundle.summary):
             tell(console, line)
@@ -86,7 +91,10 @@ def conclude(rundir: RunDir, console: Console, options: Options) -> int:
     for damage in bundle.damages:
         tell(console, f"damaged: {damage.file}: {damage.reason}")
     if options.json:
-        sys.stdout.write(rundir.summary_json.read_text(encoding="utf-8"))
+        import msgspec
+
+        printed = msgspec.json.format(msgspec.json.encode(bundle.summary), indent=2)
+        sys.stdout.write(printed.decode() + "\n")
     else:
         print(rundir.report_html if options.quiet else f"report: {rundir.report_html}")
     if options.open:

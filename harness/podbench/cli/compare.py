@@ -45,6 +45,11 @@ def compare(
             advice="name another file with --out",
         )
     page = side_by_side.side_by_side(runs, name)
+    if options.redact:
+        from podbench.results import redact
+
+        folders = {card.path: "directory" for card in page.cards}
+        page = redact.redacted(page, [card.summary for card in page.cards], folders)
     replaced = out.exists()
     pages.write(page, out)
     for line in _said(page):

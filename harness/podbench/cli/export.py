@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from podbench.campaign.options.table import Options
 from podbench.cli import flags
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ FORMATS = ("csv", "prometheus", "markdown", "junit")
 FLAGGED = 3
 
 
+@flags.takes("export")
 def export(
+    options: Options,
     run: flags.RunDirectory,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help=", ".join(FORMATS))],
     out: Annotated[
@@ -30,7 +33,7 @@ def export(
     words.check(form, FORMATS, "--format")
     opened = saved.open_run(run)
     damaged: list[str] = []
-    text = _rendered(opened, form, damaged)
+    text = _rendered(opened, form, damaged, redacted=options.redact)
     if out is None:
         sys.stdout.write(text)
     else:
@@ -43,11 +46,15 @@ def export(
         sys.exit(FLAGGED)
 
 
-def _rendered(run: "RunDir", form: str, damaged: list[str]) -> str:
+def _rendered(run: "RunDir", form: str, damaged: list[str], *, redacted: bool) -> str:
     from podbench.export import csv, junit, openmetrics
     from podbench.results import saved
 
     summary = saved.summary(run)
+    if redacted:
+        from podbench.results import redact
+
+        summary = redact.redacted(summary, [summary])
     if form == "csv":
         return csv.render(summary)
     if form == "junit":

@@ -270,6 +270,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             commands=(*RUN, "resume", "report"),
         ),
     ] = False
+    redact: Annotated[
+        bool,
+        option(
+            "Replace names, addresses, contexts and labels by stand-ins",
+            Group.OUTPUT,
+            measured=False,
+            commands=("report", "compare", "export"),
+        ),
+    ] = False
     open: Annotated[
         bool,
         option(
