@@ -6,6 +6,7 @@ Heavy modules are imported inside the commands, so that `bench --help` answers a
 import resource
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -107,7 +108,7 @@ def main() -> None:
     install()
     arguments, debug = without_debug(sys.argv[1:])
     try:
-        sys.exit(app(args=arguments, prog_name="bench", standalone_mode=False))
+        sys.exit(app(args=arguments, prog_name=_called(), standalone_mode=False))
     except typer.TyperException as error:
         _refuse(error)
     except PodbenchError as error:
@@ -132,6 +133,11 @@ def main() -> None:
         print(f"bench: a defect of its own: {what}", file=sys.stderr)
         print("  -> --debug shows the traceback, which a report needs", file=sys.stderr)
         sys.exit(1)
+
+
+def _called() -> str:
+    """What to type, as help and errors show it: kubectl runs its plugins by their file's name."""
+    return "kubectl bench" if Path(sys.argv[0]).name == "kubectl-bench" else "bench"
 
 
 def _refuse(error: typer.TyperException) -> None:

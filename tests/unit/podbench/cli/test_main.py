@@ -169,3 +169,16 @@ def test_help_brings_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert not {"numpy", "rich", "asyncio", "yaml", "pyroute2"} & set(done.stderr.split())
+
+
+def test_as_a_plugin_of_kubectl_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Help and errors show what was typed: kubectl runs `kubectl-bench` for `kubectl bench`."""
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/kubectl-bench", "report", "--nothing"])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("kubectl bench report: ")
+    assert "-> kubectl bench report -h" in said
