@@ -6,7 +6,9 @@ d_b = log(other) - log(base) in block b; exp of their mean is the ratio. With ma
   Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680;
 - `small`: the 95 % interval excludes 1, the effect is within m, equivalence not shown;
 - `inconclusive`: none of these. Never "no difference" from a large p. A difference below the noise
-floor (A/A) or the instrument's resolution is `inconclusive`, and says so.
+floor (A/A and host paths) or the instrument's resolution is `inconclusive`, and says so.
+
+The spread of d_b comes from these differences alone, or from all arms of the run (`scale`).
 
 Looking several times costs certainty: at 5, 10, 15, 20, 30, 50 blocks a run may stop early only on
 99 % intervals (99.5 % at 5) in place of 95/90 %; at its maximum plain 95/90 % hold.
@@ -22,6 +24,7 @@ from scipy import special
 
 from podbench.analysis.stats import intervals
 from podbench.analysis.stats.intervals import Interval
+from podbench.analysis.stats.scale import Scale
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,15 +76,28 @@ class Look:
     decision: Decision
 
 
-def classify(d: FloatArray, margin: float, levels: tuple[float, float] = (0.95, 0.90)) -> Word:
+def interval_of(d: FloatArray, level: float, spread: Scale | None = None) -> Interval | None:
+    """Interval of the mean log ratio: by the spread given, else by the differences alone."""
+    if spread is None or len(d) < 2:
+        return intervals.mean_interval(d, level)
+    return spread.interval(float(d.mean()), len(d), level)
+
+
+def classify(
+    d: FloatArray,
+    margin: float,
+    levels: tuple[float, float] = (0.95, 0.90),
+    spread: Scale | None = None,
+) -> Word:
     """The verdict of block log-ratios by the rule above.
 
     Args:
         d: (blocks,) log ratios, finite.
         margin: m, relative.
         levels: of the interval that must exclude 1, and of the one that must lie within the margin.
+        spread: of one block's difference; None: by the differences alone.
     """
-    outer, inner = (intervals.mean_interval(d, level) for level in levels)
+    outer, inner = (interval_of(d, level, spread) for level in levels)
     if outer is None or inner is None:
         return Word.INCONCLUSIVE
     limit = float(np.log1p(margin))
@@ -142,13 +158,20 @@ def blocks_needed(sd: float, margin: float) -> int | None:
     return low
 
 
-def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95, 0.90)) -> Decision:
+def decide(
+    d: FloatArray,
+    margin: float,
+    *,
+    levels: tuple[float, float] = (0.95, 0.90),
+    spread: Scale | None = None,
+) -> Decision:
     """Decision on block log-ratios; `inconclusive` with a reason below two blocks.
 
     Args:
         d: (blocks,) log(other) - log(base), finite.
         margin: relative.
         levels: as in `classify`.
+        spread: as in `classify`.
     """
     if len(d) == 0:
         return Decision(
@@ -167,16 +190,18 @@ def decide(d: FloatArray, margin: float, *, levels: tuple[float, float] = (0.95,
             blocks=1,
             reason="one block only: there is no interval without a second",
         )
-    sd = float(d.std(ddof=1))
-    verdict = classify(d, margin, levels)
-    interval = intervals.mean_interval(d, 0.95)
+    sd = float(d.std(ddof=1)) if spread is None else math.sqrt(spread.variance)
+    verdict = classify(d, margin, levels, spread)
+    interval = interval_of(d, 0.95, spread)
     needed = blocks_needed(sd, margin)
     return Decision(
         verdict=verdict,
         ratio=ratio,
         ci95=None if interval is None else intervals.scaled(1.0, interval),
         blocks=len(d),
-        p_value=intervals.t_p_value(d),
+        p_value=intervals.t_p_value(d)
+        if spread is None
+        else spread.p_value(float(d.mean()), len(d)),
         hodges_lehmann_ratio=intervals.scaled(1.0, (intervals.hodges_lehmann(d),) * 2)[1],
         wilcoxon_p=intervals.wilcoxon_p(d),
         disagreement=twins_disagree(d),
@@ -190,7 +215,7 @@ def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | No
     if verdict is not Word.INCONCLUSIVE:
         return None
     if needed is None or needed <= blocks:
-        return "the interval leaves both sides open"
+        return OPEN
     if needed > HOPELESS_BLOCKS:
         return "the interval leaves both sides open; the blocks differ too much for more to help"
     return (
