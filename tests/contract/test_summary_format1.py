@@ -15,7 +15,7 @@ from podbench.analysis.summarise import analyse
 
 SUMMARY = """format run_id name labels started ended status target cni versions spec seed nodes
     method arms estimates pairs comparisons overlay_tax noise_floor aa_check blame encapsulation
-    cpu_price warnings"""
+    cpu_price warnings family controls"""
 QUANTILES = "p50 p90 p99 p999 min max mean sd n n_effective ci95"
 RATE = "p50 min max n ci95"
 RECORDS = {
@@ -38,7 +38,9 @@ RECORDS = {
     "pairs.goodput_bps.tcp": RATE,
     "pairs.small_packets_pps": RATE,
     "comparisons": """metric base other path ratio ci95 difference unit blocks verdict margin
-        smallest_detectable_ratio""",
+        smallest_detectable_ratio p_adjusted in_family""",
+    "family": "control alpha members first_screen",
+    "controls": "metric kind ratio ci95 passed",
     "overlay_tax": "mode metric pod host difference ci95 unit verdict",
     "aa_check": "passed comparisons false_alarms",
     "blame": "kind subject metric effect_ratio z evidence",

@@ -14,6 +14,7 @@ from podbench.analysis.compare.match import match_pairs
 from podbench.analysis.compare.standings import Campaign
 from podbench.analysis.figures.group_points import ALL, BlockLoss, BlockStat, GroupPoints
 from podbench.analysis.samples.type_p import Seen
+from podbench.analysis.stats.bursts import Session
 from podbench.analysis.stats.sketch import LogHistogram, sketch
 
 Levels = Mapping[tuple[str, str], float]
@@ -57,7 +58,13 @@ def campaign(
     }
     lost = {
         (arm, ALL): [
-            BlockLoss(block=i + 1, sent=1000, lost=count, after=count, again=0)
+            BlockLoss(
+                block=i + 1,
+                sent=1000,
+                lost=count,
+                episodes=count,
+                sessions=(Session(block=i + 1, sent=1000, lost=count, squares=count, longest=1),),
+            )
             for i, count in enumerate(counts)
         ]
         for arm, counts in (losses or {}).items()

@@ -5,7 +5,7 @@ Below it are the modules of this package, each one figure; above it whoever read
 lists them. Whatever is missing (a table, an arm, blocks, every packet) leaves nulls and reasons.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,9 +20,11 @@ from podbench.analysis.findings import (
     capped,
     caveats,
     comparisons,
+    controls,
     data_caveats,
     discoveries,
     end_caveats,
+    first_screen,
     open_questions,
     price,
     proofs,
@@ -30,18 +32,20 @@ from podbench.analysis.findings import (
     tax,
 )
 from podbench.analysis.samples import seconds, transfers
-from podbench.analysis.samples.blocks import Cells
+from podbench.analysis.samples.blocks import Cells, Reduced, series_step
 from podbench.analysis.samples.inputs import ArmLaid, Inputs
 from podbench.analysis.samples.source import Held
-from podbench.analysis.stats import quantiles
-from podbench.model.arms import parse_arm
+from podbench.analysis.stats import family, quantiles, verdicts
+from podbench.model.arms import Path, parse_arm
 from podbench.model.summary import (
     AaCheck,
     ArmSummary,
     Comparison,
+    Control,
     Doubt,
     Encapsulation,
     Estimate,
+    Family,
     NodeSummary,
     Pair,
     StealRatio,
@@ -73,12 +77,21 @@ def _read(inputs: Inputs) -> _Measured:
     return _Measured(
         probes=held,
         tables=comparisons.Tables(
-            cells={**held.cells, **rates}, losses=held.losses, most_bps=inputs.most_bps
+            cells={**held.cells, **rates},
+            losses=held.losses,
+            steps=_steps(held.cells),
+            most_bps=inputs.most_bps,
         ),
         rates=rates,
         done=transfers.transfers(summed),
         zero_ns=zero,
     )
+
+
+def _steps(cells: Mapping[str, Cells | Reduced]) -> dict[str, float]:
+    """Clock steps that the samples of a series show."""
+    found = {name: series_step(held) for name, held in cells.items()}
+    return {name: step for name, step in found.items() if step is not None}
 
 
 def _arms(inputs: Inputs, measured: _Measured) -> tuple[ArmSummary, ...]:
@@ -141,14 +154,29 @@ def _pairs(inputs: Inputs, measured: _Measured) -> tuple[Pair, ...]:
     )
 
 
+class _Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """Arms against each other and against themselves."""
+
+    found: tuple[Comparison, ...]
+    family: Family
+    controls: tuple[Control, ...]
+    floors: dict[str, float]
+    check: AaCheck
+
+
 def _comparisons(
     arms: Sequence[ArmSummary], tables: comparisons.Tables, plan: PlanFacts
-) -> tuple[tuple[Comparison, ...], dict[str, float], AaCheck]:
-    """A/A first, then modes against the base with its noise floor, then what was not measured."""
+) -> _Compared:
+    """Controls first, then modes against the base above their floor, then what was not measured."""
     present = [arm.arm for arm in arms if arm.status == "measured"]
-    itself = comparisons.against_itself(tables, present)
-    floors = comparisons.noise_floor(itself)
-    between = comparisons.between_modes(tables, present, floors)
+    itself = controls.against_itself(tables, present)
+    hosts = controls.against_hosts(tables, present)
+    floors = controls.noise_floor([*itself, *hosts])
+    alpha = verdicts.alpha_of(plan.blocks_done) if plan.decided_early else family.ALPHA
+    levels = (1.0 - alpha, 1.0 - alpha) if plan.decided_early else (0.95, 0.90)
+    pods = tuple(arm for arm in present if parse_arm(arm).path is Path.POD)
+    rule = comparisons.Rule(levels=levels, floors=floors, arms=pods)
+    between, held = first_screen.judge(comparisons.between_modes(tables, present, rule), alpha)
     base = comparisons.base_of(present)
     absent = [
         one
@@ -156,8 +184,14 @@ def _comparisons(
         if arm.status != "measured" and arm.path == "pod" and base and "#" not in arm.arm
         for one in comparisons.not_measured((base, arm.arm), arm.reason)
     ]
-    found = open_questions.timed((*between, *absent, *(one.comparison for one in itself)), plan)
-    return found, floors, aa.check([one.decision for one in itself])
+    every = (*between, *absent, *(one.comparison for one in itself))
+    return _Compared(
+        found=open_questions.timed(every, plan),
+        family=held,
+        controls=controls.table({controls.AA: itself, controls.HOST_PATH: hosts}),
+        floors=floors,
+        check=aa.check([one.decision for one in itself]),
+    )
 
 
 def _status(inputs: Inputs, check: AaCheck) -> Literal["complete", "partial", "invalid"]:
@@ -176,9 +210,7 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     figures: tuple[Estimate, ...]
     points: tuple[BlockPoint, ...]
     mesh: tuple[Pair, ...]
-    compared: tuple[Comparison, ...]
-    floors: dict[str, float]
-    check: AaCheck
+    compared: _Compared
     wrapped: tuple[Encapsulation, ...]
     paid: price.Prices
 
@@ -186,7 +218,7 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     arms = _arms(inputs, measured)
     names = tuple(arm.arm for arm in arms if arm.status == "measured")
-    compared, floors, check = _comparisons(arms, measured.tables, inputs.plan)
+    compared = _comparisons(arms, measured.tables, inputs.plan)
     moments = estimates.rate_moments(measured.rates)
     for arm, held in measured.probes.arms.items():
         moments |= {(arm, series): one for series, one in held.moments.items()}
@@ -201,8 +233,6 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
         points=tuple(points),
         mesh=_pairs(inputs, measured),
         compared=compared,
-        floors=floors,
-        check=check,
         wrapped=goodput.encapsulation(
             arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps, inputs.most_bps
         ),
@@ -218,9 +248,9 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *caveats.of_proofs(inputs),
         *caveats.of_unmeasured(inputs),
         *end_caveats.of_ends(inputs),
-        *caveats.of_design(inputs, judged.check),
-        *open_questions.of_open(judged.compared),
-        *capped.doubts(judged.compared, inputs.most_bps),
+        *caveats.of_design(inputs, judged.compared.check),
+        *open_questions.of_open(judged.compared.found),
+        *capped.doubts(judged.compared.found, inputs.most_bps),
         *data_caveats.of_samples(measured.probes.part.quality),
         *data_caveats.of_losses(measured.tables.losses),
         *data_caveats.of_pairs(judged.mesh),
@@ -241,7 +271,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         labels=inputs.labels,
         started=inputs.started,
         ended=inputs.ended,
-        status=_status(inputs, judged.check),
+        status=_status(inputs, judged.compared.check),
         target=inputs.target,
         cni=inputs.cni,
         versions=inputs.versions,
@@ -252,16 +282,18 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         arms=judged.arms,
         estimates=judged.figures,
         pairs=judged.mesh,
-        comparisons=judged.compared,
-        overlay_tax=tax.table(measured.tables, judged.names, judged.floors),
-        noise_floor={name: float(np.expm1(log)) for name, log in judged.floors.items()},
-        aa_check=judged.check,
+        comparisons=judged.compared.found,
+        overlay_tax=tax.table(measured.tables, judged.names, judged.compared.floors),
+        noise_floor={name: float(np.expm1(log)) for name, log in judged.compared.floors.items()},
+        aa_check=judged.compared.check,
+        family=judged.compared.family,
+        controls=judged.compared.controls,
         blame=blame.blame(judged.mesh, measured.probes.part.residues, zones),
         encapsulation=judged.wrapped,
         cpu_price=judged.paid.prices,
         warnings=_warnings(inputs, measured, judged),
         shifts=shift.table(cells, contrasts),
-        discoveries=discoveries.table(cells, contrasts, judged.floors),
+        discoveries=discoveries.table(cells, contrasts, judged.compared.floors),
     )
 
 

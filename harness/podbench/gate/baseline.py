@@ -134,6 +134,8 @@ def _counts(pair: Pair, run: Evidence) -> Counts:
     return Counts(
         np.array([one.sent for one in held], dtype=np.int64),
         np.array([one.lost for one in held], dtype=np.int64),
+        episodes=sum(one.episodes for one in held),
+        sessions=tuple(session for one in held for session in one.sessions),
     )
 
 
@@ -156,7 +158,7 @@ def _loss(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
     decided = _decided(
         slo, found.log_ratio, found.interval(slo.confidence), _floor(slo, here, there)
     )
-    p = exact_p((lost_then, lost_now), (sent_then, sent_now))
+    p = exact_p((base.episodes, other.episodes), (sent_then, sent_now))
     if decided.worse and p >= CHANCE:
         return Against(
             worse=None,

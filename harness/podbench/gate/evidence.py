@@ -33,7 +33,10 @@ class Evidence:
     def _read(self) -> saved.Points:
         pairs = {(pair.src, pair.dst) for pair in self.summary.pairs}
         return saved.points(
-            self.run, group_points.every_pair(pairs), group_points.wanted(self._names)
+            self.run,
+            group_points.every_pair(pairs),
+            group_points.wanted(self._names),
+            samples=True,
         )
 
     @property

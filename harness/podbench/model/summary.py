@@ -116,8 +116,21 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     coarse: tuple[str, ...] = ()
 
 
+class NoneLost(msgspec.Struct, frozen=True, kw_only=True):
+    """What no loss at all bounds (95%): nothing, without a length of burst."""
+
+    below_if_single: float
+    """If losses are single packets."""
+    below_if_bursts: float
+    """If they come in bursts of up to `burst_packets`."""
+    burst_packets: int
+
+
 class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """Probes that did not come back, by direction."""
+    """Probes that did not come back, by direction.
+
+    `ci95` holds for bursts; with none lost its upper limit is `none_lost.below_if_bursts`.
+    """
 
     sent: int
     lost_forward: int
@@ -126,6 +139,12 @@ class LossSummary(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None
     ci95: Interval | None
     episodes: int
+    longest: int = 0
+    """Probes in the longest episode."""
+    sessions: int = 0
+    """Pairs times blocks that sent any."""
+    none_lost: NoneLost | None = None
+    """Null where something was lost."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +209,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     ci95: Interval | None
     difference: float | None
     difference_ci95: Interval | None = None
-    """The interval of `ratio` in units of the difference; null: only the ratio's is known."""
+    """From the blocks' own differences; for loss, from both arms' intervals."""
     unit: str
     blocks: int
     verdict: str
@@ -212,6 +231,44 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     is decided, or where more blocks would not help."""
     further_s: float | None = None
     """Measuring time of the blocks that are missing for that, at this run's pace."""
+    p_adjusted: float | None = None
+    """Holm's inside the family; Benjamini-Hochberg's among exploratory comparisons."""
+    in_family: bool = False
+    """Whether it is one of the fixed questions of the first screen; else it is exploratory."""
+    family_ci: Interval | None = None
+    """The interval of `ratio` that agrees with the family's verdict: it excludes 1 exactly where
+    `p_adjusted` is at most `family.alpha`."""
+    promised_detectable_ratio: float | None = None
+    """The smallest ratio `bench plan` expected this many blocks to detect in 80% of runs."""
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True):
+    """What the first screen can say, as one family of comparisons (`metric/other`)."""
+
+    control: Literal["holm", "max_t"]
+    alpha: float
+    """The chance of one false `different` or more among the members."""
+    members: tuple[str, ...]
+    first_screen: tuple[str, ...]
+    """Members that are `different`."""
+
+
+Kind = Literal["aa", "host_path"]
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """A comparison that must find nothing."""
+
+    metric: str
+    kind: Kind
+    base: str
+    other: str
+    ratio: float | None
+    ci95: Interval | None
+    p_adjusted: float | None = None
+    """Holm's over all controls of the run."""
+    passed: bool | None
+    """Null: it could not be tested."""
 
 
 class ShiftPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -371,6 +428,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     overlay_tax: tuple[OverlayTax, ...] = ()
     noise_floor: dict[str, float] = {}
     aa_check: AaCheck | None = None
+    family: Family | None = None
+    controls: tuple[Control, ...] = ()
     blame: tuple[Blame, ...] = ()
     encapsulation: tuple[Encapsulation, ...] = ()
     cpu_price: tuple[CpuPrice, ...] = ()

@@ -109,10 +109,12 @@ def points(
     groups: Groups,
     metrics: tuple[Metric, ...] = METRICS,
     tails: tuple[str, ...] = (),
+    *,
+    samples: bool = False,
 ) -> Points:
-    """Block statistics of groups of pairs, and whole distributions of the series in `tails`."""
+    """Block statistics of groups of pairs; distributions of `tails`; on request pairs' samples."""
     held = Visits(run)
-    found = group_points.collect(held.tables(), groups, metrics, tails)
+    found = group_points.collect(held.tables(), groups, metrics, tails, samples=samples)
     return Points(
         points=found,
         damages=_damages(held),

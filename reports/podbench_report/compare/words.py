@@ -7,8 +7,8 @@ cannot tell a provider from the day it was measured on.
 from collections.abc import Sequence
 
 from podbench.analysis.compare.bundle import DESCRIPTIVE, REFUSED, Contrast, SideBySide
-from podbench.analysis.compare.campaigns import OPEN
 from podbench.analysis.compare.rank import Place, Ranking
+from podbench.analysis.stats.verdicts import OPEN
 from podbench_report import metrics, names, numbers
 from podbench_report.wording import Sentence, listed
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bench.statistics import beside, mesh, rates
+from bench.statistics import beside
 
 
 def main() -> None:
@@ -27,17 +27,8 @@ def main() -> None:
     options = parser.parse_args()
     n, seed = options.campaigns, options.seed
     began = time.monotonic()
-    equal = rates.table("No difference between the arms: false alarms", n, seed, 1.0)
-    apart = rates.table("A difference of 10 %, twice the margin: detections", n, seed, 1.10)
-    rates.sequential_table(n, seed)
-    mesh.between_table(n, seed)
-    mesh.pairs_table(n, seed)
-    mesh.loss_table(n, seed)
-    mesh.nodes_table(n, seed)
     beside.table(min(n, 100), seed)
-    kept = rates.accepted(equal, apart, n)
-    print(f"seed {seed}, {time.monotonic() - began:.0f} s: {'kept' if kept else 'BROKEN'}")
-    sys.exit(not kept)
+    print(f"seed {seed}, {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

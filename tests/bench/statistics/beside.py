@@ -3,12 +3,10 @@
 import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 from statsmodels.tsa.stattools import acf
 
-from podbench.analysis.samples import loss
-from podbench.analysis.stats import effective, intervals, multiple, quantiles
+from podbench.analysis.stats import bursts, effective, intervals, multiple, quantiles
 
 
 def table(n: int, seed: int) -> None:
@@ -38,11 +36,11 @@ def table(n: int, seed: int) -> None:
             (multiple.benjamini_yekutieli, "fdr_by"),
         ):
             note(f"{name}, statsmodels", ours(p), multipletests(p, method=name)[1])
-        sent, lost = 5_000, int(rng.integers(10, 200))
-        wilson = proportion_confint(lost, sent, method="wilson")
-        note("Wilson interval, statsmodels", loss.binomial_interval(lost, sent), wilson)
-        beta = proportion_confint(3, sent, method="beta")
-        note("Clopper-Pearson interval, statsmodels", loss.binomial_interval(3, sent), beta)
+        sent, lost = 5_000, int(rng.integers(1, 200))
+        single = [bursts.Session(block=0, sent=sent, lost=lost, squares=lost, longest=1)]
+        df = np.array([2 * lost, 2 * lost + 2])
+        garwood = stats.chi2.ppf(np.array([0.025, 0.975]), df) / 2 / sent
+        note("Garwood interval, scipy", bursts.interval(single), garwood)
         series = _ar1(rng, 0.7, 2_000)
         rho = acf(series, nlags=len(series) - 1, fft=True)
         note("n_eff from acf, statsmodels", effective.n_effective([series]), _geyer(rho))

@@ -20,8 +20,8 @@ from scipy import special
 
 from podbench.analysis.findings import aa
 from podbench.analysis.samples import loss
-from podbench.analysis.stats import intervals
-from podbench.analysis.stats.verdicts import POWER, Decision, Word, blocks_needed, unresolved
+from podbench.analysis.stats import bursts, intervals
+from podbench.analysis.stats.verdicts import OPEN, POWER, Decision, Word, blocks_needed, unresolved
 from podbench.model.summary import Interval
 from podbench.model.units import show_limit, show_ratio
 
@@ -31,10 +31,6 @@ IntArray = npt.NDArray[np.int64]
 MIN_BLOCKS = 5
 """Below this a spread is known so badly that an interval between campaigns says next to nothing;
 also the first look of a run, and the default number of blocks."""
-
-
-OPEN = "the interval leaves both sides open"
-"""Why most inconclusive contrasts are."""
 
 
 class Welch(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,10 +154,12 @@ def _detectable(found: Welch) -> float | None:
 
 
 class Counts(msgspec.Struct, frozen=True, eq=False):
-    """(blocks,) probes sent and lost of one campaign."""
+    """(blocks,) probes sent and lost of one campaign, and its sessions."""
 
     sent: IntArray
     lost: IntArray
+    episodes: int = 0
+    sessions: tuple[bursts.Session, ...] = ()
 
     @property
     def total(self) -> tuple[int, int]:
@@ -174,8 +172,9 @@ class Counts(msgspec.Struct, frozen=True, eq=False):
         return loss.log_ratios(self.lost, self.sent)
 
     def certainly_below(self, level: float = 0.95) -> float:
-        """Upper bound of the loss ratio, as if losses were independent."""
-        return loss.binomial_interval(*self.total, level)[1]
+        """Upper limit of the loss ratio, bursts considered."""
+        found = bursts.interval(self.sessions, level)
+        return 1.0 if found is None else found[1]
 
 
 def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
@@ -200,7 +199,7 @@ def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
             reason=f"none of {totals[0][1]} and {totals[1][1]} probes lost: "
             f"each below {show_limit(upper)} (95 %)",
         )
-    p = loss.exact_p((totals[0][0], totals[1][0]), (totals[0][1], totals[1][1]))
+    p = loss.exact_p((base.episodes, other.episodes), (totals[0][1], totals[1][1]))
     if p >= aa.SIGNIFICANCE:
         decision = unresolved(
             decision,

@@ -103,4 +103,6 @@ def counts(run: Campaign, place: Place, number: int) -> Counts:
     return Counts(
         np.array([one.sent for one in held], dtype=np.int64),
         np.array([one.lost for one in held], dtype=np.int64),
+        episodes=sum(one.episodes for one in held),
+        sessions=tuple(session for one in held for session in one.sessions),
     )

@@ -14,7 +14,7 @@ from podbench.analysis.bundle import LoadedPoint, TailCurve
 from podbench.analysis.figures import estimates, pairs, shapes, variance
 from podbench.analysis.figures.pairs import PairLatency
 from podbench.analysis.samples import compact, series
-from podbench.analysis.samples.blocks import Digest, PairKey
+from podbench.analysis.samples.blocks import Digest, PairKey, clock_step
 from podbench.analysis.samples.compact import Small, full
 from podbench.analysis.samples.metrics import METRICS, SHIFTS
 from podbench.analysis.samples.pieces import Carried, order
@@ -90,11 +90,11 @@ def _loaded(carried: Sequence[Carried]) -> frozenset[tuple[frozenset[str], int]]
 
 
 def _chunks(carried: list[Carried]) -> Iterator[list[Carried]]:
-    """Whole pairs, in order, about 200,000 rows at a time."""
-    by_pair: dict[PairKey, list[Carried]] = {}
+    """Whole pairs, both directions together, in order, about 200,000 rows at a time."""
+    by_pair: dict[tuple[str, ...], list[Carried]] = {}
     while carried:
         one = carried.pop()
-        by_pair.setdefault((one.key.src, one.key.dst), []).append(one)
+        by_pair.setdefault(tuple(sorted((one.key.src, one.key.dst))), []).append(one)
     chunk: list[Carried] = []
     rows = 0
     for pair in sorted(by_pair):
@@ -126,7 +126,8 @@ def _add(found: ArmFigures, pools: _Pools, rtts: Rtts, jitter_ns: FloatArray) ->
             held = by_pair.setdefault((cell.key.src, cell.key.dst), {})
             held.setdefault(phase, []).append(cell)
     for pair, cells in sorted(by_pair.items()):
-        found.pairs[pair] = pairs.latency(cells, values, jitter_ns)
+        reverse = by_pair.get((pair[1], pair[0]), {})
+        found.pairs[pair] = pairs.latency(cells, values, jitter_ns, reverse)
         ends = frozenset(pair)
         for name, phase in PHASE_OF.items():
             for cell in cells.get(phase, ()):
@@ -146,7 +147,7 @@ def _cell(found: ArmFigures, pools: _Pools, name: str, cell: Cell, part: FloatAr
         for q in QUANTILES_OF[name]
         if quantiles.supported(n, q)
     }
-    found.digests.setdefault((name, key.block), {})[pair] = Digest(n, at)
+    found.digests.setdefault((name, key.block), {})[pair] = Digest(n, at, clock_step(ordered))
     sessions = pools.sessions.setdefault(name, [])
     if n:
         sessions.append(variance.session(pair, known, effective.n_effective([known])))

@@ -53,9 +53,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _UNITS = {"_ns": "ns", "_bps": "bit/s", "_pps": "packets/s", "_ratio": "ratio"}
-_COUNTS = {"n", "n_effective", "sent", "lost_forward", "lost_backward", "lost_unknown", "episodes"}
+_COUNTS = {
+    *("n", "n_effective", "sent", "lost_forward", "lost_backward", "lost_unknown"),
+    *("episodes", "longest", "sessions"),
+}
 _EXTREMES = {"min", "max"}
-_NOT_FIGURES = {"ci95", "coarse"}
+_NOT_FIGURES = {"ci95", "coarse", "none_lost"}
 
 
 def _inner(kind: object) -> object:

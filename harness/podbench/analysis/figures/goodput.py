@@ -1,7 +1,7 @@
 """Goodput per pair, and what header sizes alone would allow.
 
-- Rate of a pair: quantiles over its receiver-side intervals (`transfers`), interval from the
-  blocks.
+- Rate of a pair: quantiles over its receiver-side intervals (`transfers`), interval from its
+  sessions (`stats.pooled`).
 - Predicted share of the line rate: (pod_mtu - 52) / (pod_mtu + overhead + 38). 52 = IPv4 20 + TCP
   20 + timestamps 12; 38 = Ethernet header 14, frame check 4, preamble 8, gap 12. Overheads: RFC
   7348 section 5 (VXLAN 50), RFC 2003 section 3.1 (IPIP 20).
@@ -16,7 +16,7 @@ import numpy as np
 from podbench.analysis.figures import cap
 from podbench.analysis.samples.blocks import Cells, block_series
 from podbench.analysis.samples.metrics import BY_NAME
-from podbench.analysis.stats import intervals, quantiles
+from podbench.analysis.stats import pooled, quantiles
 from podbench.model.arms import OVERHEAD_BYTES, Mode, Path, parse_arm
 from podbench.model.summary import ArmSummary, Encapsulation, Rate
 
@@ -30,7 +30,7 @@ def predicted_share(pod_mtu: int, overhead_bytes: int) -> float:
 
 
 def rate(cells: Cells, arm: str, pair: tuple[str, str]) -> Rate | None:
-    """A pair's rate over all its blocks; interval from the blocks' medians. None: not measured."""
+    """A pair's rate over all its blocks; interval from its sessions. None: not measured."""
     parts = [
         held[pair]
         for (of, _), held in sorted(cells.items())
@@ -40,17 +40,12 @@ def rate(cells: Cells, arm: str, pair: tuple[str, str]) -> Rate | None:
         return None
     ordered = np.sort(np.concatenate(parts))
     p50 = quantiles.harrell_davis(ordered, 0.5)
-    medians = np.array([quantiles.harrell_davis(part, 0.5) for part in parts])
-    spread = None
-    if np.all(medians > 0.0):
-        logs = np.log(medians)
-        spread = intervals.t_interval(logs - logs.mean())
     return Rate(
         p50=p50,
         min=float(ordered[0]),
         max=float(ordered[-1]),
         n=len(ordered),
-        ci95=None if spread is None else intervals.scaled(p50, spread),
+        ci95=pooled.interval([np.sort(part) for part in parts], 0.5),
     )
 
 

@@ -21,7 +21,7 @@ from podbench.analysis.samples.loss_table import LossTable
 from podbench.analysis.samples.metrics import METRICS, Metric
 from podbench.analysis.samples.source import Table
 from podbench.analysis.samples.type_p import Seen, Watch
-from podbench.analysis.stats import quantiles
+from podbench.analysis.stats import bursts, quantiles
 from podbench.analysis.stats.sketch import LogHistogram, sketch
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,13 +40,13 @@ class BlockStat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockLoss(msgspec.Struct, frozen=True, kw_only=True):
-    """Probes of a group in one block. `after`, `again`: `loss.pairs_of_losses`."""
+    """Probes of a group in one block; each pair in it is a session."""
 
     block: int
     sent: int
     lost: int
-    after: int
-    again: int
+    episodes: int
+    sessions: tuple[bursts.Session, ...]
 
 
 class GroupPoints(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +60,8 @@ class GroupPoints(msgspec.Struct, frozen=True, kw_only=True):
     seen: Seen = Seen()
     tails: dict[tuple[str, str], LogHistogram] = {}
     """All pairs and blocks together, by (arm, series); empty where it was not asked for."""
+    samples: dict[tuple[str, str, str], list[npt.NDArray[np.float32]]] = {}
+    """Each session's sorted samples by (arm, series, group of one pair); empty unless asked for."""
 
     def arms(self) -> tuple[str, ...]:
         """Arms that have any point, in name order."""
@@ -91,6 +93,8 @@ def collect(
     groups: Groups,
     metrics: Sequence[Metric] = METRICS,
     tails: Sequence[str] = (),
+    *,
+    samples: bool = False,
 ) -> GroupPoints:
     """The points of a run from its visits' (latency, throughput) tables.
 
@@ -100,8 +104,9 @@ def collect(
         groups: which groups a pair counts in.
         metrics: what to make statistics of.
         tails: series to keep whole distributions of, as log histograms.
+        samples: whether to keep the samples of the metrics' series, pair by pair.
     """
-    found, watch = GroupPoints(stats={}, losses={}, tails={}), Watch()
+    found, watch = GroupPoints(stats={}, losses={}, tails={}, samples={}), Watch()
     for latency, throughput in visits:
         probes = streams.read(latency)
         values = series.values_of(probes)
@@ -109,6 +114,8 @@ def collect(
         _add_tails(cells, tails, found)
         rates = transfers.cells_of(transfers.intervals(throughput))
         _add_stats({**cells, **rates}, groups, metrics, found)
+        if samples:
+            _add_samples({**cells, **rates}, {metric.series for metric in metrics}, found)
         _add_losses(loss_table.table(probes), groups, found)
         watch.latency(probes)
         watch.throughput(throughput)
@@ -125,6 +132,15 @@ def _add_tails(cells: Mapping[str, Cells], wanted: Sequence[str], found: GroupPo
             whole = np.concatenate(list(by_pair.values())).astype(np.int64)
             held = found.tails.get((arm, name), LogHistogram())
             found.tails[arm, name] = held.merge(sketch(whole))
+
+
+def _add_samples(cells: Mapping[str, Cells], wanted: Iterable[str], found: GroupPoints) -> None:
+    for name in wanted:
+        for (arm, _), by_pair in cells.get(name, {}).items():
+            for pair, part in by_pair.items():
+                if len(part):
+                    held = found.samples.setdefault((arm, name, pair_group(*pair)), [])
+                    held.append(np.sort(part).astype(np.float32))
 
 
 def _members(pairs: Iterable[PairKey], groups: Groups) -> dict[str, list[PairKey]]:
@@ -178,8 +194,8 @@ def _add_losses(table: LossTable, groups: Groups, found: GroupPoints) -> None:
                     block=block,
                     sent=sum(tally.sent for tally in tallies),
                     lost=sum(tally.lost for tally in tallies),
-                    after=sum(tally.after for tally in tallies),
-                    again=sum(tally.again for tally in tallies),
+                    episodes=sum(tally.episodes for tally in tallies),
+                    sessions=tuple(loss_table.sessions((block, tally) for tally in tallies)),
                 )
             )
 

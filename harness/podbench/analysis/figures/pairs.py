@@ -1,12 +1,14 @@
 """The full-mesh table: one record per directed pair and arm, over all its blocks.
 
-Pairs are directed exactly as the rows have them (initiators alternate by block), never mirrored. A
-quantile's interval is the t interval of the blocks' log quantiles around the pooled one: null where
-fewer than two blocks support it. `n_effective` is Geyer's; `coarse` names the quantiles beyond
-which fewer than 10 effective samples lie.
+Pairs are directed exactly as the rows have them (initiators alternate by block), and figures are
+never mirrored. A quantile's interval comes from the pair's sessions (`stats.pooled`): null where
+they are too few. A round trip crosses both directions whoever starts it, so the sessions that the
+other end initiated count too, unless they contradict the pair's own figure. `n_effective` is
+Geyer's; `coarse` names the quantiles beyond which fewer than 10 effective samples lie.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -14,11 +16,10 @@ import numpy as np
 from podbench.analysis.figures import goodput
 from podbench.analysis.samples import compact, loss_table
 from podbench.analysis.samples.blocks import Cells
-from podbench.analysis.samples.compact import Small
 from podbench.analysis.samples.metrics import QUANTILES
 from podbench.analysis.samples.series import IDLE, LOADED, WARM
 from podbench.analysis.samples.streams import Cell, FloatArray
-from podbench.analysis.stats import effective, intervals, quantiles
+from podbench.analysis.stats import effective, pooled, quantiles
 from podbench.model.summary import (
     Goodput,
     Interval,
@@ -32,11 +33,14 @@ PairOfArm = tuple[str, str, str]
 """arm, src, dst."""
 
 
-def distribution(parts: Sequence[FloatArray]) -> Quantiles | None:
+def distribution(
+    parts: Sequence[FloatArray], reverse: Sequence[FloatArray] = ()
+) -> Quantiles | None:
     """A pair's distribution from its blocks' samples; None where nothing was sent.
 
     Args:
         parts: one array per block, send order, no NaN; may be empty where all was lost.
+        reverse: those of the same two nodes that the other one initiated.
     """
     if not parts:
         return None
@@ -44,6 +48,7 @@ def distribution(parts: Sequence[FloatArray]) -> Quantiles | None:
     if not filled:
         return _nothing_arrived()
     by_block = [compact.ordered(part) for part in filled]
+    mirrored = [compact.ordered(part) for part in reverse if len(part)]
     ordered = np.sort(np.concatenate(by_block)).astype(np.float64)
     n = len(ordered)
     values = {name: quantiles.quantile(ordered, q) for name, q in QUANTILES.items()}
@@ -55,7 +60,10 @@ def distribution(parts: Sequence[FloatArray]) -> Quantiles | None:
         sd=float(ordered.std(ddof=1)) if n > 1 else None,
         n=n,
         n_effective=effective.n_effective(filled),
-        ci95={name: _interval(by_block, values[name], q) for name, q in QUANTILES.items()},
+        ci95={
+            name: session_interval(by_block, mirrored, values[name], q)
+            for name, q in QUANTILES.items()
+        },
         coarse=tuple(name for name, q in QUANTILES.items() if _is_coarse(filled, values[name], q)),
     )
 
@@ -75,13 +83,29 @@ def _nothing_arrived() -> Quantiles:
     )
 
 
-def _interval(by_block: Sequence[Small], value: float | None, q: float) -> Interval | None:
-    if value is None or value <= 0.0:
+def session_interval(
+    own: Sequence[pooled.Samples],
+    reverse: Sequence[pooled.Samples],
+    value: float | None,
+    q: float,
+    level: float = 0.95,
+) -> Interval | None:
+    """Interval of a pair's quantile by its sessions; None where they are too few.
+
+    Args:
+        own: sorted samples of each block.
+        reverse: of the blocks that the other end initiated.
+        value: the pair's figure.
+        q: 0 to 1.
+        level: confidence.
+    """
+    if value is None:
         return None
-    found = [quantiles.quantile(part, q) for part in by_block]
-    logs = np.log(np.array([v for v in found if v is not None and v > 0.0], dtype=np.float64))
-    spread = intervals.t_interval(logs - logs.mean()) if len(logs) else None
-    return None if spread is None else intervals.scaled(value, spread)
+    if reverse:
+        both = pooled.interval([*own, *reverse], q, level)
+        if both is not None and both[0] <= value <= both[1]:
+            return both
+    return pooled.interval(own, q, level)
 
 
 def _is_coarse(parts: Sequence[FloatArray], value: float | None, q: float) -> bool:
@@ -105,7 +129,10 @@ class PairLatency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latency(
-    cells: Mapping[str, Sequence[Cell]], values: Mapping[str, FloatArray], jitter_ns: FloatArray
+    cells: Mapping[str, Sequence[Cell]],
+    values: Mapping[str, FloatArray],
+    jitter_ns: FloatArray,
+    reverse: Mapping[str, Sequence[Cell]] = MappingProxyType({}),
 ) -> PairLatency:
     """One pair's figures over all its blocks.
 
@@ -113,16 +140,22 @@ def latency(
         cells: by phase, blocks in order; no phase has to be there, but one.
         values: by series (`series.values_of`).
         jitter_ns: (streams,) NaN where there is none.
+        reverse: cells of the same two nodes that the other one initiated.
     """
     warm, idle, loaded = (cells.get(phase, ()) for phase in (WARM, IDLE, LOADED))
+
+    def both(name: str, phase: str) -> Quantiles | None:
+        of = values[name]
+        return distribution(_finite(of, cells.get(phase, ())), _finite(of, reverse.get(phase, ())))
+
     jitter = np.concatenate([jitter_ns[c.first : c.last] for c in warm] or [np.empty(0)])
     jitter = jitter[np.isfinite(jitter)]
     return PairLatency(
         family=next(iter([*warm, *idle, *loaded])).key.family,
-        rtt_kernel_ns=distribution(_finite(values["rtt_kernel_ns"], warm)),
-        rtt_app_ns=distribution(_finite(values["rtt_app_ns"], warm)),
-        rtt_idle_ns=distribution(_finite(values["rtt_idle_ns"], idle)),
-        rtt_loaded_ns=distribution(_finite(values["rtt_loaded_ns"], loaded)),
+        rtt_kernel_ns=both("rtt_kernel_ns", WARM),
+        rtt_app_ns=both("rtt_app_ns", WARM),
+        rtt_idle_ns=both("rtt_idle_ns", IDLE),
+        rtt_loaded_ns=both("rtt_loaded_ns", LOADED),
         pdv_p99_ns=_one_value(values["pdv_ns"], warm, 0.99),
         ipdv_p50_ns=_one_value(values["ipdv_ns"], warm, 0.5),
         rfc3550_jitter_ns=float(jitter.mean()) if len(jitter) else None,

@@ -1,9 +1,10 @@
-"""Arms compared block by block, the A/A pair first because its noise floor bounds all the others.
+"""Arms compared block by block.
 
 The base is the measured pod arm with the least encapsulation. Every comparison uses the same pairs
-in both arms (`blocks`), `ratio` = other/base, `difference` = other - base of the same block means,
-so the two never contradict each other. Loss has no quantile: block counts, paired t on log((lost +
-0.5)/(sent + 1)), confirmed by an exact test because few losses make the t test too sure.
+in both arms (`blocks`): `ratio` = other/base from the differences of log block statistics, with a
+spread that all arms of the run contribute to (`stats.scale`); `difference` = the mean of other -
+base over blocks, in the metric's unit, with the interval of these block differences. Loss has no
+quantile and is compared in `lost`.
 """
 
 import math
@@ -14,24 +15,26 @@ import msgspec
 import numpy as np
 
 from podbench.analysis.figures import cap
-from podbench.analysis.findings import aa, capped
-from podbench.analysis.samples import loss, loss_table
-from podbench.analysis.samples.blocks import Cells, Reduced, block_series
+from podbench.analysis.findings import aa, capped, lost
+from podbench.analysis.samples import loss_table
+from podbench.analysis.samples.blocks import BlockSeries, Cells, Reduced, block_series
 from podbench.analysis.samples.metrics import LOSS, METRICS, Metric
-from podbench.analysis.stats import effect_size
+from podbench.analysis.stats import effect_size, intervals, scale
 from podbench.analysis.stats.verdicts import HOPELESS_BLOCKS, Decision, Word, decide, unresolved
 from podbench.model.arms import OVERHEAD_BYTES, Path, parse_arm
 from podbench.model.summary import Comparison, Interval
-from podbench.model.units import show_limit, show_ns, show_ratio
+from podbench.model.units import show_ns
 
 HEADLINES: tuple[Metric, ...] = (*(m for m in METRICS if m.headline), LOSS)
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A comparison with what the A/A check needs of it."""
+    """A comparison with what controls and the family need of it."""
 
     comparison: Comparison
     decision: Decision
+    spread: scale.Scale | None = None
+    """Of one block's log ratio, from which intervals of any level are made."""
     floor_log: float | None = None
 
 
@@ -40,6 +43,8 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     cells: Mapping[str, Cells | Reduced]
     losses: loss_table.LossTable
+    steps: Mapping[str, float] = {}
+    """By series, ns: the step of the clock that its samples show; absent: none shows."""
     most_bps: float | None = None
     """The most one transfer may send; null: no cap."""
 
@@ -69,11 +74,31 @@ def repeats(arms: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def in_units(decision: Decision, at_base: float | None) -> Interval | None:
-    """The ratio's interval as a difference from the base: it contains the difference, always."""
-    if decision.ci95 is None or at_base is None:
+def mean_difference(series: BlockSeries, arms: tuple[str, str]) -> tuple[float, Interval | None]:
+    """Mean over blocks of other - base in the metric's unit, and its 95% t interval.
+
+    Blocks that share a drift share it in both arms: it cancels in each block's difference, and an
+    interval made from the ratio's would leave that out.
+    """
+    base, other = (np.exp(series.logs[series.arms.index(arm)]) for arm in arms)
+    return float((other - base).mean()), intervals.t_interval(other - base)
+
+
+def spread_of(tables: "Tables", arms: Sequence[str], metric: Metric) -> scale.Arms | None:
+    """Variances of these arms' block statistics by mode, over blocks that hold every arm."""
+    if metric is LOSS or len(arms) < scale.MIN_ARMS:
         return None
-    return at_base * (decision.ci95[0] - 1.0), at_base * (decision.ci95[1] - 1.0)
+    present = [arm for arm in arms if tables.has(arm, metric)]
+    if len(present) < scale.MIN_ARMS:
+        return None
+    series = block_series(tables.cells[metric.series], present, metric)
+    return scale.of_arms(series.logs, [kind_of(arm) for arm in present])
+
+
+def kind_of(arm: str) -> str:
+    """What an arm is a repeat of. Host paths are all the same path, whatever the mode beside."""
+    parsed = parse_arm(arm)
+    return str(parsed.mode) if parsed.path is Path.POD else str(parsed.path)
 
 
 def _comparison(
@@ -82,7 +107,7 @@ def _comparison(
     decision: Decision,
     *,
     difference: float | None = None,
-    at_base: float | None = None,
+    difference_ci95: Interval | None = None,
     cliffs_delta: float | None = None,
 ) -> Comparison:
     return Comparison(
@@ -93,7 +118,7 @@ def _comparison(
         ratio=decision.ratio,
         ci95=decision.ci95,
         difference=difference,
-        difference_ci95=in_units(decision, at_base),
+        difference_ci95=difference_ci95,
         unit=metric.unit,
         blocks=decision.blocks,
         verdict=decision.verdict.value,
@@ -110,9 +135,12 @@ def _comparison(
 
 
 def below_floor(
-    metric: Metric, decision: Decision, difference: float, floor_log: float | None
+    metric: Metric,
+    decision: Decision,
+    difference: float,
+    floor_log: float | None,
 ) -> Decision:
-    """Withdraws a difference inside the A/A noise floor or below the instrument's resolution."""
+    """Withdraws a difference inside the noise floor or below the instrument's resolution."""
     effect = 0.0 if decision.ratio is None else abs(float(np.log(decision.ratio)))
     if abs(difference) < metric.resolution:
         # More blocks narrow an interval, not an instrument.
@@ -125,10 +153,35 @@ def below_floor(
         return decision
     # The floor of a place without bias falls with the square root of the blocks.
     needed = math.ceil(min(decision.blocks * (floor_log / effect) ** 2, 2.0**31)) + 1
-    reason = f"within this run's A/A noise floor, {_show_floor(floor_log)}"
+    reason = f"within this run's noise floor, {_show_floor(floor_log)}"
     if needed <= HOPELESS_BLOCKS:
         reason += f"; about {needed} blocks would bring the floor below it"
     return unresolved(decision, reason, needed)
+
+
+def resolved(
+    decision: Decision, metric: Metric, at_base: float | None, step: float | None
+) -> Decision:
+    """Withdraws `equivalent` where the margin is not wider than twice the resolution.
+
+    Args:
+        decision: any.
+        metric: its margin, and what its kind of time stamp can resolve.
+        at_base: the base's figure.
+        step: of the clock, as the samples show it; None: no step shows.
+    """
+    least = max(metric.resolution, step or 0.0)
+    if decision.verdict is not Word.EQUIVALENT or least == 0.0 or at_base is None:
+        return decision
+    if metric.margin * at_base > 2.0 * least:
+        return decision
+    return replace(
+        decision,
+        verdict=Word.INCONCLUSIVE,
+        blocks_needed=None,
+        reason=f"below resolution: {metric.margin:.0%} of {show_ns(at_base)} is not more "
+        f"than twice the {show_ns(least)} this measurement can resolve",
+    )
 
 
 def _show_floor(floor_log: float) -> str:
@@ -138,21 +191,37 @@ def _show_floor(floor_log: float) -> str:
     return f"{percent:.{0 if percent >= 100 else 1 if percent >= 1 else 2}f} %"
 
 
-def compare(
-    metric: Metric, arms: tuple[str, str], tables: Tables, floor_log: float | None = None
-) -> Compared:
-    """One metric of (base, other). `floor_log`: A/A noise floor; null for the A/A pair itself."""
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """What a set of comparisons is judged by.
+
+    `levels` as in `verdicts.classify`; `floors`: noise floor by metric, |log ratio|; `arms`: those
+    that contribute to the spread.
+    """
+
+    levels: tuple[float, float] = (0.95, 0.90)
+    floors: Mapping[str, float] = {}
+    arms: tuple[str, ...] = ()
+
+
+def compare(metric: Metric, arms: tuple[str, str], tables: Tables, rule: Rule = Rule()) -> Compared:  # noqa: B008 - frozen
+    """One metric of (base, other)."""
+    floor = rule.floors.get(metric.name)
     if metric is LOSS:
-        return compare_loss(arms, tables.losses, floor_log)
+        return _of_loss(arms, tables, floor)
     series = block_series(tables.cells[metric.series], arms, metric)
     d = series.differences(*arms)
-    decision = decide(d, metric.margin)
     if len(d) == 0:
-        reason = _why_no_block(metric, arms, tables)
-        decision = replace(decision, reason=reason)
+        decision = replace(decide(d, metric.margin), reason=_why_no_block(metric, arms, tables))
         return Compared(comparison=_comparison(metric, arms, decision), decision=decision)
-    difference = (series.value(arms[1]) or 0.0) - (series.value(arms[0]) or 0.0)
-    decision = below_floor(metric, decision, difference, floor_log)
+    spread = None
+    if len(d) > 1 and rule.arms:
+        held = spread_of(tables, rule.arms, metric)
+        spread = scale.contrast(d, held, (kind_of(arms[0]), kind_of(arms[1]))) if held else None
+    decision = decide(d, metric.margin, levels=rule.levels, spread=spread)
+    difference, within = mean_difference(series, arms)
+    decision = below_floor(metric, decision, difference, floor)
+    step = tables.steps.get(metric.series)
+    decision = resolved(decision, metric, series.value(arms[0]), step)
     decision = capped.judged(decision, cap.values(series), metric.unit, tables.most_bps)
     return Compared(
         comparison=_comparison(
@@ -160,11 +229,32 @@ def compare(
             arms,
             decision,
             difference=difference,
-            at_base=series.value(arms[0]),
+            difference_ci95=within,
             cliffs_delta=effect_size.cliffs_delta(*series.logs),
         ),
         decision=decision,
+        spread=spread or (scale.own(d) if len(d) > 1 else None),
         floor_log=aa.floor_log(d),
+    )
+
+
+def _of_loss(arms: tuple[str, str], tables: Tables, floor_log: float | None) -> Compared:
+    found = lost.compare(arms, tables.losses)
+    decision = found.decision
+    if decision.ratio is not None and found.difference is not None:
+        decision = below_floor(LOSS, decision, found.difference, floor_log)
+    return Compared(
+        comparison=_comparison(
+            LOSS,
+            arms,
+            decision,
+            difference=found.difference,
+            difference_ci95=found.difference_ci95,
+            cliffs_delta=found.cliffs_delta,
+        ),
+        decision=decision,
+        spread=found.spread,
+        floor_log=found.floor_log,
     )
 
 
@@ -177,66 +267,6 @@ def _why_no_block(metric: Metric, arms: tuple[str, str], tables: Tables) -> str:
     if metric.tail_rule:
         return f"too few samples in a block beyond quantile {metric.q} (10 are needed)"
     return "no pair was measured in both arms of one block"
-
-
-def compare_loss(
-    arms: tuple[str, str], counts: loss_table.LossTable, floor_log: float | None
-) -> Compared:
-    """`loss.ratio` of (base, other)."""
-    held = loss_table.paired(counts, arms)
-    sent = tuple(int(part.sum()) for part in held.sent)
-    lost = tuple(int(part.sum()) for part in held.lost)
-    d = (
-        loss.log_ratios(held.lost[1], held.sent[1]) - loss.log_ratios(held.lost[0], held.sent[0])
-        if held.blocks
-        else np.empty(0)
-    )
-    decision = decide(d, LOSS.margin)
-    if not held.blocks:
-        return Compared(comparison=_comparison(LOSS, arms, decision), decision=decision)
-    decision = _loss_verdict(decision, (lost[0], lost[1]), (sent[0], sent[1]))
-    difference = lost[1] / sent[1] - lost[0] / sent[0]
-    if decision.ratio is not None:
-        decision = below_floor(LOSS, decision, difference, floor_log)
-    delta = effect_size.cliffs_delta(*(held.lost[i] / held.sent[i] for i in (0, 1)))
-    return Compared(
-        comparison=_comparison(
-            LOSS, arms, decision, difference=difference, cliffs_delta=delta if any(lost) else None
-        ),
-        decision=decision,
-        floor_log=aa.floor_log(d) if any(lost) else None,
-    )
-
-
-def _loss_verdict(decision: Decision, lost: tuple[int, int], sent: tuple[int, int]) -> Decision:
-    upper = max(loss.binomial_interval(lost[i], sent[i])[1] for i in (0, 1))
-    negligible = upper < loss.NEGLIGIBLE_RATIO
-    if not any(lost):
-        return replace(
-            decision,
-            verdict=Word.EQUIVALENT if negligible else Word.INCONCLUSIVE,
-            ratio=None,
-            ci95=None,
-            p_value=None,
-            hodges_lehmann_ratio=None,
-            wilcoxon_p=None,
-            smallest_detectable_ratio=None,
-            blocks_needed=None,
-            reason=f"none of {sent[0]} and {sent[1]} probes lost: each below "
-            f"{show_limit(upper)} (95 %)",
-        )
-    p = loss.exact_p(lost, sent)
-    if p >= aa.SIGNIFICANCE:
-        decision = unresolved(
-            decision, f"{lost[0]} against {lost[1]} lost is what chance alone gives (p = {p:.2f})"
-        )
-    if negligible and decision.verdict is Word.INCONCLUSIVE:
-        return replace(
-            decision,
-            verdict=Word.EQUIVALENT,
-            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95 %)",
-        )
-    return decision
 
 
 def not_measured(arms: tuple[str, str], reason: str | None) -> list[Comparison]:
@@ -253,32 +283,10 @@ def between_modes_of(arms: Sequence[str]) -> list[tuple[str, str]]:
     return [(base, arm.name) for arm in found if base is not None and arm.name != base]
 
 
-def against_itself(tables: Tables, arms: Sequence[str]) -> list[Compared]:
-    """Every headline metric of every A/A pair that has it."""
-    return [
-        compare(metric, pair, tables)
-        for pair in repeats(arms)
-        for metric in HEADLINES
-        if all(tables.has(arm, metric) for arm in pair)
-    ]
-
-
-def noise_floor(found: Sequence[Compared]) -> dict[str, float]:
-    """|log ratio| by metric, the largest where there are several A/A pairs."""
-    floors: dict[str, float] = {}
-    for one in found:
-        if one.floor_log is not None:
-            metric = one.comparison.metric
-            floors[metric] = max(one.floor_log, floors.get(metric, 0.0))
-    return floors
-
-
-def between_modes(
-    tables: Tables, arms: Sequence[str], floors: Mapping[str, float]
-) -> list[Comparison]:
+def between_modes(tables: Tables, arms: Sequence[str], rule: Rule) -> list[Compared]:
     """Every headline metric the base has, against every other measured pod arm."""
     return [
-        compare(metric, pair, tables, floors.get(metric.name)).comparison
+        compare(metric, pair, tables, rule)
         for pair in between_modes_of(arms)
         for metric in HEADLINES
         if any(tables.has(arm, metric) for arm in pair)

@@ -1,69 +1,66 @@
 """What a run cannot tell yet, and how much longer it would take: blocks, and time at its pace.
 
-While it measures: the headline comparisons that a look (`verdicts.look`) leaves open. When it is
+While it measures: the questions of the first screen that a look leaves open. When it is
 done: for every inconclusive comparison the blocks that would narrow its interval to half the margin
 on each side (`verdicts.blocks_needed`; such an interval cannot be inconclusive), less those it has,
 times what a block took.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from podbench.analysis.bundle import PlanFacts
-from podbench.analysis.figures import cap
-from podbench.analysis.findings import comparisons
+from podbench.analysis.findings import comparisons, controls, first_screen
 from podbench.analysis.findings.caveats import SHOWN_PLACES, Code
 from podbench.analysis.findings.comparisons import Tables
-from podbench.analysis.samples.blocks import block_series
-from podbench.analysis.samples.metrics import LOSS, Metric
-from podbench.analysis.stats.verdicts import HOPELESS_BLOCKS, Look, Word, look
+from podbench.analysis.samples.metrics import LOSS
+from podbench.analysis.stats import verdicts
+from podbench.analysis.stats.verdicts import HOPELESS_BLOCKS, LOOKS, Word
+from podbench.model.arms import Path, parse_arm
 from podbench.model.summary import Comparison, Doubt
 from podbench.model.units import counted, show_duration
 
-FloatArray = npt.NDArray[np.float64]
-
 
 def undecided(
-    tables: Tables, arms: Sequence[str], maximum: int, after: int | None = None
+    tables: Tables, arms: Sequence[str], maximum: int, after: int
 ) -> tuple[tuple[str, str, str], ...]:
-    """(metric, base, other) of every headline comparison a look does not settle yet.
+    """(metric, base, other) of every member of the family that a look does not settle yet.
 
-    A difference inside the A/A noise floor is not settled: it would be withdrawn, and the floor
-    falls with more blocks.
+    The family is judged at the look's level, as its report would be if the run ended here. A
+    difference inside the noise floor is not settled: the floor falls with more blocks.
 
     Args:
         tables: the blocks measured so far.
-        arms: measured pod arms.
-        maximum: blocks the budget allows (verdicts.look).
-        after: blocks measured (verdicts.look).
+        arms: measured arms.
+        maximum: blocks the budget allows; there everything is settled.
+        after: blocks measured.
     """
-    floors = comparisons.noise_floor(comparisons.against_itself(tables, arms))
-    found = []
-    for pair in comparisons.between_modes_of(arms):
-        for metric in comparisons.HEADLINES:
-            if metric is LOSS or not all(tables.has(arm, metric) for arm in pair):
-                continue
-            series = block_series(tables.cells[metric.series], pair, metric)
-            held = [cap.reached(v, metric.unit, tables.most_bps) for v in cap.values(series)]
-            if all(held):
-                continue
-            d = series.differences(*pair)
-            seen = look(d, metric.margin, maximum=maximum, after=after)
-            if seen is None or not seen.decided or _will_be_withdrawn(seen, d, floors, metric):
-                found.append((metric.name, *pair))
-    return tuple(found)
-
-
-def _will_be_withdrawn(
-    seen: Look, d: FloatArray, floors: Mapping[str, float], metric: Metric
-) -> bool:
-    """Whether a look's `different` lies inside the noise floor that this run has so far."""
-    floor = floors.get(metric.name)
-    different = seen.decision.verdict is Word.DIFFERENT
-    return different and floor is not None and abs(float(d.mean())) <= floor
+    if after >= maximum:
+        return ()
+    alpha = verdicts.alpha_of(after)
+    present = [arm for arm in arms if parse_arm(arm).path is Path.POD]
+    pairs = comparisons.between_modes_of(arms)
+    everything = tuple((name, *pair) for pair in pairs for name in first_screen.MEMBERS)
+    if after not in LOOKS:
+        return everything
+    found = comparisons.between_modes(
+        tables,
+        present,
+        comparisons.Rule(
+            levels=(1.0 - alpha, 1.0 - alpha),
+            floors=controls.noise_floor(
+                [*controls.against_itself(tables, arms), *controls.against_hosts(tables, arms)]
+            ),
+            arms=tuple(present),
+        ),
+    )
+    few = [one for one in found if 0 < one.comparison.blocks < LOOKS[0]]
+    still = [*first_screen.early(found, alpha), *few]
+    names = [(c.comparison.metric, c.comparison.base, c.comparison.other) for c in still]
+    return tuple(
+        dict.fromkeys(n for n in names if n[0] in first_screen.MEMBERS and n[0] != LOSS.name)
+    )
 
 
 def block_s(plan: PlanFacts) -> float | None:
@@ -101,8 +98,8 @@ def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
         settled = _all_or(len(sensible), len(asked))
         yield Doubt(
             code=Code.MORE_BLOCKS,
-            message=f"{counted(len(asked), 'comparison')} between modes could "
-            f"not be told; about {blocks} blocks would settle {settled}: "
+            message=f"{counted(len(asked), 'comparison')} between modes "
+            f"are inconclusive; about {blocks} blocks would settle {settled}: "
             f"{blocks - most.blocks} more{time}",
             advice=f"bench run --blocks {blocks}",
             evidence=_listed(sensible),
@@ -111,7 +108,7 @@ def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
         yield Doubt(
             code=Code.MORE_BLOCKS,
             message=f"{counted(len(missing), 'comparison')} between modes "
-            "could not be told, and the blocks differ too much for more of them to help",
+            "are inconclusive: block-to-block noise is too large, more blocks will not help",
             advice="a quieter machine, or longer sessions",
             evidence=_listed(missing),
         )

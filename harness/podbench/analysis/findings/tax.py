@@ -1,15 +1,15 @@
 """The overlay tax: what the pod path adds to the host path of the same pairs in the same blocks.
 
 pod and host are exp of the mean over blocks of their block statistics (`blocks`), over pairs
-measured on both paths; the difference is pod - host. Its interval is that of the block log-ratios
-(`verdicts`) in units of the host path, so that interval and verdict, which also knows the metric's
-margin and the noise floor, never contradict each other.
+measured on both paths; the difference is the mean over blocks of pod - host, with the interval of
+these block differences. The verdict rests on the block log-ratios, the metric's margin, the noise
+floor and the resolution.
 """
 
 from collections.abc import Mapping, Sequence
 
 from podbench.analysis.findings import capped
-from podbench.analysis.findings.comparisons import Tables, below_floor, in_units
+from podbench.analysis.findings.comparisons import Tables, below_floor, mean_difference, resolved
 from podbench.analysis.samples.blocks import block_series
 from podbench.analysis.samples.metrics import BY_NAME, Metric
 from podbench.analysis.stats.verdicts import decide
@@ -33,9 +33,11 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
     series = block_series(tables.cells[metric.series], (host, pod), metric)
     decision = decide(series.differences(host, pod), metric.margin)
     at_pod, at_host = series.value(pod), series.value(host)
-    difference = None if at_pod is None or at_host is None else at_pod - at_host
-    if difference is not None:
+    difference, within = None, None
+    if len(series.blocks):
+        difference, within = mean_difference(series, (host, pod))
         decision = below_floor(metric, decision, difference, floor_log)
+        decision = resolved(decision, metric, at_host, tables.steps.get(metric.series))
     decision = capped.judged(decision, (at_host, at_pod), metric.unit, tables.most_bps)
     return OverlayTax(
         mode=str(arm.mode),
@@ -43,7 +45,7 @@ def _one(metric: Metric, pod: str, tables: Tables, floor_log: float | None) -> O
         pod=at_pod,
         host=at_host,
         difference=difference,
-        ci95=in_units(decision, at_host),
+        ci95=within,
         unit=metric.unit,
         verdict=decision.verdict.value,
         reason=decision.reason,

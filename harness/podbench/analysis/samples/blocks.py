@@ -30,9 +30,36 @@ class Digest(msgspec.Struct, frozen=True):
     n: int
     quantiles: dict[float, float]
     """Those that n supports."""
+    step: float = 0.0
+    """Of the clock, as these samples show it (`clock_step`); 0: none shows."""
 
     def __len__(self) -> int:
         return self.n
+
+
+_STEP_SAMPLES = 200
+_STEP_TIES = 0.5
+
+
+def clock_step(ordered: FloatArray | npt.NDArray[np.uint32]) -> float:
+    """The step of the clock behind sorted samples; 0 where their ties do not show one."""
+    gaps = np.diff(np.asarray(ordered, dtype=np.float64))
+    if len(ordered) < _STEP_SAMPLES or float((gaps == 0.0).mean()) < _STEP_TIES:
+        return 0.0
+    steps = gaps[gaps > 0.0]
+    return float(steps.min()) if len(steps) else 0.0
+
+
+def series_step(cells: "Cells | Reduced") -> float | None:
+    """The step that most cells of a series show; None: none shows."""
+    steps = [
+        part.step if isinstance(part, Digest) else clock_step(part)
+        for held in cells.values()
+        for part in held.values()
+        if len(part)
+    ]
+    seen = [step for step in steps if step > 0.0]
+    return float(np.median(seen)) if 2 * len(seen) > len(steps) else None
 
 
 class Union(Protocol):

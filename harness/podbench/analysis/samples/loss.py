@@ -3,11 +3,7 @@
 - A packet is lost when it did not arrive within Tmax (RFC 7680 section 2; round trip RFC 6673):
   late and corrupted replies count, with the direction unknown.
 - An episode is a run of consecutively lost packets in sending order (RFC 3357 section 4, RFC 6534).
-- Interval of a ratio: where losses are isolated (no more often next to each other, and no more
-  different between blocks, than independent losses would be) the binomial holds: Wilson (1927), or
-  Clopper-Pearson (1934) where fewer than 10 were lost. Otherwise the blocks are the sample: the
-  linearised ratio estimator (Cochran, Sampling Techniques, 1977, section 6.8) on the logit scale
-  with t quantiles, never narrower than the binomial one; a single block then has no interval.
+- Intervals: `stats.bursts`, over sessions and episodes.
 """
 
 import msgspec
@@ -16,16 +12,10 @@ import numpy.typing as npt
 from scipy import special
 
 from podbench.analysis.samples.streams import BoolArray, IntArray, Streams
-from podbench.analysis.stats.intervals import t_quantile
-from podbench.model.summary import Interval
 
 FORWARD, BACKWARD = 1, 2
 NEGLIGIBLE_RATIO = 1e-3
 """Two arms both surely below 0.1 % lose equally for any purpose a benchmark serves."""
-FEW_LOSSES = 10
-"""Below this many Wilson's coverage dips under its level; Clopper-Pearson's never does."""
-CLUSTER_P = 0.01
-"""Evidence needed against independent losses; small, since the test is made for every pair."""
 
 DIRECTIONS = {1: "forward", 2: "backward"}
 
@@ -74,87 +64,20 @@ def episodes(streams: Streams, most: int | None = None) -> list[Episode]:
     return found
 
 
-def pairs_of_losses(lost: BoolArray, starts: IntArray) -> tuple[int, int]:
-    """How often a loss had a packet before it in its stream, and how often that was lost too.
+class Runs(msgspec.Struct, frozen=True):
+    """Episodes of some rows: how many, their squared lengths summed, the longest."""
 
-    Returns:
-        (packets after a lost one, of these lost): what P(lost | previous lost) is estimated from.
-    """
-    if len(lost) == 0:
-        return 0, 0
-    previous = np.concatenate(([False], lost[:-1]))
-    previous[starts[:-1]] = False
-    return int(previous.sum()), int((previous & lost).sum())
+    number: int
+    squares: int
+    longest: int
 
 
-def isolated(lost_by_block: IntArray, sent_by_block: IntArray, after: int, again: int) -> bool:
-    """Whether losses look independent: not clustered in time, not uneven between blocks.
-
-    Args:
-        lost_by_block: (blocks,) lost.
-        sent_by_block: (blocks,) sent, all above zero.
-        after: packets sent right after a lost one.
-        again: of these, lost.
-    """
-    lost, sent = int(lost_by_block.sum()), int(sent_by_block.sum())
-    if lost in {0, sent}:
-        return True
-    ratio = lost / sent
-    clustered = again > 0 and special.bdtrc(again - 1, after, ratio) < CLUSTER_P
-    expected = ratio * sent_by_block
-    spread = float((((lost_by_block - expected) ** 2) / (expected * (1 - ratio))).sum())
-    blocks = len(sent_by_block)
-    uneven = blocks > 1 and special.chdtrc(blocks - 1, spread) < CLUSTER_P
-    return not clustered and not uneven
-
-
-def binomial_interval(lost: int, sent: int, level: float = 0.95) -> Interval:
-    """Wilson, or Clopper-Pearson for fewer than 10 of either kind.
-
-    Raises:
-        ValueError: Nothing sent.
-    """
-    if sent <= 0:
-        raise ValueError("an interval needs at least one packet sent")
-    tail = (1.0 - level) / 2.0
-    if min(lost, sent - lost) < FEW_LOSSES:
-        low = 0.0 if lost == 0 else float(special.betaincinv(lost, sent - lost + 1, tail))
-        high = 1.0 if lost == sent else float(special.betaincinv(lost + 1, sent - lost, 1 - tail))
-        return low, high
-    z = float(special.ndtri(1.0 - tail))
-    ratio = lost / sent
-    centre = (ratio + z * z / (2 * sent)) / (1 + z * z / sent)
-    half = z / (1 + z * z / sent) * np.sqrt(ratio * (1 - ratio) / sent + z * z / (4 * sent**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def block_interval(
-    lost_by_block: IntArray, sent_by_block: IntArray, level: float = 0.95
-) -> Interval | None:
-    """Interval from the differences between blocks; None for one block or no contrast."""
-    blocks, lost, sent = len(sent_by_block), int(lost_by_block.sum()), int(sent_by_block.sum())
-    if blocks < 2 or lost in {0, sent}:
-        return None
-    ratio = lost / sent
-    residual = lost_by_block - ratio * sent_by_block
-    error = np.sqrt(blocks / (blocks - 1) * float((residual**2).sum())) / sent
-    half = t_quantile(blocks - 1, level) * error / (ratio * (1 - ratio))
-    logit = np.log(ratio / (1 - ratio))
-    return float(special.expit(logit - half)), float(special.expit(logit + half))
-
-
-def ratio_interval(
-    lost_by_block: IntArray, sent_by_block: IntArray, *, independent: bool
-) -> Interval | None:
-    """95 % interval of lost/sent: binomial where losses are isolated, block-level otherwise."""
-    lost, sent = int(lost_by_block.sum()), int(sent_by_block.sum())
-    if sent == 0:
-        return None
-    exact = binomial_interval(lost, sent)
-    if independent:
-        return exact
-    blocks = block_interval(lost_by_block, sent_by_block)
-    return None if blocks is None else (min(exact[0], blocks[0]), max(exact[1], blocks[1]))
+def runs(lost: BoolArray, starts: IntArray) -> Runs:
+    """The episodes of (rows,) lost; they end where a stream does."""
+    _, length = _run_bounds(lost, starts)
+    if not len(length):
+        return Runs(0, 0, 0)
+    return Runs(len(length), int((length**2).sum()), int(length.max()))
 
 
 def log_ratios(lost: npt.NDArray[np.int64], sent: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -163,9 +86,10 @@ def log_ratios(lost: npt.NDArray[np.int64], sent: npt.NDArray[np.int64]) -> npt.
 
 
 def exact_p(lost: tuple[int, int], sent: tuple[int, int]) -> float:
-    """Two-sided p of equal loss ratios, given the total lost (conditional binomial, doubled tail).
+    """Two-sided p of equal rates, given the total (conditional binomial, doubled tail).
 
-    Exact for independent losses; with few losses the t test on logs is far too sure, this is not.
+    Exact for independent events, so it takes episodes, not packets: one burst is one event. With
+    few of them the t test on logs is far too sure, this is not.
     Source: Przyborowski, Wilenski, Biometrika 31 (1940) 313-323.
     """
     total, share = sum(lost), sent[1] / max(1, sum(sent))

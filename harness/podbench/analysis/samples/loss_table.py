@@ -2,7 +2,7 @@
 
 Loss is counted at rest: over the warm probes, or the idle ones where nothing else was sent; never
 over probes beside a transfer, which lose to its queue. Rows that are not valid count neither as
-sent nor as lost. Definitions and intervals: `loss`.
+sent nor as lost. Definitions: `loss`; intervals: `stats.bursts`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,18 +14,20 @@ from podbench.analysis.samples import loss
 from podbench.analysis.samples.blocks import PairKey
 from podbench.analysis.samples.series import IDLE, WARM
 from podbench.analysis.samples.streams import Cell, IntArray, Streams
-from podbench.model.summary import Interval, LossSummary
+from podbench.analysis.stats import bursts
+from podbench.model.summary import LossSummary, NoneLost
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair in one block. `after`, `again`: see `loss.pairs_of_losses`."""
+    """One pair in one block: one session. Episodes: `loss.runs`."""
 
     sent: int
     lost_forward: int
     lost_backward: int
     lost_unknown: int
-    after: int
-    again: int
+    episodes: int
+    squares: int
+    longest: int
 
     @property
     def lost(self) -> int:
@@ -41,15 +43,16 @@ def _tally(streams: Streams, cell: Cell) -> Tally:
     rows = slice(cell.start, cell.stop)
     valid, status = streams.on_path[rows], streams.status[rows]
     starts = streams.starts[cell.first : cell.last + 1] - cell.start
-    after, again = loss.pairs_of_losses(valid & (status != 0), starts)
+    found = loss.runs(valid & (status != 0), starts)
     counts = np.bincount(status[valid], minlength=6)
     return Tally(
         sent=int(valid.sum()),
         lost_forward=int(counts[loss.FORWARD]),
         lost_backward=int(counts[loss.BACKWARD]),
         lost_unknown=int(counts[loss.BACKWARD + 1 :].sum()),
-        after=after,
-        again=again,
+        episodes=found.number,
+        squares=found.squares,
+        longest=found.longest,
     )
 
 
@@ -73,7 +76,7 @@ def merge(into: LossTable, more: LossTable) -> None:
             if held is not None:
                 more_of = msgspec.structs.asdict(tally)
                 sums = {name: n + more_of[name] for name, n in msgspec.structs.asdict(held).items()}
-                own[pair] = Tally(**sums)
+                own[pair] = Tally(**{**sums, "longest": max(held.longest, tally.longest)})
             else:
                 own[pair] = tally
 
@@ -90,67 +93,89 @@ def table(streams: Streams) -> LossTable:
 
 def by_pair(counts: LossTable) -> dict[tuple[str, str, str], LossSummary]:
     """By (arm, src, dst), over all blocks; absent where nothing (valid) was sent."""
-    held: dict[tuple[str, str, str], list[list[Tally]]] = {}
-    for (arm, _), of_block in sorted(counts.items()):
+    held: dict[tuple[str, str, str], list[tuple[int, Tally]]] = {}
+    for (arm, block), of_block in sorted(counts.items()):
         for pair, tally in of_block.items():
-            held.setdefault((arm, *pair), []).append([tally])
+            held.setdefault((arm, *pair), []).append((block, tally))
     found = {key: _summary(tallies) for key, tallies in held.items()}
     return {key: summary for key, summary in found.items() if summary is not None}
 
 
 def of_arm(counts: LossTable, arm: str) -> LossSummary | None:
     """One arm over all pairs and blocks."""
-    return _summary([list(by.values()) for (of, _), by in sorted(counts.items()) if of == arm])
-
-
-def _summary(blocks: Sequence[Sequence[Tally]]) -> LossSummary | None:
-    if not blocks:
-        return None
-    every = [tally for block in blocks for tally in block]
-    sent, lost = _by_block(blocks)
-    return LossSummary(
-        sent=int(sent.sum()),
-        lost_forward=sum(tally.lost_forward for tally in every),
-        lost_backward=sum(tally.lost_backward for tally in every),
-        lost_unknown=sum(tally.lost_unknown for tally in every),
-        ratio=int(lost.sum()) / int(sent.sum()),
-        ci95=_interval(sent, lost, every),
-        episodes=sum(tally.lost - tally.again for tally in every),
+    return _summary(
+        [
+            (block, tally)
+            for (of, block), by in sorted(counts.items())
+            if of == arm
+            for tally in by.values()
+        ]
     )
 
 
-def _interval(sent: IntArray, lost: IntArray, every: Iterable[Tally]) -> Interval | None:
-    every = list(every)
-    after, again = sum(t.after for t in every), sum(t.again for t in every)
-    independent = loss.isolated(lost, sent, after, again)
-    return loss.ratio_interval(lost, sent, independent=independent)
+def sessions(held: Iterable[tuple[int, Tally]]) -> list[bursts.Session]:
+    """As intervals take them: (block, tally) of every pair in every block."""
+    return [
+        bursts.Session(
+            block=block,
+            sent=tally.sent,
+            lost=tally.lost,
+            squares=tally.squares,
+            longest=tally.longest,
+        )
+        for block, tally in held
+    ]
 
 
-def _by_block(blocks: Sequence[Sequence[Tally]]) -> tuple[IntArray, IntArray]:
-    sent = np.array([sum(t.sent for t in block) for block in blocks], dtype=np.int64)
-    lost = np.array([sum(t.lost for t in block) for block in blocks], dtype=np.int64)
-    return sent, lost
+def _summary(held: Sequence[tuple[int, Tally]]) -> LossSummary | None:
+    every = [tally for _, tally in held]
+    sent, lost = sum(tally.sent for tally in every), sum(tally.lost for tally in every)
+    if not sent:
+        return None
+    none = bursts.readings(sent) if lost == 0 else None
+    return LossSummary(
+        sent=sent,
+        lost_forward=sum(tally.lost_forward for tally in every),
+        lost_backward=sum(tally.lost_backward for tally in every),
+        lost_unknown=sum(tally.lost_unknown for tally in every),
+        ratio=lost / sent,
+        ci95=bursts.interval(sessions(held)),
+        episodes=sum(tally.episodes for tally in every),
+        longest=max(tally.longest for tally in every),
+        sessions=len(every),
+        none_lost=None
+        if none is None
+        else NoneLost(
+            below_if_single=none.single, below_if_bursts=none.burst, burst_packets=none.packets
+        ),
+    )
 
 
 class PairedLoss(msgspec.Struct, frozen=True, eq=False):
-    """Two arms over the same pairs: (blocks,) counts of base and other."""
+    """Two arms over the same pairs, base and other: (blocks,) counts, and their sessions."""
 
     blocks: tuple[int, ...]
     sent: tuple[IntArray, IntArray]
     lost: tuple[IntArray, IntArray]
+    sessions: tuple[list[bursts.Session], list[bursts.Session]]
+    episodes: tuple[int, int]
 
 
 def paired(counts: Mapping[tuple[str, int], dict[PairKey, Tally]], arms: PairKey) -> PairedLoss:
     """Counts by block of (base, other), over pairs both measured in it."""
-    numbers = sorted({block for _, block in counts})
-    held: tuple[list[list[Tally]], list[list[Tally]]] = ([], [])
-    kept = []
-    for block in numbers:
-        base, other = (counts.get((arm, block), {}) for arm in arms)
+    kept: dict[int, tuple[list[Tally], list[Tally]]] = {}
+    for number in sorted({block for _, block in counts}):
+        base, other = (counts.get((arm, number), {}) for arm in arms)
         shared = sorted(base.keys() & other.keys())
         if shared:
-            kept.append(block)
-            held[0].append([base[pair] for pair in shared])
-            held[1].append([other[pair] for pair in shared])
-    (sent_a, lost_a), (sent_b, lost_b) = _by_block(held[0]), _by_block(held[1])
-    return PairedLoss(tuple(kept), (sent_a, sent_b), (lost_a, lost_b))
+            kept[number] = [base[pair] for pair in shared], [other[pair] for pair in shared]
+
+    def one(side: int) -> tuple[IntArray, IntArray, list[bursts.Session], int]:
+        held = [(block, tally) for block, both in kept.items() for tally in both[side]]
+        sent = [sum(tally.sent for tally in both[side]) for both in kept.values()]
+        lost = [sum(tally.lost for tally in both[side]) for both in kept.values()]
+        episodes = sum(tally.episodes for _, tally in held)
+        return np.array(sent, np.int64), np.array(lost, np.int64), sessions(held), episodes
+
+    a, b = one(0), one(1)
+    return PairedLoss(tuple(kept), (a[0], b[0]), (a[1], b[1]), (a[2], b[2]), (a[3], b[3]))

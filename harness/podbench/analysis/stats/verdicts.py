@@ -35,6 +35,8 @@ _TWIN_CAN_DECIDE = 6
 HOPELESS_BLOCKS = 500
 """Ten times the last look: whoever needs this many needs a quieter place instead."""
 _MAX_BLOCKS = 100_000
+OPEN = "the interval includes both faster and slower"
+"""Why most inconclusive comparisons are."""
 
 
 class Word(StrEnum):
@@ -64,16 +66,6 @@ class Decision:
     """Blocks for an interval of half-width m/2 at this spread, which settles any comparison; null
     where the spread is unknown."""
     reason: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One look at a growing run: `decided` says it may stop for this comparison."""
-
-    blocks: int
-    level: float
-    decided: bool
-    decision: Decision
 
 
 def interval_of(d: FloatArray, level: float, spread: Scale | None = None) -> Interval | None:
@@ -212,16 +204,16 @@ def decide(
 
 
 def _what_is_missing(verdict: Word, blocks: int, needed: int | None) -> str | None:
-    if verdict is not Word.INCONCLUSIVE:
-        return None
+    return OPEN + patience(blocks, needed) if verdict is Word.INCONCLUSIVE else None
+
+
+def patience(blocks: int, needed: int | None) -> str:
+    """What more blocks would do, as the end of a reason; empty where nothing is known of it."""
     if needed is None or needed <= blocks:
-        return OPEN
+        return ""
     if needed > HOPELESS_BLOCKS:
-        return "the interval leaves both sides open; the blocks differ too much for more to help"
-    return (
-        "the interval leaves both sides open; "
-        f"about {needed} blocks would narrow it to half the margin"
-    )
+        return "; block-to-block noise is too large: more blocks will not help"
+    return f"; about {needed} blocks would narrow it to half the margin"
 
 
 def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None) -> Decision:
@@ -237,24 +229,6 @@ def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None
     return replace(decision, verdict=Word.INCONCLUSIVE, reason=reason, blocks_needed=blocks_needed)
 
 
-def look(d: FloatArray, margin: float, *, maximum: int, after: int | None = None) -> Look | None:
-    """What a run may conclude at a look; None where none is due, or with fewer than five blocks.
-
-    A comparison may lack a block or two that the run has (late sessions, a lost arm). It is looked
-    at all the same, at the level that belongs to the blocks it has itself.
-
-    Args:
-        d: (blocks so far,) log ratios.
-        margin: relative.
-        maximum: blocks the budget allows; there the plain levels hold and the comparison closes.
-        after: blocks the run has measured; null: as many as `d` has.
-    """
-    blocks = len(d)
-    if blocks >= maximum:
-        return Look(blocks=blocks, level=0.95, decided=True, decision=decide(d, margin))
-    if (blocks if after is None else after) not in LOOKS or blocks < LOOKS[0]:
-        return None
-    level = 0.995 if blocks < LOOKS[1] else 0.99
-    decision = decide(d, margin, levels=(level, level))
-    settled = decision.verdict in {Word.DIFFERENT, Word.EQUIVALENT}
-    return Look(blocks=blocks, level=level, decided=settled, decision=decision)
+def alpha_of(blocks: int) -> float:
+    """The level of a look after so many blocks: what it may decide, and how its run is judged."""
+    return 0.005 if blocks < LOOKS[1] else 0.01

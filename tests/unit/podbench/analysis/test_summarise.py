@@ -47,7 +47,8 @@ def test_ratio_difference_and_estimates_agree(whole: Bundle) -> None:
     found = _found(whole.summary, "rtt_kernel_ns.p50", "vxlan/pod")
     values = {e.arm: e.value for e in whole.summary.estimates if e.metric == "rtt_kernel_ns.p50"}
     assert values["vxlan/pod"] == pytest.approx((values["bgp/pod"] or 0) * (found.ratio or 0))
-    assert found.difference == pytest.approx((values["vxlan/pod"] or 0) - (values["bgp/pod"] or 0))
+    apart = (values["vxlan/pod"] or 0) - (values["bgp/pod"] or 0)
+    assert found.difference == pytest.approx(apart, rel=0.01)
     assert found.difference_ci95 is not None
     assert found.difference_ci95[0] < (found.difference or 0) < found.difference_ci95[1]
 
@@ -153,7 +154,7 @@ def test_below_resolution_is_not_different() -> None:
 
 def test_equal_modes_are_equivalent() -> None:
     """Two modes without a difference between them are shown to be equal within the margin."""
-    truth = synthetic.Truth(rtt_ns={"vxlan": 9_000.0, "bgp": 9_000.0}, run_sd=0.01)
+    truth = synthetic.Truth(rtt_ns={"vxlan": 29_000.0, "bgp": 29_000.0}, run_sd=0.01)
     shape = synthetic.Shape(modes=("vxlan", "bgp"), blocks=8, throughput=False, host=False)
     found = _found(
         analyse(synthetic.run(4, shape, truth)).summary, "rtt_kernel_ns.p50", "vxlan/pod"
@@ -162,7 +163,7 @@ def test_equal_modes_are_equivalent() -> None:
 
 
 def test_loss_of_one_mode_is_different() -> None:
-    """1 % against none: different, with the counts' difference; none against none: equivalent."""
+    """1% against none: different, by the counts' difference; none against none stays open."""
     shape = synthetic.Shape(throughput=False, host=False)
     truth = synthetic.Truth(loss_forward={"vxlan/pod": 0.01})
     summary = analyse(synthetic.run(2, shape, truth)).summary
@@ -170,7 +171,7 @@ def test_loss_of_one_mode_is_different() -> None:
     assert lossy.verdict == "different"
     assert lossy.difference == pytest.approx(0.01, abs=0.003)
     clean = _found(summary, "loss.ratio", "ipip/pod")
-    assert (clean.ratio, clean.ci95, clean.verdict) == (None, None, "equivalent")
+    assert (clean.ratio, clean.ci95, clean.verdict) == (None, None, "inconclusive")
     assert clean.reason is not None
     assert "none of 15000" in clean.reason
 

@@ -79,7 +79,7 @@ def test_small_packets_reach_a_cap_too(
 def test_a_look_does_not_wait_for_what_the_cap_holds() -> None:
     """It would never be decided, and the budget be used up."""
     levels = {"bgp/pod": CAP_BPS, "vxlan/pod": 0.99 * CAP_BPS}
-    assert open_questions.undecided(_tables(levels), tuple(levels), 50) == ()
+    assert open_questions.undecided(_tables(levels), tuple(levels), 50, after=5) == ()
 
 
 @pytest.mark.parametrize(

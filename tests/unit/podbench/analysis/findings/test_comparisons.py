@@ -20,7 +20,7 @@ def test_a_difference_inside_the_floor_is_withdrawn_and_says_how_long() -> None:
     assert found.ratio == CLEAR.ratio
     assert found.blocks_needed == 33
     assert found.reason is not None
-    assert found.reason.startswith("within this run's A/A noise floor, 4")
+    assert found.reason.startswith("within this run's noise floor, 4")
     assert found.reason.endswith("about 33 blocks would bring the floor below it")
 
 

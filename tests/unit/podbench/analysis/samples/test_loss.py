@@ -1,10 +1,7 @@
-"""Loss: episodes, intervals that know about bursts, exact comparison."""
+"""Loss: what is counted, episodes, exact comparison."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy import stats
 from support import synthetic
 
 from podbench.analysis.samples import loss, loss_table, streams
@@ -47,73 +44,13 @@ def test_runs_of_nothing() -> None:
     """No rows, no runs."""
     first, length = loss._run_bounds(np.empty(0, dtype=bool), np.array([0]))
     assert len(first) == len(length) == 0
-    assert loss.pairs_of_losses(np.empty(0, dtype=bool), np.array([0])) == (0, 0)
+    assert loss.runs(np.empty(0, dtype=bool), np.array([0])) == loss.Runs(0, 0, 0)
 
 
-def test_conditional_loss_counts_followers() -> None:
-    """P(lost | previous lost): three had a lost one before them, two of these were lost."""
+def test_runs_are_counted_with_their_lengths() -> None:
+    """Two episodes of three and one; their squares say how clustered the losses are."""
     lost = np.array([True, True, True, False, True])
-    assert loss.pairs_of_losses(lost, np.array([0, 5])) == (3, 2)
-
-
-@pytest.mark.parametrize(("gone", "sent"), [(0, 100), (3, 100), (9, 1000), (97, 100), (100, 100)])
-def test_few_losses_get_clopper_pearson(gone: int, sent: int) -> None:
-    """The exact interval is scipy's."""
-    theirs = stats.binomtest(gone, sent).proportion_ci(method="exact")
-    assert loss.binomial_interval(gone, sent) == pytest.approx((theirs.low, theirs.high))
-
-
-def test_more_losses_get_wilson() -> None:
-    """From ten on the Wilson interval is scipy's."""
-    theirs = stats.binomtest(40, 3000).proportion_ci(method="wilson")
-    assert loss.binomial_interval(40, 3000) == pytest.approx((theirs.low, theirs.high))
-
-
-@given(st.integers(1, 5000), st.floats(0, 1))
-def test_interval_holds_its_ratio(sent: int, share: float) -> None:
-    """Whatever the counts, the interval contains the ratio and stays in 0..1."""
-    gone = round(share * sent)
-    low, high = loss.binomial_interval(gone, sent)
-    assert 0.0 <= low <= gone / sent + 1e-12
-    assert gone / sent - 1e-12 <= high <= 1.0
-
-
-def test_independent_losses_look_isolated() -> None:
-    """Binomial losses pass in nearly all of 100 draws; ten-packet bursts never do."""
-    rng = np.random.default_rng(8)
-    starts = np.arange(0, 5001, 1000)
-    passed = burst_passed = 0
-    for _ in range(100):
-        lost = rng.random(5000) < 0.01
-        bursts = np.repeat(rng.random(500) < 0.01, 10)
-        bursts[100:120] = True
-        for pattern, kind in ((lost, "single"), (bursts, "burst")):
-            after, again = loss.pairs_of_losses(pattern, starts)
-            by_block = pattern.reshape(5, 1000).sum(axis=1)
-            fine = loss.isolated(by_block, np.full(5, 1000), after, again)
-            passed += fine and kind == "single"
-            burst_passed += fine and kind == "burst"
-    assert passed >= 93
-    assert burst_passed == 0
-
-
-def test_uneven_blocks_are_not_isolated() -> None:
-    """All losses in one block of five are not five thousand coin tosses."""
-    sent = np.full(5, 1000)
-    assert not loss.isolated(np.array([50, 0, 0, 0, 0]), sent, 50, 0)
-    wide = loss.ratio_interval(np.array([50, 0, 0, 0, 0]), sent, independent=False)
-    narrow = loss.ratio_interval(np.array([50, 0, 0, 0, 0]), sent, independent=True)
-    assert wide is not None
-    assert narrow is not None
-    assert wide[0] < narrow[0]
-    assert wide[1] > narrow[1]
-
-
-def test_one_block_of_bursts_has_no_interval() -> None:
-    """Without a second block nothing is known about how bursts vary."""
-    one = np.array([30]), np.array([1000])
-    assert loss.ratio_interval(*one, independent=False) is None
-    assert loss.ratio_interval(np.array([0]), np.array([0]), independent=True) is None
+    assert loss.runs(lost, np.array([0, 5])) == loss.Runs(2, 10, 3)
 
 
 def test_few_losses_prove_nothing() -> None:

@@ -120,10 +120,10 @@ def test_predicted_share(mtu: int, overhead: int, percent: float) -> None:
 
 def test_pair_rate_over_blocks() -> None:
     """All intervals of all blocks; the interval of the median from the blocks only."""
-    cells = {("x", b): {AB: np.sort(1e9 + b * 1e7 + np.arange(7) * 1e5)} for b in (1, 2, 3)}
+    cells = {("x", b): {AB: np.sort(1e9 + b * 1e7 + np.arange(7) * 1e5)} for b in range(1, 9)}
     found = goodput.rate(cells, "x", AB)
     assert found is not None
-    assert (found.n, found.min, found.max) == (21, 1.01e9, 1.03e9 + 6e5)
+    assert (found.n, found.min, found.max) == (56, 1.01e9, 1.08e9 + 6e5)
     assert found.ci95 is not None
     assert found.ci95[0] < (found.p50 or 0.0) < found.ci95[1]
     one = goodput.rate({("x", 1): cells["x", 1]}, "x", AB)

@@ -104,20 +104,9 @@ def test_withdrawn_differences_keep_their_figures() -> None:
     assert verdicts.unresolved(same, "x") is same
 
 
-def test_looks_are_at_fixed_blocks_and_strict() -> None:
-    """Only at 5, 10, ... and on 99.5/99 % intervals; at the maximum plain ones close it."""
-    d = _d(np.log(1.12), 0.055, 5)
-    first = verdicts.look(d, 0.05, maximum=20)
-    assert first is not None
-    assert (first.level, first.decided) == (0.995, False)
-    assert verdicts.classify(d, 0.05) is Word.DIFFERENT
-    assert verdicts.look(_d(0.1, 0.05, 7), 0.05, maximum=20) is None
-    clear = verdicts.look(_d(0.5, 0.05, 10), 0.05, maximum=20)
-    assert clear is not None
-    assert (clear.level, clear.decided) == (0.99, True)
-    last = verdicts.look(d, 0.05, maximum=5)
-    assert last is not None
-    assert (last.level, last.decided) == (0.95, True)
+def test_a_look_is_stricter_the_earlier_it_is() -> None:
+    """99.5% intervals at five blocks, 99% from ten on."""
+    assert [verdicts.alpha_of(blocks) for blocks in (5, 9, 10, 50)] == [0.005, 0.005, 0.01, 0.01]
 
 
 # Log ratios with three decimals, more than one of them different: spread without underflow.
