@@ -33,8 +33,24 @@ ROWS = (
         modules=("ipip",),
     ),
     Row(
+        name="run of three modes by an ordinary user, counted",
+        tests=(f"{INSIDE}/test_whole_run.py", "-k", "ordinary"),
+        modules=("ipip",),
+        short=("6.12",),
+    ),
+    Row(
+        name="run of three modes by root, captured",
+        tests=(f"{INSIDE}/test_whole_run.py", "-k", "root"),
+        modules=("ipip",),
+    ),
+    Row(
         name="doctor: modules, socket buffer, ordinary user",
         tests=(f"{INSIDE}/test_doctor.py",),
+    ),
+    Row(
+        name="netem: every fate, direction and size",
+        tests=(f"{INSIDE}/test_netem.py",),
+        modules=("sch_netem",),
     ),
     Row(
         name="kernel stamps",
