@@ -53,8 +53,42 @@ ROWS = (
         modules=("sch_netem",),
     ),
     Row(
-        name="kernel stamps",
-        tests=("tests/lab/test_latency_probe.py", "--deselect", "nftables"),
+        name="all four stamps of 3,000 probes, each way",
+        tests=("tests/lab/test_latency_probe.py", "-k", "every_stamp_found"),
+    ),
+    Row(
+        name="Flannel's and Calico's modes on the wire",
+        tests=("tests/lab/test_modes_on_the_wire.py",),
         modules=("ipip",),
+    ),
+    Row(
+        name="the lab with tunl0 in every namespace",
+        tests=("tests/lab/test_lab_isolation.py", "tests/lab/test_lab_world.py"),
+        modules=("ipip",),
+    ),
+    Row(
+        name="labels against the seeded relay (TUN)",
+        tests=("tests/lab/test_fates_on_the_wire.py",),
+        modules=("tun",),
+    ),
+    Row(
+        name="scheduling slice",
+        tests=(f"{INSIDE}/test_slice.py",),
+    ),
+    Row(
+        name="IPVS carries a Service",
+        tests=(f"{INSIDE}/test_ipvs.py",),
+        modules=("ip_vs", "ip_vs_rr", "nf_conntrack"),
+    ),
+    Row(
+        name="loss by nftables, with its direction (QEMU)",
+        tests=("tests/lab/test_latency_probe.py", "-k", "direction"),
+        kernels=("5.10-cloud", "6.1-cloud", "6.12-cloud"),
+    ),
+    Row(
+        name="IPIP: same bytes (QEMU)",
+        tests=(f"{INSIDE}/test_ipip_bytes.py",),
+        modules=("ipip",),
+        kernels=("5.10-cloud", "6.1-cloud", "6.12-cloud"),
     ),
 )

@@ -1,7 +1,6 @@
-"""What a check of `bench doctor` is, and what all of them together mean.
+"""The checks of `bench doctor`, and the exit code they add up to.
 
-Checks are made by `doctor` (this machine), `doctor_lab` (its namespaces), `doctor_cluster` (a
-cluster) and `instrument`; `cli.doctor` shows them alike.
+`machine`, `modules`, `lab`, `cluster` and `instrument` produce checks; `cli.doctor` prints them.
 """
 
 import os
@@ -15,18 +14,18 @@ SHOWN = 4
 
 
 class Need(StrEnum):
-    """What a failed check means for `bench run`."""
+    """The effect of a failed check on `bench run`."""
 
     RUN = "run"
     """Nothing can be measured."""
     PART = "part"
-    """A run works, something in it is `not measured`."""
+    """A run works, but part of it is `not measured`."""
     ADVICE = "advice"
-    """A run works; its figures are worse, or one option cannot be used."""
+    """A run works, with worse figures or without one option."""
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at. `ok` is null where it could not be told."""
+    """One check. `ok` is null where the answer is unknown."""
 
     name: str
     ok: bool | None
@@ -35,11 +34,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     need: Need
     advice: str | None = None
     package: str | None = None
-    """The Debian package that mends it, if one does."""
+    """The Debian package that fixes it, if any."""
 
 
 def exit_code(checks: Iterable[Check]) -> int:
-    """0: all modes can be measured; 3: a run works, not all is measured; 2: no run."""
+    """0: all modes can be measured; 3: a run works but is incomplete; 2: no run is possible."""
     needed = [c for c in checks if c.need != Need.ADVICE]
     if any(c.need == Need.RUN and c.ok is False for c in needed):
         return 2
@@ -47,7 +46,7 @@ def exit_code(checks: Iterable[Check]) -> int:
 
 
 def apt_line(checks: Iterable[Check]) -> str | None:
-    """The one line that installs every package a failed check names; null when none does."""
+    """The command that installs all missing packages; null if none is missing."""
     packages = sorted({c.package for c in checks if c.package and not c.ok})
     if not packages:
         return None
@@ -56,6 +55,6 @@ def apt_line(checks: Iterable[Check]) -> str | None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
+    """The first few names and the number of others."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -1,8 +1,8 @@
-"""What the instrument itself is worth on this machine, before any network is involved.
+"""The accuracy of the instrument on this machine, without any network.
 
-Three things bound what a probe can tell: how finely the clock reads, how late a sleeping process is
-woken, and how long the loopback takes. Linux only; takes about three seconds and touches nothing.
-The figures are checks like those of `doctor`, so that they render and count alike.
+Three things limit a probe: the resolution of the clock, the wake-up latency of a sleeping process,
+and the round trip through the loopback. Linux only; takes about 3 s and changes nothing. Results
+are checks, so they render and count like all others.
 """
 
 import ctypes
@@ -26,12 +26,12 @@ SLEEPS = 1000
 ROUND_TRIPS = 1000
 CLOCK_READS = 100_000
 LATE_SHARE = 0.02
-"""A session whose share of late probes is certainly above this is invalid (docs/statistics.md)."""
+"""A session is invalid if its share of late probes is significantly above this."""
 COARSE_CLOCK_NS = 1000
 
 
 def instrument_checks() -> list[Check]:
-    """Measures the instrument: clock step, lateness of sleeps, loopback round trips."""
+    """Measures clock step, sleep lateness and loopback round trips."""
     return [clock_step(), sleep_lateness(), loopback()]
 
 
@@ -49,7 +49,7 @@ def clock_step() -> Check:
 
 
 def sleep_lateness() -> Check:
-    """How late a sleep until a due time ends, at the rate of the warm regime."""
+    """How late a sleep ends, at one probe a millisecond."""
     ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
     start = time.monotonic_ns() + PERIOD_NS
     late = np.empty(SLEEPS, dtype=np.int64)
@@ -66,12 +66,12 @@ def sleep_lateness() -> Check:
         found=f"{_spread(late)}; {show_ratio(share)} later than half a period",
         needed_for="probes that leave on time at 1 kHz",
         need=Need.ADVICE,
-        advice="something else wants the CPU: stop it, or use a machine with more CPUs",
+        advice="stop other CPU load, or use a machine with more CPUs",
     )
 
 
 def loopback() -> Check:
-    """Round trips of one datagram through the loopback, as a program feels them."""
+    """Round trips of one datagram through the loopback, as an application sees them."""
     round_trips = np.empty(ROUND_TRIPS, dtype=np.int64)
     answered = 0
     with (

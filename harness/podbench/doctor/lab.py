@@ -1,7 +1,7 @@
-"""What only shows inside a private namespace: devices, queues, filters, stamps, iperf3's JSON.
+"""Checks that need a private namespace: devices, queues, filters, stamps, iperf3's JSON output.
 
-Everything here happens in the same isolation a lab lives in and goes with it. The trials run in a
-process of their own; their answers come back through a pipe. `doctor` says what they mean.
+The trials run in a separate process, isolated like a lab, and leave nothing behind; their results
+come back through a pipe. `checks` says what they mean.
 """
 
 import os
@@ -30,19 +30,19 @@ table inet podbench_doctor {
 """
 
 STAMP_NEAR, STAMP_FAR = "192.0.2.1", "192.0.2.2"
-"""RFC 5737 addresses, in a namespace of their own."""
+"""RFC 5737 addresses, used in a private namespace only."""
 STAMPS_MEAN = {
     "kernel": "at the driver (SND)",
     "sched": "at the queue (SCHED), a little before the driver",
-    "user": "none: the send call's own time is used",
+    "user": "none: the time of the send call is used",
 }
 
 
 def lab_checks(more: Sequence[Trial] = ()) -> list[Check]:
-    """Makes the lab's namespaces and tries in them what a lab needs.
+    """Creates the lab's namespaces and tries everything a lab needs inside them.
 
     Args:
-        more: Further trials, run inside as well (the stamp self-test comes from the agent).
+        more: Further trials to run inside (the agent provides the stamp self-test).
     """
     trials: list[Trial] = [vxlan, ipip_arm, *more, iperf3_json, link_rate, injected_loss]
     try:
@@ -53,10 +53,10 @@ def lab_checks(more: Sequence[Trial] = ()) -> list[Check]:
 
 
 def ask_inside(work: Callable[[], list[Check]]) -> list[Check]:
-    """Runs `work` in private namespaces of its own and hands its answer back.
+    """Runs `work` in private namespaces and returns its result.
 
     Raises:
-        LabError: They cannot be made, or the work failed.
+        LabError: The namespaces cannot be created, or the work failed.
     """
     reader, writer = os.pipe()
 
@@ -77,7 +77,7 @@ def ask_inside(work: Callable[[], list[Check]]) -> list[Check]:
 
 
 def _namespaces(error: PodbenchError | None) -> Check:
-    how = "made as root" if os.geteuid() == 0 else "made in a user namespace"
+    how = "created as root" if os.geteuid() == 0 else "created in a user namespace"
     return Check(
         name="namespaces",
         ok=error is None,
@@ -118,16 +118,16 @@ def ipip_arm() -> Check:
     return Check(
         name="IPIP",
         ok=found.implementation is not None,
-        found=found.implementation or found.reason or "refused without a reason",
+        found=found.implementation or found.reason or "refused, no reason given",
         needed_for="the mode ipip",
         need=Need.PART,
         advice="sudo modprobe ipip where the kernel has the module; else run as root: eBPF at tc"
-        " then puts the same bytes on the wire",
+        " then puts the same bytes on the wire as the device",
     )
 
 
 def veth_stamps(source_towards: Callable[[str], str]) -> Check:
-    """Where the kernel stamps what leaves through a veth: a pod's own interface.
+    """Where the kernel stamps packets that leave through a veth, such as a pod's interface.
 
     Args:
         source_towards: The agent's self-test: sends to an address and names the stamps it got
@@ -149,14 +149,14 @@ def veth_stamps(source_towards: Callable[[str], str]) -> Check:
         name="veth stamps",
         ok=None if source is None else source in STAMPS_MEAN and source != "user",
         found=reason or STAMPS_MEAN.get(source or "", f"unknown source {source}"),
-        needed_for="rtt_kernel_ns: latency without the host's share",
+        needed_for="rtt_kernel_ns: network latency without host scheduling",
         need=Need.PART,
-        advice="a kernel of 4.20 or newer stamps here; without it only rtt_app_ns is measured",
+        advice="needs Linux 4.20 or newer; without stamps only rtt_app_ns is measured",
     )
 
 
 def iperf3_json() -> Check:
-    """Whether iperf3 answers in JSON: a connection that is refused is enough to see it."""
+    """Whether iperf3 prints JSON; a refused connection is enough to find out."""
     try:
         program = children.find("iperf3", "iperf3")
         done = subprocess.run(
@@ -168,11 +168,11 @@ def iperf3_json() -> Check:
         )
         answer = msgspec.json.decode(done.stdout, type=dict[str, Any])
         ok = "error" in answer and "start" in answer
-        found = "answers in JSON" if ok else f"JSON of another kind: {sorted(answer)}"
+        found = "prints JSON" if ok else f"unexpected JSON: {sorted(answer)}"
     except (OSError, subprocess.TimeoutExpired, PrerequisiteError) as error:
         ok, found = False, str(error)
     except msgspec.DecodeError:
-        ok, found = False, f"no JSON: {done.stdout[:60]!r} {done.stderr[:60]!r}"
+        ok, found = False, f"not JSON: {done.stdout[:60]!r} {done.stderr[:60]!r}"
     return Check(
         name="iperf3 JSON",
         ok=ok,
@@ -184,7 +184,7 @@ def iperf3_json() -> Check:
 
 
 def link_rate() -> Check:
-    """The HTB queue, with which a lab shapes its links."""
+    """The HTB queue, which shapes the lab's links."""
     reason = _refused(
         lambda: with_netlink(
             None,
@@ -197,12 +197,12 @@ def link_rate() -> Check:
         found="kernel queue" if reason is None else reason,
         needed_for="--lab-rate",
         need=Need.ADVICE,
-        advice="sudo modprobe sch_htb; until then leave --lab-rate out",
+        advice="sudo modprobe sch_htb, or run without --lab-rate",
     )
 
 
 def injected_loss() -> Check:
-    """Random numbers in nftables, with which a lab drops packets on request."""
+    """Random numbers in nftables, which drop packets for --lab-loss."""
     package = None
     try:
         program = children.find("nft", "nftables")
@@ -226,7 +226,7 @@ def injected_loss() -> Check:
         found=found,
         needed_for="--lab-loss",
         need=Need.ADVICE,
-        advice="sudo modprobe nft_numgen; until then leave --lab-loss out",
+        advice="sudo modprobe nft_numgen, or run without --lab-loss",
         package=package,
     )
 
@@ -241,4 +241,4 @@ def _refused(attempt: Callable[[], object]) -> str | None:
 
 def _first_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[0].strip() if lines else "refused without a word"
+    return lines[0].strip() if lines else "refused without a message"

@@ -1,8 +1,8 @@
-"""What this machine can and cannot do for a run on the lab: one small function per thing.
+"""Checks of this machine for a run on the lab: one small function per check.
 
-A check tells what it found, what that is needed for, and how to get it; `checks.exit_code` draws
-them together. What only shows inside a private namespace is tried by `doctor_lab`, what the
-instrument itself is worth by `instrument`. Nothing is printed and nothing is changed here.
+A check reports what it found, what that is needed for, and how to fix it; `checks.exit_code`
+combines them. `lab` tries what needs a private namespace, `instrument` measures the instrument.
+Nothing is printed or changed here.
 """
 
 import ctypes
@@ -27,11 +27,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
 OLDEST_IPERF3 = (3, 12)
-"""The oldest one podbench was tried with: Debian 12's."""
+"""The oldest tested version: Debian 12's."""
 THREAD_CRASHES = ((3, 16), (3, 17))
-"""iperf3 got one thread per stream in 3.16; crashes of that were mended in 3.18."""
+"""iperf3 has one thread per stream since 3.16; crashes in it were fixed in 3.18."""
 SLOW_CLOCKS = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
-"""Reading one of these leaves the vDSO and takes a microsecond or more, the others some 50 ns."""
+"""A read of one of these leaves the vDSO and takes 1 µs or more; others take some 50 ns."""
 RECEIVE_BUFFER_BYTES = buffers.PROBE_BYTES
 """What a probe asks for (docs/limitations.md): stamps are charged to the same buffer as replies."""
 DISK_BYTES = 500 * 1024 * 1024
@@ -44,14 +44,14 @@ TIME_ERROR, STA_UNSYNC = 5, 0x40
 
 
 def machine() -> str:
-    """One line that names this machine: kernel, CPUs, who asks."""
+    """This machine in one line: kernel, CPUs, user."""
     who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     cores = len(os.sched_getaffinity(0))
     return f"{platform.system()} {platform.release()}, {platform.machine()}, {cores} CPUs, {who}"
 
 
 def host_checks() -> list[Check]:
-    """Everything that can be told without making anything."""
+    """All checks that create nothing."""
     return [
         python(),
         iperf3(),
@@ -83,15 +83,15 @@ def python() -> Check:
 
 
 def iperf3() -> Check:
-    """The iperf3 program and its version. Whether its JSON works is tried in the lab."""
+    """The iperf3 program and its version; `lab` tries its JSON output."""
     text = _version_text("iperf3", "--version")
     version = parse_version(text)
     ok: bool | None = text is not None
     found = text or "not installed"
     if version is not None and version < OLDEST_IPERF3:
-        ok, found = None, f"{text}: older than 3.12, never tried"
+        ok, found = None, f"{text}: older than 3.12, untested"
     elif version is not None and version in THREAD_CRASHES:
-        ok, found = False, f"{text}: crashes with several streams, mended in 3.18"
+        ok, found = False, f"{text}: crashes with several streams, fixed in 3.18"
     return Check(
         name="iperf3",
         ok=ok,
@@ -103,13 +103,13 @@ def iperf3() -> Check:
 
 
 def bird() -> Check:
-    """The BIRD routing daemon; Calico's own is of major version 1 or 2, the lab speaks to 2."""
+    """The BIRD routing daemon, major version 2 (Calico ships 1 or 2)."""
     text = _version_text("bird", "--version")
     version = parse_version(text)
     ok: bool | None = version is not None and version[0] >= 2
     found = text or "not installed"
     if version is not None and version[0] > 2:
-        ok, found = None, f"{text}: newer than 2, never tried"
+        ok, found = None, f"{text}: newer than 2, untested"
     return Check(
         name="BIRD",
         ok=ok,
@@ -121,7 +121,7 @@ def bird() -> Check:
 
 
 def mosquitto() -> Check:
-    """The MQTT broker; listening on a Unix socket came with 2.0."""
+    """The MQTT broker; 2.0 is the first version that listens on a Unix socket."""
     text = _version_text("mosquitto", "-h")
     version = parse_version(text)
     return Check(
@@ -135,7 +135,7 @@ def mosquitto() -> Check:
 
 
 def program(name: str, package: str, needed_for: str) -> Check:
-    """A program of which any version does."""
+    """A program in any version."""
     path = _find(name)
     return Check(
         name=name,
@@ -148,79 +148,79 @@ def program(name: str, package: str, needed_for: str) -> Check:
 
 
 def cores() -> Check:
-    """CPUs this process may use."""
+    """The number of CPUs this process may use."""
     count = len(os.sched_getaffinity(0))
     return Check(
         name="CPUs",
         ok=count >= 2,
         found=str(count),
-        needed_for="sender and reflector that do not wait for each other",
+        needed_for="sender and reflector that run concurrently",
         need=Need.ADVICE,
-        advice="with one CPU the two ends of a probe take turns: expect a high rtt_app_ns",
+        advice="with one CPU both ends of a probe take turns: expect a high rtt_app_ns",
     )
 
 
 def throttling() -> Check:
-    """Whether this process's own control group may be stopped for using too much CPU."""
+    """Whether a CPU quota can throttle this process's control group."""
     limits = [limit for folder in _own_cgroups() if (limit := _quota_cores(folder)) is not None]
     count = len(os.sched_getaffinity(0))
     quota = min(limits, default=None)
-    found = "no quota" if quota is None else f"quota of {quota:g} CPUs, {count} seen"
+    found = "no quota" if quota is None else f"quota of {quota:g} CPUs out of {count}"
     return Check(
         name="CPU quota",
         ok=quota is None or quota >= count,
         found=found,
-        needed_for="latency that is the network's: a throttled probe looks like jitter",
+        needed_for="network latency: a throttled probe looks like jitter",
         need=Need.ADVICE,
-        advice="run it outside the container, or without a CPU limit",
+        advice="run outside the container, or without a CPU limit",
     )
 
 
 def steal() -> Check:
-    """Share of CPU time the hypervisor gave to others since boot."""
+    """The share of CPU time that the hypervisor gave to other guests since boot."""
     ratio = steal_ratio(_read(PROC / "stat") or "")
     return Check(
         name="CPU steal",
         ok=None if ratio is None else ratio < MUCH_STEAL_RATIO,
-        found="not told by this kernel" if ratio is None else f"{show_ratio(ratio)} since boot",
-        needed_for="latency that is the network's",
+        found="not reported by this kernel" if ratio is None else f"{show_ratio(ratio)} since boot",
+        needed_for="network latency",
         need=Need.ADVICE,
-        advice="use a machine that is not overcommitted; the report shows steal beside the latency",
+        advice="use a machine that is not overcommitted; the report plots steal with latency",
     )
 
 
 def clock_source() -> Check:
-    """What the kernel reads the time from."""
+    """The clock source of the kernel."""
     name = _read(CLOCKSOURCE)
     return Check(
         name="clock source",
         ok=None if name is None else name not in SLOW_CLOCKS,
-        found=name or "not told by this kernel",
-        needed_for="send times good to 0.1 µs",
+        found=name or "not reported by this kernel",
+        needed_for="send times accurate to 0.1 µs",
         need=Need.ADVICE,
-        advice="boot with a faster one (tsc, kvm-clock, arch_sys_counter), if the machine has it",
+        advice="boot with a faster one if the machine has it (tsc, kvm-clock, arch_sys_counter)",
     )
 
 
 def clock_sync() -> Check:
-    """Whether the kernel holds its clock for synchronised, and how well. Source: adjtimex(2)."""
+    """Whether the kernel considers its clock synchronised, and its error bound; adjtimex(2)."""
     state = timex()
-    found = "not told by this kernel"
+    found = "not reported by this kernel"
     if state is not None:
-        found = f"synchronised, by the kernel's own bound to {state.most_error_us / 1000:.3g} ms"
+        found = f"synchronised, error bound {state.most_error_us / 1000:.3g} ms"
         found = found if state.synchronised else "not synchronised"
     return Check(
         name="clock",
         ok=None if state is None else state.synchronised,
         found=found,
-        needed_for="times in the report that match the cluster's own logs",
+        needed_for="report times that match the cluster's logs",
         need=Need.ADVICE,
         advice="run an NTP client (chrony, systemd-timesyncd)",
     )
 
 
 def receive_buffer() -> Check:
-    """How much socket buffer a probe gets here: asked for as the agents ask for it."""
+    """The receive buffer that a probe gets here, requested the way agents request it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         granted = buffers.widen(sock, RECEIVE_BUFFER_BYTES)
     limit = _read(PROC / "sys/net/core/rmem_max") or "unknown"
@@ -228,42 +228,42 @@ def receive_buffer() -> Check:
         name="socket buffer",
         ok=granted >= RECEIVE_BUFFER_BYTES,
         found=f"{granted} of {RECEIVE_BUFFER_BYTES} octets; net.core.rmem_max is {limit}",
-        needed_for="probes at high rates without drops in our own sockets",
+        needed_for="high probe rates without drops in our own sockets",
         need=Need.ADVICE,
         advice=f"sudo sysctl -w net.core.rmem_max={RECEIVE_BUFFER_BYTES}",
     )
 
 
 def congestion_control() -> Check:
-    """Whether TCP can be asked for the algorithm that transfers pin, so that runs compare."""
+    """Whether TCP has cubic, which transfers pin so that runs are comparable."""
     text = _read(PROC / "sys/net/ipv4/tcp_available_congestion_control")
     return Check(
         name="TCP cubic",
         # The list holds what is loaded; root's request may still load it.
         ok=True if "cubic" in (text or "").split() else None,
-        found="not told" if text is None else f"loaded: {text}",
-        needed_for="throughput by one algorithm, whatever the machine's default",
+        found="unknown" if text is None else f"loaded: {text}",
+        needed_for="the same congestion control on every machine",
         need=Need.ADVICE,
-        advice="sudo modprobe tcp_cubic; without it the kernel's own is used, and named",
+        advice="sudo modprobe tcp_cubic; else the kernel's default is used and recorded",
     )
 
 
 def memory() -> Check:
-    """Memory that can still be had."""
+    """Available memory."""
     match = re.search(r"^MemAvailable:\s+(\d+) kB", _read(PROC / "meminfo") or "", re.MULTILINE)
     available = int(match.group(1)) * 1024 if match else None
     return Check(
         name="memory",
         ok=None if available is None else available >= MEMORY_BYTES,
-        found="not told" if available is None else f"{available / 2**30:.1f} GiB available",
+        found="unknown" if available is None else f"{available / 2**30:.1f} GiB available",
         needed_for="twelve agents and the analysis",
         need=Need.ADVICE,
-        advice="fewer nodes (--nodes 2) take less",
+        advice="use fewer nodes: --nodes 2",
     )
 
 
 def disk(folder: Path) -> Check:
-    """Room for a run directory below a folder."""
+    """Free space for a run directory below a folder."""
     free = shutil.disk_usage(folder).free
     return Check(
         name="disk",
@@ -271,12 +271,12 @@ def disk(folder: Path) -> Check:
         found=f"{free / 2**30:.1f} GiB free in {folder}",
         needed_for="the samples",
         need=Need.ADVICE,
-        advice="point --out at another disk",
+        advice="choose another disk with --out",
     )
 
 
 class Timex(NamedTuple):
-    """What the kernel thinks of its clock."""
+    """The kernel's own view of its clock."""
 
     synchronised: bool
     most_error_us: int
@@ -294,7 +294,7 @@ class _Timex(ctypes.Structure):
 
 
 def timex() -> Timex | None:
-    """Asks the kernel, changing nothing (`modes` 0); null where it does not answer."""
+    """Reads the clock's state without changing it (`modes` 0); null where refused."""
     found = _Timex()
     state = ctypes.CDLL(None).adjtimex(ctypes.byref(found))
     if state < 0:

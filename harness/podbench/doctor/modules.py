@@ -1,7 +1,7 @@
 """Kernel modules that a run needs: present, loadable or missing, and how to get each.
 
-Only files are read, so nothing is loaded by looking. `lab` tries the devices of VXLAN and IPIP for
-real; here stands what to do where that fails, and what Services and idle connections need.
+Only files are read, so a check loads nothing. `lab` creates real VXLAN and IPIP devices; this room
+explains a failure there, and covers what Services and idle connections need.
 """
 
 import gzip
@@ -19,22 +19,22 @@ from podbench.doctor.checks import Check, Need
 SYS_MODULES = Path("/sys/module")
 MODULES = Path("/lib/modules")
 CONFIGURATIONS = ("/proc/config.gz", "/boot/config-{release}", "/lib/modules/{release}/config")
-"""Where a kernel or its package tells how it was built."""
+"""Where a kernel or its package keeps its build configuration."""
 
 
 class State(StrEnum):
-    """What this kernel can do with a module."""
+    """The state of a module in the running kernel."""
 
     PRESENT = "present"
     """Loaded, or built in."""
     LOADABLE = "loadable"
     MISSING = "missing"
     UNKNOWN = "unknown"
-    """Neither the modules' folder nor the kernel's configuration can be read, as in a container."""
+    """Neither /lib/modules nor the kernel's configuration is readable, as in a container."""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Modules that are needed together."""
+    """Modules that work together."""
 
     name: str
     modules: tuple[str, ...]
@@ -42,7 +42,7 @@ class Group(msgspec.Struct, frozen=True):
     """Their names in a kernel's configuration."""
     needed_for: str
     loads_itself: bool
-    """The kernel loads it when a device or rule asks for it."""
+    """The kernel loads it on demand."""
 
 
 GROUPS = (
@@ -72,12 +72,12 @@ GROUPS = (
 
 
 def module_checks() -> list[Check]:
-    """One check a group, for the kernel that runs."""
+    """One check for each group."""
     return [check(group) for group in GROUPS]
 
 
 def check(group: Group) -> Check:
-    """What the running kernel has of a group, and how to get the rest."""
+    """Which modules of a group the running kernel has, and how to get the rest."""
     states = {
         module: state(module, option)
         for module, option in zip(group.modules, group.options, strict=True)
@@ -99,7 +99,7 @@ def check(group: Group) -> Check:
 
 
 def state(module: str, option: str) -> State:
-    """What the running kernel can do with one module.
+    """The state of one module in the running kernel.
 
     Args:
         module: Its name, with underscores.
