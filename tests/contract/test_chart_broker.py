@@ -103,13 +103,19 @@ async def _until_let_in(
 
 
 def _client(
-    case: Settings, name: str, *, password: str | None = None, address: str = "127.0.0.1"
+    case: Settings,
+    name: str,
+    *,
+    password: str | None = None,
+    address: str = "127.0.0.1",
+    identifier: str | None = None,
 ) -> aiomqtt.Client:
     """Somebody at the broker by way of the loopback, where a port-forward ends."""
     context = ssl.create_default_context(cadata=case.credentials.ca)
     return aiomqtt.Client(
         address,
         case.broker.port,
+        identifier=identifier,
         username=name,
         password=password or case.credentials.passwords[name],
         protocol=aiomqtt.ProtocolVersion.V5,
@@ -118,11 +124,13 @@ def _client(
     )
 
 
-async def _say(case: Settings, name: str, topic: str, payload: bytes) -> None:
+async def _say(
+    case: Settings, name: str, topic: str, payload: bytes, *, retain: bool = False
+) -> None:
     """Over a connection of its own, for a refusal may end it."""
     with contextlib.suppress(aiomqtt.MqttError):
         async with _client(case, name) as client:
-            await client.publish(topic, payload, qos=1)
+            await client.publish(topic, payload, qos=1, retain=retain)
 
 
 async def _first(client: aiomqtt.Client) -> tuple[str, bytes]:
@@ -157,12 +165,12 @@ def test_agents_and_orchestrator_find_each_other(tmp_path: Path) -> None:
             forwarded = parse_broker(f"mqtts://127.0.0.1:{port}", theirs)
             async with MqttFleet(forwarded, run_id=case.run_id) as fleet:
                 await fleet.wait_ready([N1], 20)
-                reply = await fleet.ask(N1, messages.CollectCounters(), 20)
+                reply = await fleet.ask(N1, messages.KeepWatch(), 20)
             stop.set()
             await agent
             return reply
 
-    assert asyncio.run(scene()).answer == messages.Done(facts={"command": "CollectCounters"})
+    assert asyncio.run(scene()).answer == messages.Done(facts={"command": "KeepWatch"})
 
 
 def test_strangers_are_refused(tmp_path: Path) -> None:
@@ -246,19 +254,64 @@ def test_an_agent_hears_its_own_commands_only(tmp_path: Path) -> None:
     assert asyncio.run(scene()) == (topics.command(settings().run_id, N1), b"for you")
 
 
+def test_nobody_takes_another_s_connection_over(tmp_path: Path) -> None:
+    """A client id is its user's name, whatever a client calls itself: the other one stays."""
+
+    async def scene() -> tuple[str, bytes]:
+        async with _broker(tmp_path) as case, _client(case, N1) as victim:
+            await victim.subscribe(topics.command(case.run_id, N1), qos=1)
+            async with _client(case, N2, identifier=victim.identifier) as thief:
+                await thief.publish(topics.answer(case.run_id, N2), b"x", qos=1)
+                async with _client(case, N2, identifier=N1):
+                    pass
+            async with _client(case, ORCHESTRATOR) as orchestrator:
+                await orchestrator.publish(topics.command(case.run_id, N1), b"alive", qos=1)
+                return await _first(victim)
+
+    assert asyncio.run(scene()) == (topics.command(settings().run_id, N1), b"alive")
+
+
+def test_the_broker_takes_no_message_larger_than_any_of_ours(tmp_path: Path) -> None:
+    """One of 17 MiB reaches nobody; one of 4 MiB, as a program's JSON can be, does."""
+
+    async def scene() -> list[int]:
+        sizes = []
+        async with _broker(tmp_path) as case, _client(case, ORCHESTRATOR) as orchestrator:
+            await orchestrator.subscribe("podbench/#", qos=1)
+            for mib in (17, 4):
+                await _say(case, N1, topics.answer(case.run_id, N1), bytes(mib << 20))
+            sizes.append(len((await _first(orchestrator))[1]))
+        return sizes
+
+    assert asyncio.run(scene()) == [4 << 20]
+
+
+def test_the_broker_s_memory_has_bounds() -> None:
+    """Queues, packets, connections and the heap, in the rendered configuration."""
+    (config,) = (
+        each["data"]["mosquitto.conf"]
+        for each in objects(settings())
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"] == "podbench-broker"
+    )
+    lines = dict(line.split(" ", 1) for line in config.splitlines() if line and line[0] != "#")
+    limits = ("max_queued_bytes", "message_size_limit", "max_packet_size", "memory_limit")
+    assert all(int(lines[name]) > 0 for name in limits)
+    assert config.count("use_username_as_clientid true") == config.count("listener ") == 2
+    assert config.count("max_connections") == 2
+
+
 def test_the_orchestrator_does_not_speak_as_an_agent(tmp_path: Path) -> None:
     """Nor to agents of another run."""
 
     async def scene() -> tuple[str, bytes]:
-        async with (
-            _broker(tmp_path) as case,
-            _client(case, ORCHESTRATOR) as orchestrator,
-        ):
-            await orchestrator.subscribe("podbench/#", qos=1)
-            await _say(case, ORCHESTRATOR, topics.answer(case.run_id, N1), b"forged")
-            await _say(case, ORCHESTRATOR, topics.command("another-run", N1), b"forged")
-            await _say(case, N1, topics.answer(case.run_id, N1), b"own")
-            return await _first(orchestrator)
+        async with _broker(tmp_path) as case:
+            for topic in (topics.answer(case.run_id, N1), topics.command("another-run", N1)):
+                # Kept, so that it would be the first thing that is heard.
+                await _say(case, ORCHESTRATOR, topic, b"forged", retain=True)
+            async with _client(case, ORCHESTRATOR) as orchestrator:
+                await orchestrator.subscribe("podbench/#", qos=1)
+                await _say(case, N1, topics.answer(case.run_id, N1), b"own")
+                return await _first(orchestrator)
 
     assert asyncio.run(scene()) == (topics.answer(settings().run_id, N1), b"own")
 

@@ -431,26 +431,28 @@ def test_what_was_put_back_is_rolled_out_before_it_is_told(
     daemons: Object = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": "flannel", "namespace": "kube-flannel"},
+        "metadata": {"name": "kube-flannel-ds", "namespace": "kube-flannel"},
         "spec": {"selector": {"matchLabels": {}}, "template": {"metadata": {}, "spec": {}}},
     }
-    mark = ("spec", "template", "metadata", "annotations", "podbench.io/switched")
+    mark = ("spec", "template", "metadata", "annotations", "podbench.io/backend")
 
     async def scene(server: ApiServer, api: Api) -> None:
         if stuck:
             server.kubelet.refused["n2"] = "never ready"
         put(server, space("podbench", ledger.labels("r")))
         put(server, {**copy.deepcopy(daemons), "status": {}})
-        before = at(server, "DaemonSet", "flannel", "kube-flannel")
+        before = at(server, "DaemonSet", "kube-flannel-ds", "kube-flannel")
         assert before is not None
         written = Ledger(api, "r", tmp_path)
-        written.plan([Entry(ref=ref(before), earlier=before, fields=(Field(mark, ("1",)),))])
+        written.plan([Entry(ref=ref(before), earlier=before, fields=(Field(mark, ("vxlan",)),))])
         await written.publish()
         live = await api.get(ref(before).path)
-        await api.replace(ref(before).path, fields.written(live, {mark: "1"}))
+        await api.replace(ref(before).path, fields.written(live, {mark: "vxlan"}))
         listing = await Undo(api, said.append, own="test").run()
-        assert [str(each) for each in listing.restored] == ["DaemonSet kube-flannel/flannel"]
-        after = at(server, "DaemonSet", "flannel", "kube-flannel")
+        assert [str(each) for each in listing.restored] == [
+            "DaemonSet kube-flannel/kube-flannel-ds"
+        ]
+        after = at(server, "DaemonSet", "kube-flannel-ds", "kube-flannel")
         assert after is not None
         assert (rolling(after) is None) != stuck
 

@@ -81,7 +81,7 @@ def keeper(each: Object, path: tuple[str, ...]) -> str | None:
     for entry in dig(each, "metadata", "managedFields") or ():
         manager = str(entry.get("manager") or "")
         name = next((known for begin, known in KEEPERS.items() if manager.startswith(begin)), None)
-        if name is not None and _owns(entry.get("fieldsV1"), path):
+        if name is not None and owns(entry.get("fieldsV1"), path):
             return name
     return None
 
@@ -94,7 +94,7 @@ def kept(each: Object, path: tuple[str, ...]) -> str | None:
     return f"{who} keeps {place_of(each)} and would write the change back; suspend that first"
 
 
-def _owns(tree: object, path: tuple[str, ...]) -> bool:
+def owns(tree: object, path: tuple[str, ...]) -> bool:
     """Whether FieldsV1 name a field; a list that is owned as a whole has no more below it."""
     for step in path:
         if "=" in step:

@@ -32,6 +32,8 @@ persistence false
 max_queued_messages 0
 max_queued_bytes 0
 max_inflight_messages 100
+message_size_limit 16777216
+max_packet_size 16842752
 set_tcp_nodelay true
 log_dest file {log}
 log_type error

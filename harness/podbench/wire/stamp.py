@@ -217,6 +217,27 @@ def verify(data: bytes | bytearray | memoryview, key: bytes) -> None:
         raise IntegrityFailed("the packet's HMAC does not fit")
 
 
+_NEAR_S = 64
+"""A reply's receive and transmit stamps are of one clock, a residence apart."""
+
+
+def is_reply(packet: bytes | memoryview, *, keyed: bool) -> bool:
+    """Whether a packet has the form of a reply: answering it could go on for ever.
+
+    A request has zeros where a reply has its reflector's receive stamp and the request's own number
+    and stamp (RFC 8762 sections 4.2.1 and 4.3.1; TWAMP, RFC 5357 section 4.2.1, is laid out alike).
+    A TWAMP request may be padded with anything there, so padding has to look like a reply in full.
+    """
+    if keyed:
+        return any(packet[32:40]) or any(packet[48:52]) or any(packet[64:72])
+    if len(packet) < TWAMP_LIGHT_REPLY_BYTES or not any(packet[16:36]) or any(packet[38:40]):
+        return False
+    if len(packet) >= BASE_BYTES and not any(packet[41:BASE_BYTES]):
+        return True
+    sent_s, received_s = int.from_bytes(packet[4:8], "big"), int.from_bytes(packet[16:20], "big")
+    return abs(sent_s - received_s) <= _NEAR_S
+
+
 def decode_sender(data: bytes, key: bytes | None = None) -> SenderPacket:
     """Reads a request. An open-mode request may be a short TWAMP-Light one of 14 octets or more.
 

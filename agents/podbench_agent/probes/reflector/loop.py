@@ -25,11 +25,11 @@ from podbench_agent.probes.ownwatch import OwnWatch
 from podbench_agent.probes.reflector.drops import Dropped
 from podbench_agent.probes.reflector.rules import Gate, Rules
 from podbench_agent.probes.reflector.sessions import (
-    IDLE_NS,
     LOG_ROW,
     MAX_SESSIONS,
     Counters,
     Session,
+    Sessions,
 )
 
 BUFFER_BYTES = 65_536
@@ -47,14 +47,16 @@ _COUNTER = 0xFFFF_FFFF
 
 _OPEN_HEAD = struct.Struct("!IQHH")
 _AUTH_HEAD = struct.Struct("!I12xQHH")
-_PROBE = struct.Struct("!IQHH28xI16x")
+_PROBE = struct.Struct("!IQHH28sI16x")
 """A probe as our sender makes it: base packet and Follow-Up Telemetry, whose value is zeros."""
 _PROBE_REPLY = struct.Struct("!IQHHQIQHxxB3xIIQB3x")
 """Its reply: REFLECTOR_OPEN and FOLLOW_UP_REPLY in one."""
-_AUTH_PROBE = struct.Struct("!I12xQHH68x16sI16xI16s")
+_AUTH_PROBE = struct.Struct("!I12xQHH68s16sI16xI16s")
 """The same authenticated: base packet, its HMAC, Follow-Up Telemetry, the TLVs' HMAC."""
 _AUTH_PROBE_REPLY = struct.Struct("!I12xQHH4xQ8xI12xQH6xB15x16xIIQB3xI16x")
 """Its reply, both HMACs yet to come."""
+_MBZ, _AUTH_MBZ = bytes(28), bytes(68)
+"""What a request has where a reply has something (`stamp.is_reply`)."""
 _TLV_AT, _MAC_TLV_AT = stamp.AUTH_BYTES, stamp.AUTH_BYTES + stamp_tlv.FOLLOW_UP_BYTES
 _MAC_AT = _MAC_TLV_AT + stamp_tlv.HEADER_BYTES
 _FOLLOW_UP_ASKED = int.from_bytes(stamp_tlv.FOLLOW_UP_REQUEST[: stamp_tlv.HEADER_BYTES], "big")
@@ -83,7 +85,7 @@ class Reflector:
         self._stamps = stamp_code != USER_CLOCK
         self.counters = Counters()
         self.gate = Gate(rules, sock.getsockname()[1], self.counters)
-        self.sessions: dict[tuple[tuple[str, int], int], Session] = {}
+        self.sessions = Sessions(lambda: MAX_SESSIONS)
         self._dropped = Dropped(sock, self.counters)
         self.clock = ClockWatch()
         self.own = OwnWatch()
@@ -148,9 +150,9 @@ class Reflector:
     # expected is left to `_handle`: they return false before they have changed anything.
 
     def _open_quickly(self, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]) -> bool:
-        seq, t1, error_bits, ssid, tlv = _PROBE.unpack_from(self._buffer)
+        seq, t1, error_bits, ssid, zeros, tlv = _PROBE.unpack_from(self._buffer)
         session = self.sessions.get((peer, ssid))
-        if session is None or tlv != _FOLLOW_UP_ASKED or not error_bits & 0xFF:
+        if session is None or tlv != _FOLLOW_UP_ASKED or not error_bits & 0xFF or zeros != _MBZ:
             return False
         t2 = self._one_more(session, seq, ancillary, peer[0])
         if t2 is None:
@@ -170,12 +172,15 @@ class Reflector:
         self, ancillary: list[tuple[int, int, bytes]], peer: tuple[str, int]
     ) -> bool:
         buffer, key = self._buffer, self._key
-        seq, t1, error_bits, ssid, mac, tlv, mac_tlv, tlvs_mac = _AUTH_PROBE.unpack_from(buffer)
+        seq, t1, error_bits, ssid, zeros, mac, tlv, mac_tlv, tlvs_mac = _AUTH_PROBE.unpack_from(
+            buffer
+        )
         session = self.sessions.get((peer, ssid))
         if (
             session is None
             or (tlv, mac_tlv) != (_FOLLOW_UP_ASKED, _MAC_ASKED)
             or not error_bits & 0xFF
+            or zeros != _AUTH_MBZ
             or not hmac.compare_digest(stamp.digest(self._view[:96], key), mac)
             or not hmac.compare_digest(
                 stamp.digest(buffer[:4] + buffer[_TLV_AT:_MAC_TLV_AT], key), tlvs_mac
@@ -268,26 +273,18 @@ class Reflector:
             seq == 0 and not session.logged and now_ns - session.last_ns > 1_000_000_000
         )
         if fresh:
-            if len(self.sessions) >= MAX_SESSIONS and not self._forget_idle(now_ns):
-                return None
             session = Session(
                 peer,
                 ssid,
                 logged=self._rules.provisioned_only,
                 begun=self._dropped.begin(now_ns),
             )
-            self.sessions[peer, ssid] = session
+            session.last_ns = now_ns
+            if not self.sessions.add((peer, ssid), session, now_ns):
+                return None
         assert session is not None
         session.last_ns = now_ns
         return session
-
-    def _forget_idle(self, now_ns: int) -> bool:
-        if self._rules.provisioned_only:
-            return False
-        idle = [key for key, s in self.sessions.items() if now_ns - s.last_ns > IDLE_NS]
-        for key in idle:
-            del self.sessions[key]
-        return bool(idle)
 
     def _answer_tail(self, session: Session, length: int, sequences: tuple[int, int]) -> None:
         """Turns the request's TLVs into the reply's."""

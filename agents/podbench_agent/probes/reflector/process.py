@@ -156,7 +156,7 @@ class _Control:
         keys = [key for key in list(reflector.sessions) if key[1] in gone]
         kept = reflector.gate.refused
         refused = {s: kept.pop(s) for s in ssids if s in kept}
-        return [reflector.sessions.pop(key) for key in keys], refused
+        return [reflector.sessions.drop(key) for key in keys], refused
 
 
 def serve(channel: socket.socket) -> None:

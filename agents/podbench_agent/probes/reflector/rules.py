@@ -1,6 +1,7 @@
 """Whom the reflector answers: the rules, and the gate that holds each request against them.
 
-Safe on a network: no answer to another reflector, to those not provisioned, not allowed or not
+Safe on a network: no answer to another reflector (by its port, or by its packet's form), so that no
+two can keep each other going whatever their ports; nor to those not provisioned, not allowed or not
 authenticated, nor beyond a rate per source. All of it is counted. No sockets here.
 """
 
@@ -74,7 +75,8 @@ class Gate:
     ) -> bool:
         """Whether this request is to be answered; counts why not, cheapest test first."""
         counters = self._counters
-        if peer[1] in self._shut_ports:
+        keyed = self._rules.key is not None
+        if peer[1] in self._shut_ports or stamp.is_reply(request, keyed=keyed):
             counters.from_reflector += 1
         elif self._rules.provisioned_only and ssid not in self.admitted:
             counters.unprovisioned += 1

@@ -4,8 +4,10 @@ A session is a 4-tuple plus SSID (RFC 8972 section 3). reflector/loop.py feeds t
 hands the log over. No sockets here.
 """
 
+import ipaddress
 import struct
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -20,8 +22,12 @@ Refused = tuple[int, int]
 REFUSED_KEPT = 4096
 """Requests that failed their HMAC, remembered per SSID: anyone can send more."""
 MAX_SESSIONS = 65_536
-IDLE_NS = 60_000_000_000
-"""A session unheard of for so long makes room when the table is full."""
+IDLE_NS, ONCE_NS = 60_000_000_000, 1_000_000_000
+"""A session unheard of for so long makes room when the table is full; one that spoke but once."""
+LOOKED_AT = 8
+"""Sessions looked at for one that may go: a constant, whatever the table holds."""
+SHARES, SHARE_LEAST = 16, 256
+"""No source has more than this part of the table, once half of it is taken."""
 
 
 LOG_ROW = struct.Struct("=qqqh6x")
@@ -78,6 +84,72 @@ class Session:
             self.follow_ups.append((number, t3_ns))
         if self.logged:
             LOG_T3.pack_into(self.log, number * LOG_ROW.size + LOG_T3_AT, t3_ns)
+
+
+Key = tuple[tuple[str, int], int]
+"""Peer (address and port, and more for IPv6) and SSID."""
+
+
+class Sessions(OrderedDict[Key, Session]):
+    """The table of sessions: bounded, and nobody's flood costs another's session anything.
+
+    Room is made in constant time: a few of the longest unseen are looked at, the first that may go
+    goes. A session that was heard of once only may go after a second, so that forged sources, which
+    never speak twice, push out each other; one that lives may not. No source has more than its
+    share.
+    """
+
+    def __init__(self, most: Callable[[], int]) -> None:
+        super().__init__()
+        self._most = most
+        self._held: dict[str, int] = {}
+
+    def add(self, key: Key, session: Session, now_ns: int) -> bool:
+        """Takes a session in, where there is room for it; one of the same key is replaced."""
+        source = _source(key[0][0])
+        if key not in self:
+            most = self._most()
+            share = max(SHARE_LEAST, most // SHARES)
+            if len(self) >= most and not self._make_room(now_ns):
+                return False
+            if self._held.get(source, 0) >= share and len(self) * 2 >= most:
+                return False
+            self._held[source] = self._held.get(source, 0) + 1
+        self[key] = session
+        return True
+
+    def _make_room(self, now_ns: int) -> bool:
+        for _ in range(min(LOOKED_AT, len(self))):
+            key = next(iter(self))
+            session = self[key]
+            patience_ns = IDLE_NS if session.answered > 1 else ONCE_NS
+            if not session.logged and now_ns - session.last_ns > patience_ns:
+                self.drop(key)
+                return True
+            self.move_to_end(key)
+        return False
+
+    def clear(self) -> None:
+        """Forgets every session."""
+        super().clear()
+        self._held.clear()
+
+    def drop(self, key: Key) -> Session:
+        """Takes a session out."""
+        source = _source(key[0][0])
+        left = self._held.get(source, 1) - 1
+        if left:
+            self._held[source] = left
+        else:
+            self._held.pop(source, None)
+        return self.pop(key)
+
+
+def _source(address: str) -> str:
+    """Whose share a session takes: an IPv4 address, or the network of an IPv6 one (/64)."""
+    if ":" not in address:
+        return address
+    return str(int(ipaddress.IPv6Address(address.partition("%")[0])) >> 64)
 
 
 class Counters(msgspec.Struct):

@@ -8,6 +8,7 @@ import msgspec
 
 from podbench.campaign.cluster import consent
 from podbench.model.errors import ConfigError
+from podbench.store import lock
 from podbench.store import rundir as store
 from podbench.target.base import Aftermath
 from podbench.target.kubernetes.api.client import Api
@@ -60,12 +61,15 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
             )
         run_id, known = begun.run_id, ledger.on_disk(wanted.run)
         told = begun.options.get("context") if begun.cluster is None else begun.cluster.context
+        # Whichever context is named: a directory is of the cluster where its run began.
+        server = None if begun.cluster is None else begun.cluster.server
         if context is None:
             context = told if isinstance(told, str) else None
-            server = None if begun.cluster is None else begun.cluster.server
     asked = msgspec.structs.replace(wanted, context=context)
-    listing = asyncio.run(_undo(asked, server, run_id, known, say, ask))
-    if wanted.run is not None:
+    if wanted.run is None:
+        return asyncio.run(_undo(asked, server, run_id, known, say, ask))
+    with lock.held(wanted.run):
+        listing = asyncio.run(_undo(asked, server, run_id, known, say, ask))
         _note(store.open_existing(wanted.run), listing)
     return listing
 
@@ -104,7 +108,8 @@ async def _undo(
         if server not in (None, place.server):
             raise ConfigError(
                 f"context {place.name} leads to {place.server} now; the run began at {server}",
-                advice="set the kubeconfig back, or name the context that leads there: --context",
+                advice="name the context that leads there: --context; `bench clean` takes away what"
+                " any run left, by the cluster's own ledger",
             )
         # Naming the context is enough here: nothing but podbench's own is removed.
         if context is None and ask is None:

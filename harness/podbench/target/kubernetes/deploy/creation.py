@@ -71,7 +71,8 @@ class Deployment:
         space = next(each for each in objects if ref(each) == SPACE)
         await self._free(objects)
         self.entries = tuple(Entry(ref=ref(each), earlier=None) for each in objects)
-        self._ledger.plan([*self.entries, Entry(ref=ledger.REF, earlier=None)])
+        own = [Entry(ref=each, earlier=None) for each in (ledger.KEY_REF, ledger.REF)]
+        self._ledger.plan([*self.entries, *own])
         await self._create_space(space)
         await self.lease.take(ledger.labels(self._run_id))
         if changes is not None:

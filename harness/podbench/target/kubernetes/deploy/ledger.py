@@ -1,13 +1,17 @@
 """What this run changes in the cluster, written down before it is changed: twice.
 
 On disk, line by line (`changes.jsonl` in the run directory), and in a ConfigMap in the cluster, so
-that any machine can undo it. An entry holds the object's whole earlier state, null where there was
-none. The one object that cannot be in the ConfigMap before it exists is the namespace that the
-ConfigMap is in; that one says by its labels whose it is.
+that any machine can undo it. The ConfigMap is signed with a key in a Secret that no pod mounts:
+whoever may write ConfigMaps but not read Secrets cannot write a ledger. An entry holds the object's
+whole earlier state, null where there was none. The one object that cannot be in the ConfigMap
+before it exists is the namespace that the ConfigMap is in; that one says by its labels whose it is.
 """
 
+import base64
 import contextlib
+import hmac
 import os
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,14 +20,18 @@ from typing import Any, BinaryIO
 import msgspec
 
 from podbench.model.errors import ClusterError, StoreError
+from podbench.store import guarded
 from podbench.target.kubernetes.api.apply import apply
 from podbench.target.kubernetes.api.client import Api
 from podbench.target.kubernetes.api.refs import Object, Ref
 from podbench.target.kubernetes.deploy.settings import NAMESPACE, RUN_LABEL
 
 REF = Ref("ConfigMap", "podbench-ledger", NAMESPACE)
+KEY_REF = Ref("Secret", "podbench-ledger", NAMESPACE)
 FILE = "changes.jsonl"
-KEY = "entries.json"
+KEY, SIGNATURE = "entries.json", "entries.hmac-sha256"
+SECRET_BYTES = 32
+MOST_FILE_BYTES = 64 << 20
 LARGEST_BYTES = 900_000
 """A ConfigMap holds 1 MiB."""
 
@@ -87,6 +95,7 @@ class Ledger:
         self._run_id = run_id
         self._path = None if folder is None else folder / FILE
         self._entries: dict[Ref, Entry] = {}
+        self._key = secrets.token_bytes(SECRET_BYTES)
 
     def plan(self, entries: Sequence[Entry]) -> None:
         """Writes down on disk what is going to be made or changed.
@@ -112,8 +121,12 @@ class Ledger:
                 advice="measure fewer modes at once",
             )
         meta = {"name": REF.name, "namespace": REF.namespace, "labels": labels(self._run_id)}
-        body = {"apiVersion": "v1", "kind": REF.kind, "metadata": meta, "data": {KEY: text}}
-        await apply(self._api, body)
+        secret = {"key": base64.b64encode(self._key).decode()}
+        signed = {KEY: text, SIGNATURE: _signature(self._key, self._run_id, text)}
+        for kind, data in ((KEY_REF.kind, secret), (REF.kind, signed)):
+            await apply(
+                self._api, {"apiVersion": "v1", "kind": kind, "metadata": meta, "data": data}
+            )
 
     def note(
         self,
@@ -134,7 +147,7 @@ class Ledger:
             event=event, wall_ns=time.time_ns(), run_id=self._run_id, entry=entry, ref=ref, uid=uid
         )
         try:
-            with self._path.open("a+b") as file:
+            with guarded.open_append(self._path) as file:
                 # A line that a crash cut short must not spoil this one.
                 whole = file.seek(0, os.SEEK_END) == 0 or _ends_whole(file)
                 file.write((b"" if whole else b"\n") + msgspec.json.encode(line) + b"\n")
@@ -156,11 +169,33 @@ async def published(api: Api) -> tuple[Entry, ...]:
         return ()
     try:
         return tuple(msgspec.json.decode(text, type=list[Entry]))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ClusterError(
             f"{REF} is damaged: {error}",
             advice="the run directory's changes.jsonl has the same; put the objects back by hand",
         ) from error
+
+
+async def is_signed(api: Api, run_id: str) -> bool:
+    """Whether the cluster's ledger is as that run wrote it.
+
+    Raises:
+        ApiError: The server refuses, or stays away.
+    """
+    found, secret = await api.find(REF.path), await api.find(KEY_REF.path)
+    if found is None or secret is None or run_of(found) != run_id or run_of(secret) != run_id:
+        return False
+    data = found.get("data") or {}
+    try:
+        key = base64.b64decode((secret.get("data") or {}).get("key") or "", validate=True)
+    except ValueError:
+        return False
+    wanted = _signature(key, run_id, str(data.get(KEY)))
+    return len(key) == SECRET_BYTES and hmac.compare_digest(wanted, str(data.get(SIGNATURE)))
+
+
+def _signature(key: bytes, run_id: str, text: str) -> str:
+    return hmac.new(key, f"{run_id}\n{text}".encode(), "sha256").hexdigest()
 
 
 def on_disk(folder: Path) -> tuple[Entry, ...]:
@@ -191,8 +226,9 @@ def restored_on_disk(folder: Path) -> dict[Ref, int]:
 
 def _lines(folder: Path) -> Iterator[Line]:
     path = folder / FILE
-    for text in path.read_bytes().splitlines() if path.exists() else ():
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    whole = guarded.read(path, MOST_FILE_BYTES) if path.exists() else b""
+    for text in whole.splitlines():
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             yield msgspec.json.decode(text, type=Line)
 
 

@@ -1,7 +1,9 @@
 """Puts somebody else's object back as it was before a run changed it: our fields, and only those.
 
 A field is ours while it has a value that the ledger says we gave it. One that has any other value
-was changed by somebody else since: then nothing of that object is written, and the field is told.
+was changed by somebody else since, and so was one that the server says another client wrote last:
+then nothing of that object is written, and the field is named. What may be written at all is
+`allowed`'s matter.
 An object of the same name that is another one (made anew, or of another cluster) is left, too.
 Calico's own API server runs in pods, on the network that is to be repaired: where it is out of
 reach the pool is written where it is stored, which takes the Kubernetes API only.
@@ -12,11 +14,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from podbench.cni.edits import CRD_POOL
+from podbench.cni.edits import CRD_POOL, owns
 from podbench.model.errors import ClusterError
 from podbench.target.kubernetes.api import fields
+from podbench.target.kubernetes.api.apply import FIELD_MANAGER
 from podbench.target.kubernetes.api.client import AGAIN, Api, ApiError
 from podbench.target.kubernetes.api.refs import Object, Ref
+from podbench.target.kubernetes.deploy import allowed
 from podbench.target.kubernetes.deploy.ledger import Entry
 
 FOLLOW_S = 30.0
@@ -49,6 +53,8 @@ async def put_back(api: Api, entry: Entry, say: Say) -> str | None:
             return f"somebody else changed it since ({where}); it was not written over"
         if not values:
             return None
+        if (why := _refused(entry, live, values)) is not None:
+            return why
         if name == entry.ref and _another(entry, live):
             return "it is another object of that name than the run changed; it was not written over"
         say(f"putting back {name}")
@@ -69,6 +75,25 @@ def _before(entry: Entry, path: fields.Path) -> str:
     """`.spec.vxlanMode was "Always"`."""
     was = msgspec.json.encode(fields.read(entry.earlier, path)).decode()
     return f"{fields.dotted(path)} was {was}"
+
+
+def _refused(entry: Entry, live: Object, values: dict[fields.Path, object]) -> str | None:
+    """Why these values are not written into the object as it is now; null where they may be."""
+    why = allowed.refused_write(entry.ref, live, values)
+    if why is not None or entry.follows:
+        # A follower's fields are its controller's to write, here as in the run.
+        return why
+    for path in values:
+        owners = _owners(live, path)
+        if owners and FIELD_MANAGER not in owners:
+            return f"{fields.dotted(path)} was last written by {owners[0]!r}, not by podbench"
+    return None
+
+
+def _owners(live: Object, path: fields.Path) -> list[str]:
+    """Who wrote a field, as the server keeps it; empty where it keeps nothing."""
+    entries = (live.get("metadata") or {}).get("managedFields") or []
+    return [str(each.get("manager")) for each in entries if owns(each.get("fieldsV1"), path)]
 
 
 def _another(entry: Entry, live: Object) -> bool:

@@ -2,8 +2,10 @@
 
 In order: what was changed, in reverse; workloads and their pods; the addresses that the pods held;
 temporary pools, through Calico's own API; the namespaces, and with the last of them the ledger.
-Nothing is touched that does not bear our labels or that the ledger does not name. It uses the API
-only, over whatever way leads there: never the network under test.
+Nothing is touched that does not bear our labels or that the ledger does not name, and nothing that
+`allowed` does not know, whoever wrote the ledger: the run directory's entries go before the
+cluster's, and those count for somebody else's objects only where the run's key signed them. It uses
+the API only, over whatever way leads there: never the network under test.
 """
 
 import asyncio
@@ -18,10 +20,11 @@ from podbench.model.errors import ClusterError, StoreError
 from podbench.target.kubernetes.api.client import Api, ApiError
 from podbench.target.kubernetes.api.refs import Object, Ref, collection, ref
 from podbench.target.kubernetes.api.rollout import done, rolling
-from podbench.target.kubernetes.deploy import lease
+from podbench.target.kubernetes.deploy import allowed, lease
 from podbench.target.kubernetes.deploy.ledger import (
     Entry,
     Ledger,
+    is_signed,
     published,
     restored_on_disk,
     run_of,
@@ -32,7 +35,7 @@ from podbench.target.kubernetes.survey import node_status
 
 NAMESPACES = (HOST_NAMESPACE, NAMESPACE)
 """In the order they go: the ledger and the lease are in the last."""
-POOLS = ("podbench-vxlan", "podbench-ipip", "podbench-bgp")
+POOLS = allowed.POOLS
 WORKLOADS = ("DaemonSet", "Deployment")
 PODS_S = 120.0
 BLOCKS_S = 60.0
@@ -40,6 +43,11 @@ NAMESPACES_S = 180.0
 ROLLED_S = 180.0
 """From node to node, as a DaemonSet's default is; longer than that none is waited for."""
 LOOK_S = 0.5
+
+UNSIGNED = (
+    "the ledger in the cluster is not signed by the run that it tells of, so it was not put back;"
+    " `bench restore RUN` takes the run directory's"
+)
 
 Say = Callable[[str], None]
 
@@ -105,7 +113,7 @@ class Undo:
             if holder is not None and holder != self._own:
                 raise lease.in_use(holder)
             await lease.seize(self._api, self._own)
-        entries = {each.ref: each for each in (*known, *await self._published(spaces))}
+        entries = await self._entries(known, spaces)
         await self._put_back(list(reversed(entries.values())))
         await self._workloads(spaces)
         await self._questions(entries)
@@ -123,8 +131,29 @@ class Undo:
                 await self._rolled_out(each)
         return await self._look_again(entries)
 
-    async def _published(self, spaces: dict[str, Object]) -> tuple[Entry, ...]:
-        return await published(self._api) if NAMESPACE in spaces else ()
+    async def _entries(self, known: Sequence[Entry], spaces: dict[str, Object]) -> dict[Ref, Entry]:
+        """What is to be undone; what may not be is said to be left, with the reason."""
+        found = {each.ref: each for each in known}
+        if NAMESPACE in spaces:
+            signed = await is_signed(self._api, run_of(spaces[NAMESPACE]) or "")
+            for entry in await published(self._api):
+                if entry.ref in found:
+                    continue
+                if signed or entry.earlier is None:
+                    found[entry.ref] = entry
+                else:
+                    self._left.append(Left(entry.ref, UNSIGNED))
+        return {name: entry for name, entry in found.items() if self._may_be_undone(entry)}
+
+    def _may_be_undone(self, entry: Entry) -> bool:
+        if entry.earlier is None:
+            why = allowed.refused_object(entry.ref)
+        else:
+            given = {field.path: field.values for field in entry.fields}
+            why = allowed.refused_change(entry.ref, entry.earlier, given)
+        if why is not None:
+            self._left.append(Left(entry.ref, why))
+        return why is None
 
     async def _namespaces(self) -> dict[str, Object]:
         found = {}
