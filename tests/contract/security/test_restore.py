@@ -221,7 +221,7 @@ def test_a_directory_s_own_ledger_goes_before_the_cluster_s(tmp_path: Path) -> N
 
 def put_as_podbench(server: ApiServer, body: Object, manager: str = "podbench") -> Object:
     """Puts an object whose specification this manager wrote; its metadata."""
-    owned = {"f:spec": {f"f:{name}": {} for name in body["spec"]}}
+    owned: Object = {"f:spec": {f"f:{name}": {} for name in body["spec"]}}
     entry = {"manager": manager, "operation": "Update", "fieldsV1": owned}
     made = copy.deepcopy(body)
     made["metadata"]["managedFields"] = [entry]

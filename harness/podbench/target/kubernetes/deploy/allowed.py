@@ -19,8 +19,7 @@ from podbench.cni.edits import CRD_POOL
 from podbench.cni.flannel.switch import BACKENDS, CONFIG_MAP, DAEMON_SETS, KEY, MARK
 from podbench.model import plain
 from podbench.target.kubernetes.api import fields
-from podbench.target.kubernetes.api.client import Object
-from podbench.target.kubernetes.api.refs import KINDS, Ref
+from podbench.target.kubernetes.api.refs import KINDS, Object, Ref
 from podbench.target.kubernetes.deploy.settings import HOST_NAMESPACE, NAMESPACE
 
 POOLS = ("podbench-vxlan", "podbench-ipip", "podbench-bgp")
