@@ -54,6 +54,8 @@ def _cell(row: Row, kernel: str) -> str:
         print(f"--- {row.name} on {kernel}\n{done.trouble()}", file=sys.stderr)
     for shown in sorted(done.folder.glob("*.txt")):
         print(f"--- {row.name} on {kernel}: {shown.stem}\n{shown.read_text()}")
+    if word != "FAILED":
+        done.forget()
     return f"{word}, {done.seconds:.0f} s"
 
 

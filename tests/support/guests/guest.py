@@ -10,6 +10,7 @@ it may assert how long something takes or that probes leave on time.
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -58,14 +59,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def settle(self) -> None:
         """Passes, fails or skips the calling test as the tests in the guest did.
 
-        It is skipped only if every one of them was.
+        It is skipped only if every one of them was. What a failed guest left behind is kept.
         """
         failed = [case for case in self.cases if case.result == "failed"]
         if failed or self.status != 0 or not self.cases:
             said = "\n".join(f"{case.name}: {case.said}" for case in failed)
             pytest.fail(f"on Linux {self.kernel}: {said or self.trouble()}", pytrace=False)
+        self.forget()
         if all(case.result == "skipped" for case in self.cases):
             pytest.skip("; ".join(sorted({case.said for case in self.cases})))
+
+    def forget(self) -> None:
+        """Removes what the guest left behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def trouble(self) -> str:
         """The last words of a command that failed, and of its guest."""

@@ -1,7 +1,7 @@
-"""How a lab that stays up is found, asked, entered and ended: the commands' side.
+"""The client side of `bench lab`: finds, queries, enters and ends a running lab.
 
 A lab is found by an abstract Unix socket that its processes hold. It vanishes with the last of
-them, so there is no state file to go stale (unix(7)). Abstract names have no owner and no
+them, so no state file can go stale (unix(7)). Abstract names have no owner and no
 permissions: both ends ask the kernel who the other is (SO_PEERCRED). One request and one answer a
 connection, JSON. The lab's side is `hold`. This module stays light: `setns` into a user namespace
 needs a process without threads.
@@ -27,7 +27,7 @@ from podbench.target.lab import init, syscalls
 
 ANSWER_S = 10.0
 END_S = 20.0
-"""BIRD and the namespaces go within a second; then the kernel is asked to end what is left."""
+"""BIRD and the namespaces end within a second; after this the lab is killed."""
 MESSAGE_BYTES = 1 << 18
 NAMESPACES = {
     # In the order they are entered: only root of the user namespace may enter the others.
@@ -39,15 +39,15 @@ NAMESPACES = {
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs."""
+    """A running lab."""
 
     cni: str
     options: LabOptions
     nodes: tuple[Node, ...]
     implementations: dict[str, str | None]
-    """By mode, for the modes that were laid."""
+    """By mode, for modes that work."""
     refused: dict[str, str] = {}
-    """By mode: why it could not be laid."""
+    """By mode: why it does not work here."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,17 +65,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What `down` found."""
+    """The result of `down`."""
 
     description: Description
     left: tuple[int, ...]
-    """Processes that are still there, as the host numbers them; empty as it should be."""
+    """Processes that are still running, by host pid; normally empty."""
     forced: bool
-    """It did not end when asked, so it was killed."""
+    """It did not end on request and was killed."""
 
 
 def address(uid: int) -> str:
-    """The abstract socket's name of a user's lab.
+    """The name of the abstract socket of a user's lab.
 
     With PODBENCH_LAB in the environment it is that one of several: `PODBENCH_LAB=two bench lab up`.
     """
@@ -83,7 +83,7 @@ def address(uid: int) -> str:
 
 
 def listen() -> socket.socket:
-    """Takes the name; whoever holds the result is the user's lab.
+    """Claims the name: the holder of this socket is the user's lab.
 
     Raises:
         ConfigError: This user's lab is up already.
@@ -104,7 +104,7 @@ def listen() -> socket.socket:
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:
-    """Process and user id of the other end, in this process's own words."""
+    """Process and user id of the peer, in this process's namespaces."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", data)
     return pid, uid
@@ -140,7 +140,7 @@ def _ask(connection: socket.socket, request: Request) -> tuple[Answer, list[int]
 
 
 def describe() -> Description:
-    """What runs.
+    """Describes the running lab.
 
     Raises:
         PrerequisiteError: No lab is running.
@@ -170,7 +170,7 @@ def enter(name: str, command: Sequence[str]) -> int:
 
 
 def _enter(name: str, descriptors: Sequence[int], command: Sequence[str]) -> NoReturn:
-    """In the forked child: the namespaces, and a child in them, which becomes the command."""
+    """In the forked child: enters the namespaces and forks the command's process."""
     try:
         here = Path.cwd()
         for kind, descriptor in zip(NAMESPACES, descriptors, strict=True):
@@ -189,7 +189,7 @@ def _enter(name: str, descriptors: Sequence[int], command: Sequence[str]) -> NoR
 
 
 def _become(command: Sequence[str], here: Path) -> NoReturn:
-    """The command's own view of /sys, then the command itself."""
+    """Mounts a private /sys, then executes the command."""
     try:
         syscalls.die_with_parent(signal.SIGKILL)
         # Python ignores it, and what is ignored stays so through exec.
@@ -214,7 +214,7 @@ def _last_word(text: str, code: int) -> NoReturn:
 
 
 def _wait(child: int) -> int:
-    """Waits for a child and gives its exit status; signals go on to it."""
+    """Waits for a child, forwards signals to it, and returns its exit status."""
     # Ctrl-C reaches the command too, which is in the same process group: it decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_IGN)
@@ -225,7 +225,7 @@ def _wait(child: int) -> int:
 
 
 def down() -> Ended:
-    """Ends the lab and looks whether anything is left of it.
+    """Ends the lab and checks that nothing is left of it.
 
     Raises:
         PrerequisiteError: No lab is running.
@@ -253,7 +253,7 @@ def _ended(descriptor: int, timeout_s: float) -> bool:
 
 
 def _still_there(pids: Sequence[int]) -> tuple[int, ...]:
-    """Those that still run after a moment; one that only waits to be reaped has ended."""
+    """Processes that still run after a moment; zombies have ended."""
     deadline = time.monotonic() + 2.0
     while True:
         left = tuple(pid for pid in pids if _runs(pid))

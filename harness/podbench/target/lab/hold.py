@@ -1,4 +1,4 @@
-"""Keeps a lab up for people to look around in: builds it, answers on its socket, ends when told.
+"""`bench lab up`: builds a lab, answers on its socket, ends on request.
 
 The other side is `control`. Runs inside `isolate.run_isolated`, with the listening socket inherited
 from the process outside.
@@ -21,7 +21,7 @@ from podbench.target.lab.control import Answer, Description, Request
 from podbench.target.lab.world import LabWorld
 
 REQUEST_S = 1.0
-"""A client sends its request with the connection; one that does not is not waited for."""
+"""A client sends its request as it connects; one that does not is dropped."""
 
 
 def run(
@@ -30,13 +30,13 @@ def run(
     server: socket.socket,
     ready: Callable[[Description], None],
 ) -> int:
-    """Builds a lab with all modes its CNI can have at once, and keeps it until told to end.
+    """Builds a lab with all modes its CNI supports side by side, and keeps it until it is ended.
 
     Args:
-        driver: The CNI whose modes are laid: all of them, or the first where it has one at a time.
-        options: What the lab shall be.
+        driver: The CNI. All its modes are laid, or the first if it has one at a time.
+        options: The lab's options.
         server: The listening socket of `control.listen`.
-        ready: Called once everything is laid.
+        ready: Called once the lab is complete.
 
     Raises:
         LabError: Something could not be built.

@@ -80,7 +80,9 @@ def with_netlink(netns: str | None, work: Callable[[Any], T]) -> T:
             try:
                 return work(netlink)
             except NetlinkError as error:
-                raise LabError(f"netlink in {netns or 'this namespace'}: {error}") from error
+                # Its text is the pair of number and words, in brackets.
+                words = os.strerror(error.code)
+                raise LabError(f"netlink in {netns or 'this namespace'}: {words}") from error
 
     return inside(netns, body)
 

@@ -1,4 +1,4 @@
-"""The lab's BGP mesh: one BIRD a node, which announces the node's blocks of every routed pool.
+"""The lab's BGP mesh: one BIRD per node announces the node's blocks of every routed pool.
 
 Pools join and leave while the daemons run, as IP pools do on a cluster; the daemons start with the
 first and end with the last. What a daemon is told is `bird`'s matter.
@@ -21,13 +21,13 @@ BIRD_PROTOCOL = 12
 
 
 class Mesh:
-    """Full mesh between the nodes; empty, and without a process, until a pool joins."""
+    """A full mesh between the nodes; no daemon runs until a pool joins."""
 
     def __init__(self, nodes: Sequence[NodePlan]) -> None:
         self._nodes = tuple(nodes)
         self._pools: dict[str, tuple[PodPlan, ...]] = {}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        """The daemons by node: faults are injected by ending them."""
+        """The daemons by node; tests inject faults by ending them."""
 
     async def join(self, cidr: str, pods: Sequence[PodPlan]) -> None:
         """Announces a pool's blocks and returns once all routes to them are in the kernels.
@@ -79,7 +79,7 @@ class Mesh:
 
 
 async def _until_routed(pods: Sequence[PodPlan]) -> None:
-    """Looks for the routes in the kernels until all are there: BIRD does not tell when it is done.
+    """Polls the kernels until all routes are there: BIRD does not report when it is done.
 
     Raises:
         LabError: Some are missing after UP_S; names the nodes and gives BIRD's last word.

@@ -1,4 +1,4 @@
-"""Named network namespaces: made, given kernel settings, used to start programs in, taken away.
+"""Named network namespaces: create, configure, start programs in, remove.
 
 They lie under the private /run/netns, so `ip netns` and `ip -n NAME` work inside the lab. Work in
 an existing one is `inside`'s matter.
@@ -21,7 +21,7 @@ SYSCTL = Path("/proc/sys")
 
 
 def create(name: str) -> None:
-    """Makes an empty network namespace with `lo` up and IPv6 off.
+    """Creates an empty network namespace with `lo` up and IPv6 off.
 
     IPv6 is off because its neighbour discovery and listener reports would cross the tunnels in the
     proof windows; the lab's pools are IPv4.
@@ -49,7 +49,7 @@ def create(name: str) -> None:
 
 
 def destroy(name: str) -> None:
-    """Takes a name away; the namespace ends with its last process. Idempotent."""
+    """Removes a name; the namespace ends with its last process. Idempotent."""
     path = NETNS_DIR / name
     libc = ctypes.CDLL(None, use_errno=True)
     libc.umount2(str(path).encode(), MNT_DETACH)
@@ -83,7 +83,7 @@ def spawn(
     output: int | IO[Any] | None = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a program in a namespace, in a session of its own, without standard input.
+    """Starts a program in a namespace, in a separate session, without standard input.
 
     It ends with the lab's process 1 if nobody ends it before. A parent-death signal would not do:
     it goes by the starting thread, which lives for this call only.

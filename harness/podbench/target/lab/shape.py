@@ -78,7 +78,7 @@ def apply(options: LabOptions, nodes: Sequence[NodePlan]) -> None:
 
 
 def settle_pods(options: LabOptions, pods: Sequence[PodPlan]) -> None:
-    """Does to fresh pods what a rate limit asks of them.
+    """Prepares new pods for a rate limit.
 
     Raises:
         LabError: The kernel refuses.
@@ -114,7 +114,7 @@ def begin(
 
 
 def end(nodes: Sequence[NodePlan], before: Offloads) -> None:
-    """Takes the shapers away and turns the offloads on that were.
+    """Removes the shapers and turns back on the offloads that were on.
 
     Raises:
         LabError: The kernel refuses.
@@ -245,7 +245,7 @@ def _lose(netns: str, rules: str) -> None:
 
 
 def burn(count: int) -> list[subprocess.Popen[bytes]]:
-    """Starts CPU burners; whoever starts them ends them."""
+    """Starts CPU burners; the caller ends them."""
     script = str(Path(burner.__file__))
     return [
         namespaces.spawn(layout.UNDERLAY, [sys.executable, "-S", "-E", script])

@@ -1,4 +1,4 @@
-"""The lab as a target: nodes first, agents once the arms are laid, one broker on a Unix socket.
+"""The lab as a target: creates nodes, then starts agents and a broker on a Unix socket.
 
 Everything runs inside `isolate.run_isolated`. The broker and the orchestrator live in the
 isolation's own network namespace, the agents in those of their nodes and pods; they meet on a Unix

@@ -1,7 +1,7 @@
-"""The lab as CNI drivers see it: pools come and go, facts are read, process ids listed.
+"""The lab as CNI drivers see it: pools are applied and removed, facts are read.
 
-`LabWorld` owns every namespace and daemon it made; leaving it takes them all away, and so does the
-end of the isolation around it. It knows pools, not CNIs: which pools exist, their names and numbers
+`LabWorld` owns every namespace and daemon it creates and removes them on exit; so does the end of
+the isolation around it. It knows pools, not CNIs: which pools exist, their names and numbers
 come from the drivers in `podbench.cni`.
 """
 
@@ -39,11 +39,11 @@ from podbench.target.lab.mesh import Mesh
 from podbench.wire import rtnetlink
 
 HOLDER = ("sleep", "infinity")
-"""Keeps a namespace's process id: something that people and tools can enter (`nsenter -t`)."""
+"""Gives a namespace a process id that people and tools can enter (`nsenter -t`)."""
 
 
 class _LaidPool:
-    """What one pool consists of."""
+    """One pool and its pods."""
 
     def __init__(self, pool: Pool, pods: Sequence[PodPlan]) -> None:
         self.asked = pool
@@ -52,9 +52,9 @@ class _LaidPool:
 
 
 class LabWorld:
-    """N nodes on one underlay; pools come and go by `apply` and `remove`.
+    """N nodes on one underlay; `apply` and `remove` add and delete pools.
 
-    An async context manager: entering makes the nodes, with the faults that the options ask for.
+    An async context manager: entering creates the nodes, with the faults that the options set.
     """
 
     def __init__(self, options: LabOptions) -> None:
@@ -65,10 +65,10 @@ class LabWorld:
         self.burners: list[subprocess.Popen[bytes]] = []
         self._ipip = IpipDataplane()
         self.mesh = Mesh(self._plans)
-        """The routing daemons, for those who inject faults."""
+        """The routing daemons, for fault injection."""
 
     async def __aenter__(self) -> Self:
-        """Makes underlay and nodes.
+        """Creates underlay and nodes.
 
         Raises:
             LabError: The kernel refuses something.
@@ -92,17 +92,17 @@ class LabWorld:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends daemons and takes namespaces away."""
+        """Stops daemons and removes namespaces."""
         await self._close()
 
     @property
     def options(self) -> LabOptions:
-        """What the lab was asked to be."""
+        """The options of this lab."""
         return self._options
 
     @property
     def nodes(self) -> Sequence[Node]:
-        """The nodes, with the pods laid so far; process ids are the namespaces' holders'."""
+        """The nodes and their pods; process ids are those of the namespaces' holders."""
         return tuple(self._node(plan) for plan in self._plans)
 
     @property
@@ -112,11 +112,11 @@ class LabWorld:
 
     @property
     def proof_probes(self) -> int:
-        """Nothing else is on the wire."""
+        """No other traffic is on the wire."""
         return PROOF_PROBES
 
     def quiet(self, nodes: Sequence[str]) -> contextlib.AbstractAsyncContextManager[None]:
-        """Nothing but probes is ever on the wire."""
+        """Only probes are on the wire."""
         del nodes
         return contextlib.nullcontext()
 
@@ -130,20 +130,20 @@ class LabWorld:
 
     @property
     def implementations(self) -> dict[Mode, str | None]:
-        """How each mode laid so far is made (`kernel device`, `eBPF at tc`, `routed`)."""
+        """The implementation of each mode (`kernel device`, `eBPF at tc`, `routed`)."""
         return {mode: pool.laid.implementation for mode, pool in self._pools.items()}
 
     def pids(self) -> dict[str, Any]:
-        """Process ids as the host sees them, in the form of run.json."""
+        """Process ids as seen from the host, in the format of run.json."""
         return describe_pids(self.nodes)
 
     async def apply(self, pool: Pool) -> Laid:
-        """Makes the pool, one pod of it on every node, and what leads to them.
+        """Creates the pool, one pod on every node, and the routes to them.
 
-        Refusal is an answer: a kernel without IPIP is no error.
+        A kernel without IPIP is no error: the result carries the reason.
 
         Raises:
-            LabError: Something that ought to work did not.
+            LabError: The kernel refuses something else.
             PrerequisiteError: BIRD is not installed.
         """
         known = self._pools.get(pool.mode)
@@ -167,7 +167,7 @@ class LabWorld:
         return laid.laid
 
     async def remove(self, pool: Pool) -> None:
-        """Takes a pool's pods, devices, routes and daemons away; idempotent.
+        """Removes a pool's pods, devices, routes and daemons; idempotent.
 
         Raises:
             LabError: The kernel refuses.
@@ -204,11 +204,11 @@ class LabWorld:
 
     @property
     def turns(self) -> bool:
-        """A mode's pods exist with the mode."""
+        """Pods are created with their mode."""
         return False
 
     async def turn(self, mode: Mode, prove: Callable[[], Awaitable[ArmProof]]) -> None:
-        """Nothing to do: what was applied is what packets take."""
+        """Nothing to do: packets take what was applied."""
 
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node.
@@ -220,7 +220,7 @@ class LabWorld:
         return await asyncio.to_thread(facts.read_facts, node, node, sessions)
 
     async def lookup(self, node: str, address: str) -> Route:
-        """Asks the node's kernel which way a packet to this address goes.
+        """Asks the node's kernel for the route to an address.
 
         Raises:
             LabError: The namespace is gone.
@@ -228,7 +228,7 @@ class LabWorld:
         return await asyncio.to_thread(facts.lookup, node, address)
 
     async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
-        """Counters of the pool's tunnel on a node: its device's, or per peer; empty without tunnel.
+        """Packet counters of the pool's tunnel on a node, by device or by peer; empty if none.
 
         Raises:
             LabError: The namespace is gone.
@@ -278,7 +278,7 @@ class LabWorld:
             namespaces.end(holder)
 
     async def _connect(self, pool: Pool, pods: Sequence[PodPlan]) -> Laid:
-        """Lays what carries the pool's packets between nodes."""
+        """Connects the pool's pods across nodes."""
         match pool.mode:
             case Mode.VXLAN:
                 for own in pods:
@@ -339,7 +339,7 @@ class LabWorld:
 
 
 def describe_pids(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Nodes' and pods' process ids, in the form of run.json."""
+    """Process ids of nodes and pods, in the format of run.json."""
     return {
         "nodes": [
             {

@@ -3,8 +3,8 @@
 The kernel's device is Calico's `tunl0`: no remote of its own, each route names the peer
 (`PEERBLOCK via PEERNODE dev tunl0 onlink`). The stand-in (`program`) makes the same packets at
 the underlay device: its routes go `via PEERNODE dev eth0`, its per-peer counters stand for the
-device's. Which of the two carries the packets is part of every answer: never simulated, never
-renamed. Routes are a step of their own, since a routing daemon may be the one to lay them.
+device's. Every result names the implementation in use: never simulated, never renamed.
+Routes are a separate step, because a routing daemon may own them.
 """
 
 import errno
@@ -44,23 +44,23 @@ has once the module is loaded, and the kernel would answer `File exists`."""
 
 
 class Capability(msgspec.Struct, frozen=True, kw_only=True):
-    """What this machine can do for IPIP. A reason is null where the thing works."""
+    """The ways to IPIP on this machine. A reason is null where the way works."""
 
     implementation: str | None
-    """What `lay` would use; null: the arm is `not measured`."""
+    """What `lay` would use; null if the arm cannot be measured."""
     device_reason: str | None
     ebpf_reason: str | None
 
     @property
     def reason(self) -> str | None:
-        """Why IPIP cannot be laid at all; null when it can."""
+        """Why IPIP does not work here; null if it does."""
         if self.implementation is not None:
             return None
         return f"{self.device_reason} and {self.ebpf_reason}"
 
 
 class _Tunnel(msgspec.Struct, frozen=True, kw_only=True):
-    """What was laid on one node."""
+    """The tunnel of one node."""
 
     implementation: str
     device: str
@@ -81,7 +81,7 @@ class IpipDataplane:
         peers: Mapping[str, str],
         pool: Pool,
     ) -> str:
-        """Makes IPIP work from this node to its peers, but for the routes (see `lay_routes`).
+        """Sets up IPIP from this node to its peers, except for the routes (see `lay_routes`).
 
         Args:
             netns: The node's namespace.
@@ -94,7 +94,7 @@ class IpipDataplane:
             The implementation: `kernel device` or `eBPF at tc`.
 
         Raises:
-            LabError: Neither works here, with the exact reason of both.
+            LabError: Neither works here; gives both reasons.
         """
         self.remove(netns)
         try:
@@ -110,7 +110,7 @@ class IpipDataplane:
         return tunnel.implementation
 
     def lay_routes(self, netns: str | None, peers: Mapping[str, str], pool: Pool) -> None:
-        """Routes each peer's block the way the implementation needs it, with the pool's protocol.
+        """Adds the route to each peer's block, with the pool's protocol number.
 
         Only where no routing daemon owns that protocol number: BIRD removes routes of protocol 12
         that it did not make. The route carries the pool's MTU, so that a packet too large for the
@@ -138,7 +138,7 @@ class IpipDataplane:
         with_netlink(netns, work)
 
     def route_device(self, netns: str | None) -> str:
-        """The device that routes of this pool go out of on a node.
+        """The outgoing device of this pool's routes on a node.
 
         Raises:
             LabError: Nothing was laid on this node.
@@ -169,7 +169,7 @@ class IpipDataplane:
         )
 
     def dropped(self, netns: str | None) -> dict[str, int]:
-        """Packets the programs dropped, by peer; empty with the kernel's device."""
+        """Packets dropped by the programs, by peer; empty with the kernel's device."""
         tunnel = self._tunnels.get(netns)
         if tunnel is None or tunnel.counters is None:
             return {}
@@ -179,7 +179,7 @@ class IpipDataplane:
         }
 
     def remove(self, netns: str | None) -> None:
-        """Takes it away from a node; idempotent, and quiet when the namespace has already gone."""
+        """Removes it from a node; idempotent, even if the namespace is gone."""
         tunnel = self._tunnels.pop(netns, None)
         if tunnel is None:
             return
@@ -201,7 +201,7 @@ class IpipDataplane:
 
 
 def capability() -> Capability:
-    """Tries both ways in a throwaway namespace, so nothing of this machine is touched."""
+    """Tries both ways in a throwaway namespace; changes nothing on this machine."""
     device_reason = _trial(_try_device)
     ebpf_reason = _trial(_try_programs)
     implementation = None
