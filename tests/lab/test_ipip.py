@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.root, needs_namespaces(), needs_ipip(
 
 TSHARK_FIELDS = ("ip.version", "ip.proto", "ip.src", "ip.dst", "ip.dsfield", "ip.flags.df")
 CHECKSUMS = "ip.check_checksum:TRUE"
-STARTED_S = 15.0
+STARTED_S = 60.0
 GONE_S = 10.0
 """The kernel takes namespaces apart in the background."""
 PROG_GET_FD_BY_ID = 13
@@ -179,8 +179,10 @@ def test_tcp_crosses_whole_with_and_without_offloads(rate_bps: int | None) -> No
     assert found.whole
     assert set(found.checksum_errors.values()) == {0}
     there, back = found.counts
-    assert there.tx_packets == back.rx_packets
-    assert there.rx_packets == back.tx_packets
+    dropped = there.tx_packets - back.rx_packets, back.tx_packets - there.rx_packets
+    # The shaper's queue lies behind the tunnel's counter, and cubic fills it until it drops.
+    assert min(dropped) >= 0
+    assert rate_bps is not None or dropped == (0, 0)
     segments = TRANSFER_BYTES / MSS_BYTES
     if rate_bps is not None:
         assert there.tx_packets >= segments

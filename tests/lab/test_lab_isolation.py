@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support import outsider
 from support.bench import wait_for
-from support.inlab import needs_namespaces
+from support.inlab import OF_MODULES, needs_namespaces
 
 from podbench.model.errors import ConfigError
 from podbench.target.lab.isolate import run_isolated
@@ -24,8 +24,6 @@ pytestmark = [pytest.mark.lab, needs_namespaces()]
 PROGRAM = Path(__file__).parents[1] / "support" / "isolated_lab.py"
 LEVELS = ("outer", "entry", "init", "session")
 GONE_S = 10.0
-OF_MODULES = {"tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0"}
-"""Devices that every namespace has, down, once their module is loaded."""
 
 
 class Lab:

@@ -24,6 +24,8 @@ from podbench.target.lab.world import LabWorld
 
 T = TypeVar("T")
 
+OF_MODULES = {"tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip6gre0", "ip_vti0"}
+"""Devices that every namespace has, down, once their module is loaded."""
 ECHO_WAIT_S = 0.2
 GIVE_UP = 5
 """Unanswered probes at the start after which a path is taken for dead."""

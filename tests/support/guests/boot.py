@@ -43,6 +43,8 @@ def programs_missing(kernel: Kernel) -> str | None:
     for program, package in wanted.items():
         if _program(program) is None:
             return f"{program} (package {package})"
+    if not Path("/lib").is_symlink():
+        return "a merged /usr (package usr-is-merged)"
     if kernel.boot == "qemu" and not any(Path(path).exists() for path in VIRTIOFSD):
         return "virtiofsd"
     return None
