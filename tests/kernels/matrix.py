@@ -53,8 +53,8 @@ ROWS = (
         modules=("sch_netem",),
     ),
     Row(
-        name="all four stamps of 3,000 probes, each way",
-        tests=("tests/lab/test_latency_probe.py", "-k", "every_stamp_found"),
+        name="all four kernel stamps, open and authenticated",
+        tests=(f"{INSIDE}/test_stamps.py", "-k", "stamps"),
     ),
     Row(
         name="Flannel's and Calico's modes on the wire",
@@ -82,7 +82,7 @@ ROWS = (
     ),
     Row(
         name="loss by nftables, with its direction (QEMU)",
-        tests=("tests/lab/test_latency_probe.py", "-k", "direction"),
+        tests=(f"{INSIDE}/test_stamps.py", "-k", "nftables"),
         kernels=("5.10-cloud", "6.1-cloud", "6.12-cloud"),
     ),
     Row(
