@@ -160,7 +160,7 @@ def test_a_short_run_measures_and_leaves_nothing(
     proven = [each["proof"]["verdict"] for each in summary["arms"] if each["proof"]]
     assert proven
     assert set(proven) <= {"match", "unproven"}
-    assert "looked for and not found" in said
+    assert "removed and checked" in said
 
     async def gone() -> bool:
         async with Api(CONTEXT) as api:

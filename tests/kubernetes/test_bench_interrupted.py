@@ -45,5 +45,5 @@ def test_a_run_that_switches_modes_is_resumed_by_the_command_it_names(tmp_path: 
 
     first, second = asyncio.run(asyncio.wait_for(scene(), 100))
     assert first.code == 130, first.errors
-    assert f"bench resume '{run}' --disrupt stand-in goes on" in first.errors
+    assert f"bench resume '{run}' --disrupt stand-in continues" in first.errors
     assert second.code == 130, second.errors

@@ -58,7 +58,7 @@ def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> Non
     assert "n9: a control-plane node that keeps pods out" in page
     assert "IPPool podbench-vxlan" in page
     assert "podbench-vxlan is 198.18.64.0/18" in page
-    assert "nothing that is there is changed" in page
+    assert "nothing existing is changed" in page
     assert "of them across zones" in page
     assert "at most 500.0 Mbit/s each" in page or "at most 500 Mbit/s each" in page
     assert "assumed: no NIC's speed is known before agents read it" in page
@@ -70,7 +70,10 @@ def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> Non
 def test_felix_restarts_are_announced(tmp_path: Path) -> None:
     """IPIP is nobody's here, VXLAN is the cluster's own: one restart each way is ours."""
     page = beside(tmp_path, "plan").finished.out
-    assert "Felix restarts on every node when podbench-ipip comes, and again when it goes" in page
+    assert (
+        "Felix restarts on every node when podbench-ipip is created, and again when it is removed"
+        in page
+    )
     assert "when podbench-vxlan comes" not in page
     assert "may get an MTU up to 50 lower" in page
 
@@ -125,7 +128,7 @@ def test_a_wrong_name_at_the_terminal_begins_nothing(tmp_path: Path) -> None:
 
     found = asyncio.run(asyncio.wait_for(run(), 60))
     assert found.code == 2
-    assert "type the context's name to go on (or `observe stand-in`" in found.errors
+    assert "type the context's name to continue (or `observe stand-in`" in found.errors
     assert "nothing was changed" in found.errors
 
 
@@ -153,10 +156,10 @@ def test_options_of_the_other_target_are_refused(tmp_path: Path) -> None:
     """They would have no effect, so nothing goes on as if they had."""
     lost = beside(tmp_path, "plan", "--lab-loss", "n1>n2=1%").finished
     assert lost.code == 2
-    assert "--lab-loss has no meaning on target kubernetes" in lost.errors
+    assert "--lab-loss does not apply to target kubernetes" in lost.errors
     pool = beside(tmp_path, "plan", "--target", "lab", "--pool-cidr", "10.9.0.0/16").finished
     assert pool.code == 2
-    assert "--pool-cidr has no meaning on target lab" in pool.errors
+    assert "--pool-cidr does not apply to target lab" in pool.errors
 
 
 def test_names_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_pools_beside_each_other_interrupted_resumed_and_reported(tmp_path: Path
     first, second = both.first, both.second
     assert first.code == 130, first.errors
     assert (first.left, first.disorder) == ([], [])
-    assert "gone again" in first.errors
+    assert "removed and checked" in first.errors
     assert f"bench resume {run}" in first.errors
     assert second.code in (0, 3), second.errors
     assert (second.left, second.disorder) == ([], [])

@@ -81,15 +81,15 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     """Whatever modes were asked for."""
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
     assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
-    assert "what is observed is vxlan" in run.notes[0]
+    assert "observing vxlan" in run.notes[0]
     assert "--modes is not followed" in run.notes[1]
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"cni": "cilium"}, "--cni: cilium was asked for, but this cluster has calico"),
-        ({"disrupt": "stand-in"}, "--disrupt: it is for --method switch"),
+        ({"cni": "cilium"}, "--cni: requested cilium, but this cluster has calico"),
+        ({"disrupt": "stand-in"}, "--disrupt applies to --method switch"),
         ({"nodes": 1}, "--nodes: 1 is fewer than 2"),
         ({"method": "pool"}, "did you mean 'pools'"),
         ({"modes": ["vxlam"]}, "did you mean 'vxlan'"),
@@ -184,9 +184,9 @@ def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> No
     run = resolved(found)
     assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
     assert "each is named by what it takes" in run.notes[0]
-    with pytest.raises(ConfigError, match="not known") as caught:
+    with pytest.raises(ConfigError, match="unknown") as caught:
         resolved(found, cni="flannel")
-    assert "leave --cni out" in str(caught.value.advice)
+    assert "omit --cni" in str(caught.value.advice)
 
 
 def agent_of(image: str) -> Object:
@@ -277,7 +277,7 @@ def test_disruption_is_never_implied(tmp_path: Path, named: str | None) -> None:
     for ask in (None, lambda _: "stand-in"):
         with pytest.raises(ConfigError, match="--disrupt") as caught:
             consented(options, run, ask)
-        assert "--disrupt stand-in; --yes does not stand for it" in str(caught.value.advice)
+        assert "--disrupt stand-in; --yes does not imply it" in str(caught.value.advice)
     agreed = msgspec.structs.replace(options, disrupt="stand-in")
     assert consented(agreed, run, None)
 
@@ -326,7 +326,7 @@ def test_going_on_with_switching_takes_the_disruption_named_again(tmp_path: Path
             consented_again(asked, lambda _: "stand-in", context=None, yes=False)
         consented_again(asked, None, context="stand-in", yes=True, disrupt="stand-in")
         others = resolved(surveyed(tmp_path))
-        with pytest.raises(ConfigError, match="it is for --method switch"):
+        with pytest.raises(ConfigError, match="applies to --method switch"):
             consented_again(others, None, context="stand-in", yes=True, disrupt="stand-in")
 
 

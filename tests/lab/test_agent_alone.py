@@ -149,7 +149,7 @@ def test_nobody_there_ends_in_time_with_the_reason() -> None:
     )
     assert done.returncode == 1
     assert json.loads(done.stdout)["lost_unknown"] == 20
-    assert "nobody listens there" in done.stderr
+    assert "nothing listens there" in done.stderr
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -118,7 +118,7 @@ def _outermost(pid: int) -> list[int]:
     ("options", "why"),
     [
         (["--nodes", "1"], "--nodes: 1 is fewer than 2"),
-        (["--lab-loss", "n1=1%"], "--lab-loss: 'n1=1%' is not a loss"),
+        (["--lab-loss", "n1=1%"], "--lab-loss: 'n1=1%' is not SRC>DST=RATIO"),
         (["--lab-rate", "fast"], "--lab-rate: 'fast' is not a number"),
         (["--cni", "calcio"], "calico"),
     ],

@@ -295,7 +295,7 @@ def test_a_reflector_that_dies_midway_costs_what_was_left(tmp_path: Path) -> Non
     assert found["status"]["ok"] > 0
     assert found["status"]["lost_unknown"] > 0
     assert sum(found["status"].values()) == 200
-    assert found["refused"] > 0  # the pod says that nobody listens there any more
+    assert found["refused"] > 0  # the pod says that nothing listens there any more
 
 
 def test_memory_does_not_grow_with_time(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_replies_that_are_not_stamp_are_named(habit: Habit) -> None:
     assert found["received"] == 0
     assert done.returncode != 0
     assert "none is a STAMP reply" in done.stderr
-    assert "nobody listens" not in done.stderr
+    assert "nothing listens" not in done.stderr
 
 
 def test_nobody_there_is_told_as_before() -> None:
@@ -91,7 +91,7 @@ def test_nobody_there_is_told_as_before() -> None:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     done, _ = _probed(port)
-    assert "nobody listens there" in done.stderr
+    assert "nothing listens there" in done.stderr
 
 
 def test_reordering_between_source_ports_is_counted() -> None:

@@ -1,4 +1,4 @@
-"""Runs a session to its end, on the lab or on a cluster, and says how it ended.
+"""Runs a session to its end, on the lab or on a cluster, and reports how it ended.
 
 For a lab the process that calls `measure` lives in private namespaces and ends with them. Whatever
 happens, run.json says how far it came and the journal what is whole.
@@ -86,7 +86,7 @@ async def _until_signalled(session: Session, target: Target) -> None:
         nonlocal cancelled, told
         if (cancelled or target.aftermath is not None) and not told:
             told = True
-            session.progress.say("ending already: what the run made is being taken away")
+            session.progress.say("already ending: removing what the run created")
         else:
             cancelled = True
             task.cancel()

@@ -78,15 +78,15 @@ def once_known(drawn: plan.Plan, nodes: Sequence[Node], most_bps: int | None) ->
     speeds = [each.nic_bps for each in nodes]
     known = [each for each in speeds if each is not None]
     slowest = (
-        f"the slowest NIC told is {show_bps(min(known))}" if known else "no NIC tells its speed"
+        f"the slowest NIC reports {show_bps(min(known))}" if known else "no NIC reports its speed"
     )
     silent = len(speeds) - len(known)
-    rest = f", {silent} of {len(speeds)} tell none" if known and silent else ""
+    rest = f", {silent} of {len(speeds)} report none" if known and silent else ""
     if costs.sent_bytes is None or most_bps is None:
-        return f"transfers have no cap ({slowest}{rest}): how much they send is not known"
+        return f"transfers have no cap ({slowest}{rest}): the total is unknown"
     return (
-        f"transfers send at most {show_bps(most_bps)} each ({slowest}{rest}):"
-        f" about {gigabytes(costs.sent_bytes)} in all, by the whole plan"
+        f"each transfer sends at most {show_bps(most_bps)} ({slowest}{rest}):"
+        f" about {gigabytes(costs.sent_bytes)} for the whole plan"
     )
 
 

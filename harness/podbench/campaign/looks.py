@@ -1,4 +1,4 @@
-"""Looks at a growing run: after 5, 10, 15, 20, 30 and 50 blocks, whether more would tell anything.
+"""Interim looks at a run: after 5, 10, 15, 20, 30 and 50 blocks, whether more would help.
 
 Only a run with a budget stops early; a number of blocks that was asked for is measured. The rule
 and its levels are those of `analysis.stats.verdicts.look`; each look is journalled, so that the

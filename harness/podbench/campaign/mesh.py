@@ -25,7 +25,7 @@ def matchings(nodes: Sequence[str]) -> list[list[Pair]]:
         ValueError: Fewer than two nodes, or a name twice.
     """
     if len(nodes) < 2 or len(set(nodes)) != len(nodes):
-        raise ValueError("a mesh takes two or more different nodes")
+        raise ValueError("a mesh needs two or more different nodes")
     ring: list[str | None] = [*nodes] if len(nodes) % 2 == 0 else [*nodes, None]
     rounds = []
     for _ in range(len(ring) - 1):

@@ -155,8 +155,8 @@ def draw(spec: RunSpec, nodes: Sequence[str], *, exclusive: bool) -> Plan:
     if not spec.possible:
         reasons = "; ".join(f"{mode}: {why}" for mode, why in spec.refused.items())
         raise ConfigError(
-            f"--modes: none of them can be had here: {reasons}",
-            advice="use --method observe, which measures the mode as found",
+            f"--modes: none of them is possible here: {reasons}",
+            advice="use --method observe, which measures the network as configured",
         )
     rng = random.Random(spec.seed)  # noqa: S311 - a schedule, not a secret
     matchings = mesh.sampled(nodes, rng)

@@ -1,4 +1,4 @@
-"""Programs that a run cannot do without, looked for before anything is made."""
+"""Programs that a run needs, checked before anything is created."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def needed(spec: RunSpec) -> list[str]:
 
 
 def require(programs: Iterable[str]) -> None:
-    """Checks that they can be found.
+    """Checks that the programs are installed.
 
     Raises:
         PrerequisiteError: Some cannot; the advice is one apt line for all of them.

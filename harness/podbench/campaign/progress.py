@@ -1,4 +1,4 @@
-"""What a run tells while it goes; the command line shows it (cli/progress.py), tests read it."""
+"""The progress events of a run; cli/progress.py shows them, tests record them."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,13 +7,13 @@ from podbench.campaign import plan
 
 
 class Progress(Protocol):
-    """Told of each step, in order."""
+    """Receives each step, in order."""
 
     def say(self, text: str) -> None:
         """One line for a person."""
 
     def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
-        """The plan is fixed; a resumed run has rounds on disk already."""
+        """The plan is fixed; a resumed run already has rounds on disk."""
 
     def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:
         """A round is about to measure."""
@@ -29,7 +29,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Says nothing."""
+    """Prints nothing."""
 
     def say(self, text: str) -> None:
         """Nothing."""

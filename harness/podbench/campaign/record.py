@@ -1,4 +1,4 @@
-"""`run.json`: what was asked, what it was resolved to, where it ran, and how far it came."""
+"""`run.json`: the request, what it was resolved to, where it ran, and how far it got."""
 
 import datetime as dt
 import os
@@ -71,7 +71,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a mode: its implementation, or why there is none."""
+    """A mode's implementation, or why it has none."""
 
     mode: Mode
     implementation: str | None
@@ -80,14 +80,14 @@ class ArmRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeftOutRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A node of the cluster that took no part."""
+    """A node of the cluster that was left out."""
 
     name: str
     reason: str
 
 
 class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of the cluster before anything was made in it."""
+    """Facts about the cluster before anything was created in it."""
 
     context: str
     server: str
@@ -168,7 +168,7 @@ def run_id(path: Path) -> str:
 
 
 def resume_command(path: Path, spec: RunSpec) -> str:
-    """The `bench resume` that goes on with a run; the shell reads it as it stands.
+    """The `bench resume` command that continues a run, quoted for the shell.
 
     Whether its cluster may be changed is asked at the terminal again. That a mode may be switched
     under everything that runs there only the command itself says.
@@ -203,7 +203,7 @@ def node(laid: Node) -> NodeRecord:
 
 
 def refused(spec: RunSpec) -> list[ArmRecord]:
-    """The modes that were refused before anything was made."""
+    """The modes that were refused before anything was created."""
     return [
         ArmRecord(mode=mode, implementation=None, pod_mtu=None, reason=why)
         for mode, why in spec.refused.items()
@@ -217,7 +217,7 @@ def with_mtu(arm: ArmRecord, nodes: Sequence[Node]) -> ArmRecord:
 
 
 def lost(arm: ArmRecord, mode: Mode, reason: str) -> ArmRecord:
-    """An arm, with the reason if it is the one that could not be had."""
+    """The arm, with the reason if it is the one that failed."""
     return msgspec.structs.replace(arm, reason=reason) if arm.mode == mode else arm
 
 
@@ -242,7 +242,7 @@ def default_directory(spec: RunSpec) -> Path:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of everything that has a part in the figures; null where a program is absent."""
+    """Versions of everything that affects the figures; null for an absent program."""
     return {
         "podbench": podbench.__version__,
         "python": platform.python_version(),
@@ -255,7 +255,7 @@ def versions() -> dict[str, str | None]:
 
 
 def _versions_of(spec: RunSpec, cluster: ClusterRecord) -> dict[str, str | None]:
-    """On a cluster: what is known before there are agents, which tell theirs."""
+    """On a cluster: versions known before the agents report theirs."""
     return {
         "podbench": podbench.__version__,
         "python": platform.python_version(),

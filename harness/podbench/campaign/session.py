@@ -1,4 +1,4 @@
-"""The session: nodes up, arms laid, agents deployed, every round measured and kept.
+"""The session: start nodes, set up modes, deploy agents, measure and keep every round.
 
 This file is the spine; each step is a module of its own. It knows no CNI, no namespace and no MQTT.
 Above: cli/run.py. What it writes is all that analysis needs.
@@ -34,7 +34,7 @@ from podbench.transport.base import Fleet
 
 
 class Session:
-    """One run under way: its directory, journal, record and progress."""
+    """A run in progress: its directory, journal, record and progress."""
 
     def __init__(
         self, rundir: RunDir, started: record.RunRecord, progress: Progress, read: looks.Read
@@ -49,7 +49,7 @@ class Session:
         """Whether a look found every comparison decided, so that no more need be measured."""
 
     async def run(self, target: Target) -> None:
-        """Measures everything that the journal does not list yet.
+        """Measures every round that the journal does not list yet.
 
         Raises:
             PodbenchError: It cannot go on; what was measured is kept.
@@ -72,7 +72,7 @@ class Session:
                 await self._unlay(laid.world, modes)
 
     async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
-        """Whether the visit is to be measured, and packets take its mode now.
+        """Whether the visit has to be measured and packets take its mode.
 
         A mode that cannot be had is taken from `modes`: what did not converge once costs no more.
         """
@@ -112,7 +112,7 @@ class Session:
         if not steps:
             return
         pair = (steps[0].src, steps[0].dst)
-        self.progress.say("searching the load that every mode holds")
+        self.progress.say("searching for the highest load that every mode sustains")
         found = await step.find(crew, modes, pair, self.plan.pace, most_bps)
         self._save(capacity=found)
         self.progress.say(step.said(found))
@@ -162,7 +162,7 @@ class Session:
         return drawn
 
     def _stages(self, world: cni.World) -> Iterable[Sequence[plan.Visit]]:
-        """Visits whose pods exist at the same time: all of them, or one after the other."""
+        """Visits whose pods exist concurrently: all of them, or one after the other."""
         if world.turns or self.record.spec.method != "switch":
             yield self.plan.visits
         else:
@@ -188,9 +188,9 @@ class Session:
         exist = [mode for mode, what in laid.items() if what.reason is None]
         if not exist and (world.turns or spec.method != "switch"):
             raise PrerequisiteError(
-                "none of the modes can be laid here: "
+                "none of the modes can be set up here: "
                 + "; ".join(f"{mode}: {what.reason}" for mode, what in laid.items()),
-                advice="`bench doctor` says what is missing and how to get it",
+                advice="`bench doctor` lists what is missing and how to fix it",
             )
         return exist
 
@@ -199,7 +199,7 @@ class Session:
             await self.driver.remove(world, mode)
 
     def _note_deployed(self, nodes: Sequence[Node], fleet: Fleet, most_bps: int | None) -> None:
-        """Nodes, pods, their MTUs and the agents' versions, now that they can be asked."""
+        """Records nodes, pods, MTUs and the agents' versions."""
         self._save(
             nodes=tuple(record.node(each) for each in nodes),
             most_bps=most_bps,
@@ -210,7 +210,7 @@ class Session:
         )
 
     def _note_cluster(self, laid: LaidTarget, nodes: Sequence[Node]) -> None:
-        """Everything that was told of a cluster's network, each with its place or the reason.
+        """Records every detected setting of a cluster's network, with its source or the reason.
 
         With what agents read, the plan's bytes are said again: until now the NICs were assumed.
         """

@@ -1,4 +1,4 @@
-"""What one run shall do, resolved: words checked, units parsed, defaults filled in.
+"""A run's specification: words checked, units parsed, defaults filled in.
 
 `run.json` keeps this record, so a run can be repeated from it. Nothing here touches the machine but
 the question whether there is a kubeconfig. `resolve` is for the lab; `cluster` resolves a run from
@@ -23,7 +23,7 @@ LADDER, CEILING = "ladder", "ceiling"
 
 
 def carries_load(probe: str) -> bool:
-    """Whether a probe sends more than single packets: not through nodes that must stay light."""
+    """Whether a probe loads the network; such probes avoid control-plane nodes."""
     return probe == LADDER or probe.startswith("throughput")
 
 
@@ -71,7 +71,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What means the same wherever a run takes place; fields of `RunSpec`."""
+    """The fields of `RunSpec` that do not depend on the target."""
 
     cni_requested: str
     probes: tuple[str, ...]
@@ -104,15 +104,15 @@ def _misplaced(option: str, asked: str, target: str, found: Path | None) -> Conf
     other = "lab" if target == "kubernetes" else "kubernetes"
     why = ""
     if asked == "auto":
-        why = f" ({found} is there)" if target == "kubernetes" else " (no kubeconfig was found)"
+        why = f" ({found} exists)" if target == "kubernetes" else " (no kubeconfig was found)"
     return ConfigError(
-        f"{option} has no meaning on target {target}{why}",
-        advice=f"leave {option} out, or use --target {other}",
+        f"{option} does not apply to target {target}{why}",
+        advice=f"omit {option}, or use --target {other}",
     )
 
 
 def resolve(options: Options) -> RunSpec:
-    """Checks and completes what the user asked of the lab.
+    """Checks and completes the options of a run on the lab.
 
     Raises:
         ConfigError: A value cannot be used; names the option and the way out.
@@ -121,8 +121,8 @@ def resolve(options: Options) -> RunSpec:
     cni = "calico" if options.cni == "auto" else options.cni
     if cni not in registry.names():
         raise ConfigError(
-            f"--cni: {cni} has no layout on the lab",
-            advice=f"the lab can be {' or '.join(registry.names())}",
+            f"--cni: the lab cannot emulate {cni}",
+            advice=f"the lab emulates {' and '.join(registry.names())}",
         )
     lab = _lab(options, cni)
     return RunSpec(
@@ -136,7 +136,7 @@ def resolve(options: Options) -> RunSpec:
 
 
 def common(options: Options) -> Asked:
-    """Checks and completes what does not depend on the target.
+    """Checks and completes the options that do not depend on the target.
 
     Raises:
         ConfigError: A value cannot be used; names the option and the way out.
@@ -165,7 +165,7 @@ def kubeconfig() -> Path | None:
 
 
 def modes(options: Options, cni: str) -> tuple[Mode, ...]:
-    """The modes asked for, all of the CNI's where none is named; in the order of its reports.
+    """The requested modes, all of the CNI's by default, in the order of its reports.
 
     Raises:
         ConfigError: It has no such mode.
@@ -190,12 +190,12 @@ def _method(options: Options, cni: str) -> str:
         return natural
     if options.method == "observe":
         raise ConfigError(
-            "--method observe: a lab has nothing of its own to observe",
-            advice=f"leave --method out: {cni} on the lab is {natural}",
+            "--method observe: the lab has no network of its own to observe",
+            advice=f"omit --method: {cni} on the lab uses {natural}",
         )
     if options.method == "pools" and natural == "switch":
         raise ConfigError(
-            f"--method pools: {cni} cannot have two modes side by side",
+            f"--method pools: {cni} cannot run two modes side by side",
             advice="use --method switch",
         )
     return options.method
@@ -204,7 +204,7 @@ def _method(options: Options, cni: str) -> str:
 def _lab(options: Options, cni: str) -> LabOptions:
     nodes = LabOptions().nodes if options.nodes is None else options.nodes
     if nodes > MAX_NODES:
-        raise ConfigError(f"--nodes: {nodes} is more than {MAX_NODES}, the most for one machine")
+        raise ConfigError(f"--nodes: {nodes} is more than {MAX_NODES}, the maximum on one machine")
     return LabOptions(
         nodes=nodes,
         layout=cni,
@@ -225,16 +225,18 @@ def parse_loss(text: str, nodes: int) -> Loss:
     pair, equals, ratio = text.partition("=")
     src, arrow, dst = pair.partition(">")
     if not (equals and arrow):
-        raise ConfigError(f"--lab-loss: {text!r} is not a loss", advice="write it like 'n1>n2=1%'")
+        raise ConfigError(
+            f"--lab-loss: {text!r} is not SRC>DST=RATIO", advice="write it like 'n1>n2=1%'"
+        )
     for name in (src, dst):
         words.check(name.strip(), names, "--lab-loss")
     if src.strip() == dst.strip():
-        raise ConfigError(f"--lab-loss: {text!r} names one node twice")
+        raise ConfigError(f"--lab-loss: {text!r} names the same node twice")
     return Loss(src.strip(), dst.strip(), units.parse_ratio(ratio, "--lab-loss"))
 
 
 def filled_in(options: Options, spec: RunSpec) -> Options:
-    """The options with every default that was resolved written out."""
+    """The options with every resolved default written out."""
     whole = msgspec.structs.replace(
         options,
         # A network that podbench only names cannot be asked for by that name.

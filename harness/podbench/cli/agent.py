@@ -1,6 +1,6 @@
 """`bench agent reflect` and `bench agent probe HOST`: the instrument on its own.
 
-Parse, start the agent's worker, print; the measuring is podbench_agent's, the resolving wire's.
+Parses options, starts the agent's worker and prints. podbench_agent measures, wire resolves.
 """
 
 import json
@@ -49,22 +49,23 @@ def _read_key(path: Path | None) -> bytes | None:
 
 @app.command(cls=panels.Command)
 def reflect(
-    bind: Annotated[str, typer.Option(help="Own address to answer on.")] = "0.0.0.0",  # noqa: S104 a reflector is meant to be reached
-    port: Annotated[int, typer.Option(help="UDP port.", min=0, max=65535)] = DEFAULT_PORT,
+    bind: Annotated[str, typer.Option(help="Address to answer on")] = "0.0.0.0",  # noqa: S104 a reflector is meant to be reached
+    port: Annotated[int, typer.Option(help="UDP port", min=0, max=65535)] = DEFAULT_PORT,
     hmac_key_file: Annotated[
-        Path | None, typer.Option(help="Answer only requests authenticated with this key.")
+        Path | None,
+        typer.Option(help="Answer only requests authenticated with the key in this file"),
     ] = None,
     allow: Annotated[
-        list[str] | None, typer.Option(help="Answer only this network (CIDR); may repeat.")
+        list[str] | None, typer.Option(help="Answer only this network (CIDR); repeatable")
     ] = None,
     max_pps: Annotated[
-        int, typer.Option(help="Requests answered per second and source.", min=1)
+        int, typer.Option(help="Most requests answered per second and source", min=1)
     ] = 50_000,
     twamp_light: Annotated[
-        bool, typer.Option(help="Answer requests under 44 octets too (needs --allow).")
+        bool, typer.Option(help="Also answer requests under 44 octets; needs --allow")
     ] = False,
 ) -> None:
-    """Answers STAMP requests until SIGTERM or SIGINT, then prints its counters as one JSON line."""
+    """Answer STAMP requests until SIGTERM or SIGINT, then print the counters as one JSON line."""
     import asyncio
 
     from podbench_agent.probes.reflector.process import ReflectorWorker
@@ -94,25 +95,25 @@ def reflect(
         typer.echo(
             f"reflecting on {bind} port {worker.port}, stamps: {worker.stamp_source}", err=True
         )
-        counters = asyncio.run(_until_told(worker.counters))
+        counters = asyncio.run(_until_signalled(worker.counters))
     finally:
         worker.stop()
     print(json.dumps(counters))
 
 
-async def _until_told(
+async def _until_signalled(
     counters: Callable[[], Awaitable[dict[str, int | float | str]]],
 ) -> dict[str, int | float | str]:
-    """Waits for SIGTERM or SIGINT, looking now and then whether the worker lives."""
+    """Waits for SIGTERM or SIGINT and checks regularly that the worker is alive."""
     import asyncio
 
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    while not told.is_set():
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    while not signalled.is_set():
         await counters()
         try:
-            await asyncio.wait_for(told.wait(), _ALIVE_EVERY_S)
+            await asyncio.wait_for(signalled.wait(), _ALIVE_EVERY_S)
         except TimeoutError:
             continue
     return await counters()
@@ -131,28 +132,30 @@ def _resolve_host(host: str, port: int) -> str:
 
 @app.command(cls=panels.Command)
 def probe(
-    host: Annotated[str, typer.Argument(help="Name or address of the reflector.")],
-    port: Annotated[int, typer.Option(help="Its UDP port.", min=1, max=65535)] = DEFAULT_PORT,
-    rate: Annotated[float, typer.Option(help="Probes per second.")] = 100.0,
-    duration: Annotated[float, typer.Option(help="Seconds.")] = 10.0,
+    host: Annotated[str, typer.Argument(help="Name or address of the reflector")],
+    port: Annotated[int, typer.Option(help="Its UDP port", min=1, max=65535)] = DEFAULT_PORT,
+    rate: Annotated[float, typer.Option(help="Probes per second")] = 100.0,
+    duration: Annotated[float, typer.Option(help="Seconds")] = 10.0,
     size: Annotated[
-        int | None, typer.Option(help="UDP payload, octets. Default 64, authenticated 152.")
+        int | None, typer.Option(help="UDP payload in octets [default: 64, authenticated 152]")
     ] = None,
     hmac_key_file: Annotated[
-        Path | None, typer.Option(help="Authenticate with the key in this file.")
+        Path | None, typer.Option(help="Authenticate with the key in this file")
     ] = None,
-    schedule: Annotated[str, typer.Option(help="periodic, uniform or poisson.")] = "periodic",
+    schedule: Annotated[
+        str, typer.Option(help="Send times: periodic, uniform or poisson")
+    ] = "periodic",
     spin: Annotated[
-        bool, typer.Option("--spin", help="Wait awake for the last 100 µs before each probe.")
+        bool, typer.Option("--spin", help="Busy-wait for the last 100 µs before each probe")
     ] = False,
-    dscp: Annotated[int, typer.Option(help="DSCP of the requests, 0 to 63.")] = 0,
-    source_ports: Annotated[int, typer.Option(help="4-tuples to rotate over.")] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    dscp: Annotated[int, typer.Option(help="DSCP of the requests, 0 to 63")] = 0,
+    source_ports: Annotated[int, typer.Option(help="Number of source ports to rotate over")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document")] = False,
     raw: Annotated[
-        Path | None, typer.Option(help="Write one row per probe to this Parquet file.")
+        Path | None, typer.Option(help="Write one row per probe to this Parquet file")
     ] = None,
 ) -> None:
-    """Measures the latency to a reflector and says what became of every probe."""
+    """Measure the latency to a reflector and account for every probe."""
     import asyncio
 
     from podbench.cli import agent_summary
@@ -203,7 +206,7 @@ def _size(asked: int | None, *, authenticated: bool) -> int:
 
 
 def _check(session: "LatencySession", *, authenticated: bool) -> None:
-    """Refuses what cannot be done before anything is sent, as a usage error."""
+    """Raises a usage error for an impossible session before anything is sent."""
     from podbench_agent.probes.latency import flows
     from podbench_agent.probes.latency import schedule as latency_schedule
 
@@ -215,7 +218,7 @@ def _check(session: "LatencySession", *, authenticated: bool) -> None:
 
 
 def _nothing_came(host: str, port: int, facts: dict[str, int | float | str]) -> ProbeError:
-    """Why no probe was answered, as far as it shows."""
+    """Why no probe was answered, as far as the counters show."""
     strange = facts.get("strange_replies", 0)
     if strange:
         return ProbeError(
@@ -231,7 +234,7 @@ def _nothing_came(host: str, port: int, facts: dict[str, int | float | str]) -> 
         )
     refused = facts.get("refused", 0)
     return ProbeError(
-        f"no reply from {host} port {port}" + (": nobody listens there" if refused else ""),
+        f"no reply from {host} port {port}" + (": nothing listens there" if refused else ""),
         advice=f"start one there: bench agent reflect --port {port}",
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 def asker() -> Callable[[str], str] | None:
-    """How to ask whoever started the command; null where nobody sits there."""
+    """Returns a function that asks the user; null without a terminal."""
     return _ask if sys.stdin.isatty() else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def show(page: Path) -> None:
-    """Opens the page in the user's browser; where there is none, says so and goes on."""
+    """Opens the page in the user's browser; without one, prints a note."""
     try:
         opened = webbrowser.open(page.absolute().as_uri())
     except webbrowser.Error:

@@ -27,7 +27,7 @@ FLAGGED = 3
 
 
 def begin(options: Options, spec: RunSpec, cluster: record.ClusterRecord | None = None) -> int:
-    """Starts a new run and sees it through; returns the exit code.
+    """Starts a new run and carries it out; returns the exit code.
 
     Args:
         options: As the user gave them.
@@ -61,10 +61,10 @@ def see_through(rundir: RunDir, console: Console, options: Options) -> int:
     else:
         code = _measure(rundir, console, quiet=options.quiet)
     if code == conduct.INTERRUPTED:
-        tell(console, f"interrupted: what was measured is kept in {rundir.path}")
+        tell(console, f"interrupted: measurements so far are kept in {rundir.path}")
         again = record.resume_command(rundir.path, begun.spec)
-        tell(console, f"  -> {again} goes on after the last whole round;")
-        tell(console, f"     bench report {shlex.quote(str(rundir.path))} shows what there is")
+        tell(console, f"  -> {again} continues after the last complete round;")
+        tell(console, f"     bench report {shlex.quote(str(rundir.path))} shows the results so far")
     _tell_aftermath(rundir, console, quiet=options.quiet)
     if code:
         return code
@@ -103,7 +103,7 @@ def conclude(rundir: RunDir, console: Console, options: Options) -> int:
 
 
 def tell(console: Console, text: str) -> None:
-    """One line as it is: names of a cluster's or a user's are no markup."""
+    """Prints one line verbatim: names from a cluster or a user are not markup."""
     console.print(plain.lines(text), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -122,14 +122,14 @@ def _first_lines(options: Options, spec: RunSpec) -> list[str]:
 
 
 def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> None:
-    """Says what became of what was made in a cluster; what is left, also when asked to be quiet."""
+    """Prints what was removed from a cluster; what is left is printed even with --quiet."""
     found = rundir.read_json(rundir.run_json, record.RunRecord).aftermath
     if found is None:
         return
     for each in found.left:
         tell(console, f"left in the cluster: {each}")
     if found.left:
-        tell(console, f"  -> bench restore {shlex.quote(str(rundir.path))} takes it away")
+        tell(console, f"  -> bench restore {shlex.quote(str(rundir.path))} removes it")
     elif not quiet:
         gone = [each for each in found.made if each in found.gone]
         wide = [each for each in gone if "/" not in each]
@@ -138,9 +138,9 @@ def _tell_aftermath(rundir: RunDir, console: Console, *, quiet: bool) -> None:
             if len(gone) > len(wide)
             else ""
         )
-        tell(console, f"gone again, looked for and not found: {', '.join(wide)}{rest}")
+        tell(console, f"removed and checked: {', '.join(wide)}{rest}")
     if found.restored and not quiet:
-        tell(console, f"put back as it was: {', '.join(found.restored)}")
+        tell(console, f"restored: {', '.join(found.restored)}")
 
 
 def _read(rundir: RunDir, begun: record.RunRecord) -> "Inputs":

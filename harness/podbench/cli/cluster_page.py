@@ -1,4 +1,4 @@
-"""What `bench plan` prints for a cluster, and `bench run` before it asks: all that it would do."""
+"""What `bench plan` prints for a cluster, and `bench run` before it asks for consent."""
 
 import msgspec
 
@@ -43,7 +43,7 @@ def document(spec: RunSpec, found: Survey, drawn: planning.Plan) -> str:
 def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
     """The plan for people."""
     assert spec.cluster is not None
-    version = found.detected.version.value or "version not known"
+    version = found.detected.version.value or "version unknown"
     costs = expected(spec, found, drawn)
     return [
         f"target      context {found.context} at {found.server}",
@@ -57,15 +57,15 @@ def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
         f"image       {spec.cluster.image or 'to be named with --image'}",
         *field("creates", changes.created(spec, found)),
         *field("changes", changes.moved(spec, found)),
-        f"{INDENT}afterwards all of it is taken away again, and looked for",
-        *plan_page.told(drawn, costs),
+        f"{INDENT}afterwards all of it is removed and checked to be gone",
+        *plan_page.detectable(drawn, costs),
     ]
 
 
 def expected(
     spec: RunSpec, found: Survey, drawn: planning.Plan, nic_bps: int | None = None
 ) -> cost.Expected:
-    """The plan added up, for NICs of a speed; null: one that no driver tells."""
+    """The plan's totals for a NIC speed; null: a speed that no driver reports."""
     zones = {each.name: each.zone for each in found.places}
     return cost.expect(drawn, cost.on_cluster(_cap(spec, nic_bps), zones))
 
@@ -77,14 +77,16 @@ def _cap(spec: RunSpec, nic_bps: int | None = None) -> int | None:
 
 
 def _assumed(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
-    """What the bytes rest on, and what they are where that is otherwise."""
+    """The assumption behind the bytes, and the bytes under other assumptions."""
     assert spec.cluster is not None
     costs, cap = expected(spec, found, drawn), _cap(spec)
     if costs.transfers == 0 or cap is None:
         return []
     if spec.cluster.saturate:
         return [f"assumed: transfers reach {show_bps(cap)} (--max-bandwidth), whatever the NIC"]
-    lines = ["assumed: no NIC's speed is known before agents read it; the run tells the real sum"]
+    lines = [
+        "assumed: NIC speeds are unknown until agents read them; the run then prints the total"
+    ]
     for nic_bps in EXAMPLES_BPS:
         held = _cap(spec, nic_bps)
         sent = expected(spec, found, drawn, nic_bps).sent_bytes
@@ -103,7 +105,7 @@ def _nodes(found: Survey, drawn: planning.Plan) -> list[str]:
     text = f"{len(names)}: {', '.join(_shown(names))}"
     if pairs == whole:
         return [text]
-    return [text, f"a random sample of {pairs} of their {whole} pairs, every node in it alike"]
+    return [text, f"a random sample of {pairs} of their {whole} pairs, each node equally often"]
 
 
 def _shown(texts: list[str]) -> list[str]:
@@ -123,9 +125,9 @@ def _traffic(spec: RunSpec, found: Survey, drawn: planning.Plan, costs: cost.Exp
         lines = [f"{costs.probes} probes, no transfers"]
     sent, across = costs.sent_bytes, costs.cross_zone_bytes
     if sent is None:
-        lines.append("bytes in all: not known, there is no cap")
+        lines.append("total bytes unknown: there is no cap")
     else:
-        zones = "across zones not known: nodes without a zone"
+        zones = "cross-zone share unknown: some nodes have no zone"
         if across is not None:
             zones = f"{cost.gigabytes(across)} of them across zones"
         lines.append(f"about {cost.gigabytes(sent)} in all, {zones}")

@@ -64,7 +64,7 @@ def compare(
 
 
 def _said(page: "SideBySide") -> list[str]:
-    """What is comparable, before anything else is looked at."""
+    """What is comparable and what is not, for stderr."""
     said = [f"left out: {one.path}: {one.reason}" for one in page.left_out]
     for card in page.cards:
         said += [f"note: {card.label}: {card.note}"] if card.note else []

@@ -106,7 +106,7 @@ def verdict(code: int, place: str) -> str:
     return {
         0: f"bench run works {where}, with all modes.",
         2: f"bench run cannot work {where} yet.",
-        3: f"bench run works {where}, but not everything can be measured or told.",
+        3: f"bench run works {where}, but some modes or checks are missing or inconclusive.",
     }[code]
 
 
@@ -138,7 +138,7 @@ def _show(found: Sequence[Check], code: int, place: str) -> None:
 
 
 def _mark(check: Check) -> tuple[str, str]:
-    """A word that says it without colour, and the colour."""
+    """A word that works without colour, and the colour."""
     if check.ok:
         return "ok", "green"
     if check.ok is None:
@@ -147,7 +147,7 @@ def _mark(check: Check) -> tuple[str, str]:
 
 
 def _show_remedies(found: Sequence[Check], console: "Console", *, plain: bool) -> None:
-    """One line per thing that can be mended, unwrapped so that commands can be copied."""
+    """One line for each fix, unwrapped so that commands can be copied."""
     for check in found:
         if not check.ok and check.advice:
             text = _ascii(f"{check.name}: {check.advice}", plain=plain)
@@ -158,5 +158,5 @@ def _show_remedies(found: Sequence[Check], console: "Console", *, plain: bool) -
 
 
 def _ascii(text: str, *, plain: bool) -> str:
-    """The text, without letters a plain ASCII terminal cannot show."""
+    """The text without characters that an ASCII terminal cannot show."""
     return text.replace("µ", "u").encode("ascii", "replace").decode() if plain else text

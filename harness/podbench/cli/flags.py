@@ -1,7 +1,7 @@
-"""Flags from the table of options (`run.options`): what a command takes, and its lines in `--help`.
+"""Flags from the table of options (`campaign.options.table`), and their lines in `--help`.
 
-A command on options is a function of `Options` and of what it takes besides; `takes` turns it into
-what typer expects. Below: `run.validate`. Panels are laid out in `panels`.
+A command is a function of `Options` and of its own parameters; `takes` turns it into
+what typer expects. Below: `campaign.options.validate`. `panels` lays out the help.
 """
 
 import inspect
@@ -84,7 +84,7 @@ def takes(
 
 
 def _merged(file: Path | None, declared: dict[str, Option], flags: dict[str, Any]) -> Options:
-    """Flags over a file's options; one that was not given leaves the file's."""
+    """Merges flags over a file's options; a flag that is not given leaves the file's value."""
     below = Options()
     if file is not None:
         from podbench.campaign.options import config  # late: brings yaml

@@ -1,4 +1,4 @@
-"""`bench lab up|exec|down`: a lab that stays up, for people who want to look around in it."""
+"""`bench lab up|exec|down`: a lab that stays up for exploration."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ Command = Annotated[list[str], typer.Argument(metavar="-- CMD...", help="Command
 
 
 class _Started(msgspec.Struct, frozen=True, kw_only=True):
-    """What the detached process tells, once: the lab, or why there is none."""
+    """The one message of the detached process: the lab, or why it failed."""
 
     description: Description | None = None
     kind: str = ""
@@ -68,7 +68,7 @@ def _stay(resolved: "RunSpec", *, as_json: bool) -> int:
 
 
 def _detach(resolved: "RunSpec") -> Description:
-    """Starts the lab in a process of its own and waits until it is ready.
+    """Starts the lab in a separate process and waits until it is ready.
 
     Raises:
         PodbenchError: What the lab's process raised.
@@ -138,7 +138,7 @@ def _live_apart(resolved: "RunSpec", writer: int) -> None:
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 def exec_(name: Where, command: Command) -> None:
-    """Run a command in a node or pod of the running lab; gives the command's exit status."""
+    """Run a command in a node or pod of the running lab; return its exit status."""
     # Everything from the name on is the user's, so click leaves the separator in.
     wanted = command[1:] if command[:1] == ["--"] else command
     if not wanted:
@@ -166,7 +166,7 @@ def _show(description: Description, *, as_json: bool) -> None:
     options = description.options
     print(f"a {description.cni} lab is up: network namespaces on one machine, not your cluster")
     for mode, implementation in description.implementations.items():
-        what = implementation or f"not laid: {description.refused.get(mode)}"
+        what = implementation or f"not set up: {description.refused.get(mode)}"
         print(f"  {mode:8}{what}")
     if options.rate_bps is not None:
         print(f"  every link is limited to {units.show_bps(options.rate_bps)}")

@@ -1,4 +1,4 @@
-"""`bench`: the commands, and what an error looks like.
+"""`bench`: the commands, and how errors are printed.
 
 Heavy modules are imported inside the commands, so that `bench --help` answers at once.
 """
@@ -104,7 +104,7 @@ def _limit() -> str:
 
 
 def main() -> None:
-    """Runs a command; errors become one sentence, the way out and an exit code."""
+    """Runs a command; an error becomes one sentence, advice and an exit code."""
     install()
     arguments, debug = without_debug(sys.argv[1:])
     try:
@@ -141,7 +141,7 @@ def _called() -> str:
 
 
 def _refuse(error: typer.TyperException) -> None:
-    """A command line that cannot be read: the same two lines as every other error, exit code 2."""
+    """Prints a usage error in the same two lines as every other error; exit code 2."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         print(error.format_message(), file=sys.stderr)

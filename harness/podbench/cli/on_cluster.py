@@ -1,4 +1,4 @@
-"""`bench run` and `bench plan` on a cluster: look, show what it would be, ask, begin."""
+"""`bench run` and `bench plan` on a cluster: survey, show the plan, ask for consent, start."""
 
 import sys
 
@@ -15,7 +15,7 @@ from podbench.cli.asking import asker
 
 
 def run(options: Options, print_config: bool) -> int:
-    """Surveys, shows the plan, asks for consent, and sees the run through; returns the code."""
+    """Surveys, shows the plan, asks for consent and carries out the run; returns the code."""
     found = cluster.survey(options)
     asked = cluster.resolve(options, found)
     if print_config:
@@ -35,7 +35,7 @@ def run(options: Options, print_config: bool) -> int:
 
 
 def plan(options: Options, print_config: bool) -> None:
-    """Surveys and prints what a run would be; nothing but reads is asked of the cluster."""
+    """Surveys and prints what a run would do; only reads from the cluster."""
     found = cluster.survey(options)
     asked = cluster.resolve(options, found)
     if print_config:

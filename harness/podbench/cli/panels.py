@@ -1,4 +1,4 @@
-"""`--help` in panels: options under the heading of their group, commands under that of their use.
+"""`--help` in panels: options under their group, commands under their use.
 
 Plain text, not rich's boxes: it reads the same in a pipe and in a narrow terminal, and `bench -h`
 need not import rich.

@@ -1,4 +1,4 @@
-"""What `bench plan` prints: schedule, duration, bytes, what is changed, what can be told."""
+"""What `bench plan` prints: schedule, duration, bytes, changes, smallest detectable ratios."""
 
 import sys
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def show(spec: RunSpec, *, as_json: bool) -> None:
         *schedule(spec, drawn),
         *_traffic(drawn, expected),
         *field("changes", cost.LAB_CHANGES),
-        *told(drawn, expected),
+        *detectable(drawn, expected),
     ]
     print("\n".join(lines))
 
@@ -52,22 +52,22 @@ def _traffic(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
     ]
 
 
-def told(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
-    """The smallest differences it can be expected to see, and the first block."""
+def detectable(drawn: planning.Plan, expected: cost.Expected) -> list[str]:
+    """The smallest ratios the plan should detect, and the first block."""
     spread = "on labs of this kind" if drawn.exclusive else "on labs; clusters spread more"
     lines = [
-        "can tell    the smallest ratio a 95 % interval should tell from 1,",
-        f"{INDENT}at the spread seen {spread}:",
+        "detects     the smallest ratio that a 95% interval should distinguish from 1,",
+        f"{INDENT}given the spread observed {spread}:",
     ]
     for metric, ratio in expected.smallest_detectable_ratio.items():
-        text = "nothing: one block has no interval" if ratio is None else f"{ratio:.3f}"
+        text = "none: one block has no interval" if ratio is None else f"{ratio:.3f}"
         lines.append(f"{INDENT}  {metric:22} {text}")
     first = ", ".join(v.arm.name for v in drawn.visits if v.block == 1)
     return [*lines, f"first block {first}"]
 
 
 def field(name: str, values: tuple[str, ...] | list[str]) -> list[str]:
-    """A field of several lines; none where there are no values."""
+    """A field of several lines; empty without values."""
     return [f"{'' if number else name:12}{text}" for number, text in enumerate(values)]
 
 

@@ -1,4 +1,4 @@
-"""Progress on the screen: a live line on a terminal, one plain line per round elsewhere.
+"""Progress: a live line on a terminal, one plain line per round elsewhere.
 
 Everything goes to stderr, so that stdout stays free for `--json`.
 """
@@ -39,7 +39,7 @@ class Screen:
             self._console.print(plain.lines(text), highlight=False, markup=False, soft_wrap=True)
 
     def planned(self, drawn: plan.Plan, rounds_done: int) -> None:
-        """Opens the live line, or says what is planned."""
+        """Prints the plan and starts the live line."""
         self._total, self._blocks = drawn.rounds, drawn.blocks
         self._done = self._before = rounds_done
         self._estimate_s = drawn.total_s
@@ -50,7 +50,7 @@ class Screen:
             f" about {show_duration(drawn.total_s)} of measuring, seed {drawn.seed}"
         )
         if rounds_done:
-            self.say(f"{rounds_done} of {drawn.rounds} rounds are on disk already")
+            self.say(f"{rounds_done} of {drawn.rounds} rounds are already on disk")
         if self._console.is_terminal and not self._quiet:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -65,7 +65,7 @@ class Screen:
             self._bar.start()
 
     def visit_proven(self, visit: plan.Visit, verdict: str, matched: int, total: int) -> None:
-        """Says a verdict that is not what was asked for."""
+        """Prints a verdict other than `match`."""
         if verdict != "match":
             self.say(
                 f"block {visit.block} {visit.arm.name}: {verdict},"
@@ -73,13 +73,13 @@ class Screen:
             )
 
     def round_begins(self, visit: plan.Visit, planned: plan.Round) -> None:
-        """Shows what measures now."""
+        """Shows the round under way."""
         text = self._where(visit, planned)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text, left=f"{self._left()} left{self._open}")
 
     def round_done(self, visit: plan.Visit, planned: plan.Round, failures: int) -> None:
-        """Counts a round, or says it in a line of its own."""
+        """Counts a round, and prints its line without a terminal."""
         self._done += 1
         trouble = f", {failures} not measured" if failures else ""
         if self._bar is not None and self._task is not None:
@@ -93,7 +93,7 @@ class Screen:
             )
 
     def looked(self, block: int, still_open: Sequence[str]) -> None:
-        """Says what a look left open, and keeps it in the live line and in every round's."""
+        """Prints what an interim look left open, and keeps it in the live line."""
         if not still_open:
             self._open = ""
             self.say(f"look after block {block}: every comparison is decided, stopping")
@@ -109,7 +109,7 @@ class Screen:
         self._open += f" and {rest} more" if rest > 0 else ""
 
     def close(self) -> None:
-        """Takes the live line away."""
+        """Removes the live line."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -17,7 +17,7 @@ FLAGGED = 3
 def restore(
     options: Options,
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="Run directory, where it is here")
+        Path | None, typer.Argument(metavar="[RUN]", help="Run directory, if it is on this machine")
     ] = None,
 ) -> None:
     """Remove what a run created in a cluster and put back what it changed; from any machine.
@@ -28,7 +28,7 @@ def restore(
 
 
 def see_through(run: Path | None, options: Options) -> int:
-    """Undoes and lists what was looked for; returns the exit code."""
+    """Restores, prints what was removed and what is left; returns the exit code."""
     from podbench.campaign.cluster.restore import Wanted
     from podbench.campaign.cluster.restore import restore as undo
     from podbench.cli.asking import asker

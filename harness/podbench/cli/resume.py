@@ -26,7 +26,7 @@ def resume(options: Options, run: flags.RunDirectory) -> None:
         prerequisites.require(prerequisites.needed(begun.spec))
         console = Console(stderr=True)
         if results.measured(where, begun):
-            campaign.tell(console, "every round is on disk already: nothing is measured again")
+            campaign.tell(console, "every round is already on disk: nothing is measured again")
             sys.exit(campaign.conclude(where, console, options))
         if begun.spec.cluster is not None:
             from podbench.campaign.cluster import survey

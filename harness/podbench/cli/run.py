@@ -1,4 +1,4 @@
-"""`bench run` and `bench plan`: parse options, start a run, print where its results are."""
+"""`bench run` and `bench plan`: parse options, then start or print a plan."""
 
 import sys
 
@@ -27,7 +27,7 @@ def run(options: Options, print_config: flags.PrintConfig = False) -> None:
 
 @flags.takes("plan", config=True)
 def plan(options: Options, print_config: flags.PrintConfig = False) -> None:
-    """Print what `bench run` would do with these options; touches nothing."""
+    """Print everything a run would create, send and change, and how long it takes; read-only."""
     from podbench.campaign import spec
     from podbench.campaign.options import config
 

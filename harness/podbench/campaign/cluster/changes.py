@@ -41,25 +41,25 @@ def moved(spec: RunSpec, found: Survey) -> list[str]:
     if spec.method == "switch":
         return _switched(spec, found.recipe)
     if spec.method != "pools" or found.detected.calico is None:
-        return ["nothing that is there is changed"]
-    lines = ["no pool, setting or workload that is there is changed; but"]
+        return ["nothing existing is changed"]
+    lines = ["no existing pool, setting or workload is changed; but"]
     new = _newly_enabled(spec, found.detected.calico)
     lines += [
-        f"Felix restarts on every node when {name} comes, and again when it goes: no pool here "
-        f"uses {mode.upper()} yet"
+        f"Felix restarts on every node when {name} is created, and again when it is removed: no "
+        f"pool here uses {mode.upper()} yet"
         for mode, name in new
     ]
     overhead = max(OVERHEAD_BYTES.get(mode, 0) for mode in spec.possible)
     if new and overhead:
         lines.append(
             f"pods that others create meanwhile may get an MTU up to {overhead} lower, "
-            "for as long as they live"
+            "for their lifetime"
         )
-    return lines if len(lines) > 1 else ["nothing that is there is changed"]
+    return lines if len(lines) > 1 else ["nothing existing is changed"]
 
 
 def _switched(spec: RunSpec, recipe: Recipe) -> list[str]:
-    lines = [f"the cluster's own mode, again and again, by {recipe.by}:"]
+    lines = [f"the cluster's own mode, repeatedly, through {recipe.by}:"]
     for mode in spec.possible:
         given = ", ".join(_shown(each) for each in recipe.edits[mode] if not each.restarts)
         lines.append(f"  {mode}: {given}")
@@ -68,13 +68,12 @@ def _switched(spec: RunSpec, recipe: Recipe) -> list[str]:
     )
     if any(each.restarts for edits in recipe.edits.values() for each in edits):
         lines.append(
-            f"({CONVERGE_S:g} s from the last node that its roll-out reached: it goes from node to "
-            "node)"
+            f"({CONVERGE_S:g} s after the last node of its roll-out, which goes node by node)"
         )
     return [
         *lines,
-        "the whole earlier state is kept here and in the cluster, and put back at the end; `bench "
-        "restore` does it from any machine",
+        "the entire earlier state is kept here and in the cluster, and restored at the end; `bench "
+        "restore` can do so from any machine",
     ]
 
 

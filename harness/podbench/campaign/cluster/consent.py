@@ -26,10 +26,10 @@ def require_disruption(context: str, server: str, named: str | None) -> None:
     if named == context:
         return
     raise ConfigError(
-        f"--method switch changes the mode of context {context} ({server}) under everything that "
+        f"--method switch changes the mode of context {context} ({server}) for everything that "
         "runs there; "
-        + ("--disrupt has to name it" if named is None else f"--disrupt: {named!r} is another"),
-        advice=f"where that may break: --disrupt {context}; --yes does not stand for it",
+        + ("--disrupt must name it" if named is None else f"--disrupt names {named!r}"),
+        advice=f"on a disposable cluster: --disrupt {context}; --yes does not imply it",
     )
 
 
@@ -59,12 +59,14 @@ def require(
         return True
     if ask is None:
         raise ConfigError(
-            f"context {context} ({server}) would be changed, and there is nobody to ask",
-            advice=f"name it and say so: --context {context} --yes",
+            f"this would change context {context} ({server}), and there is no terminal to ask for "
+            "consent",
+            advice=f"give consent with --context {context} --yes",
         )
-    instead = "" if less is None else f" (or `{less} {context}`, which makes no pools)"
+    instead = "" if less is None else f" (or `{less} {context}`, which creates no pools)"
     typed = ask(
-        f"this changes context {context} at {server}; type the context's name to go on{instead}: "
+        f"this changes context {context} at {server}; "
+        f"type the context's name to continue{instead}: "
     ).strip()
     if typed == context:
         return True

@@ -107,8 +107,8 @@ async def _undo(
         place = api.context
         if server not in (None, place.server):
             raise ConfigError(
-                f"context {place.name} leads to {place.server} now; the run began at {server}",
-                advice="name the context that leads there: --context; `bench clean` takes away what"
+                f"context {place.name} now points to {place.server}; the run began at {server}",
+                advice="name the context that points there: --context; `bench clean` removes what"
                 " any run left, by the cluster's own ledger",
             )
         # Naming the context is enough here: nothing but podbench's own is removed.

@@ -68,8 +68,13 @@ def survey(options: Options) -> Survey:
     try:
         return asyncio.run(_survey(options))
     except ApiError as error:
-        error.advice = error.advice or "see to what kubectl says there, or use --target lab"
+        error.advice = error.advice or _kubectl(options.context)
         raise
+
+
+def _kubectl(context: str | None) -> str:
+    named = "" if context is None else f" --context {context}"
+    return f"check: `kubectl{named} get nodes`, or use --target lab"
 
 
 async def _survey(options: Options) -> Survey:
@@ -104,7 +109,10 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         modes = (as_found.value or Mode.AS_FOUND,)
         notes = (*notes, _observed(as_found))
         if options.modes is not None:
-            notes = (*notes, "--modes is not followed: to observe is to measure what is there")
+            notes = (
+                *notes,
+                "--modes is ignored: --method observe measures the network as configured",
+            )
     else:
         modes = spec.modes(options, cni)
     asked, light = _probes(asked, options, found)
@@ -134,16 +142,16 @@ def resolve(options: Options, found: Survey) -> RunSpec:
 
 def _observed(mode: Fact[Mode]) -> str:
     if mode.value in {None, Mode.AS_FOUND}:
-        return f"no mode is told for all pairs ({mode.source}): each is named by what it takes"
-    return f"what is observed is {mode.value}: {mode.source}"
+        return f"no mode is known for all pairs ({mode.source}): each pair shows the mode it takes"
+    return f"observing {mode.value}: {mode.source}"
 
 
 def _refuse_needless(disrupt: str | None, method: str | None) -> None:
     """An option that means nothing without another."""
     if disrupt is not None and method != "switch":
         raise ConfigError(
-            "--disrupt: it is for --method switch, which was not asked for",
-            advice="leave --disrupt out; nothing of the cluster's own is changed then",
+            "--disrupt applies to --method switch only",
+            advice="omit --disrupt: the cluster's own mode is not changed then",
         )
 
 
@@ -151,9 +159,9 @@ def _require_nodes(found: Survey) -> None:
     if len(found.places) < FEWEST_NODES:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.left_out)
         raise ConfigError(
-            f"context {found.context}: a pair takes two nodes, and {len(found.places)} can take "
+            f"context {found.context}: a pair needs two nodes, and {len(found.places)} can take "
             f"part; {reasons or 'there are no others'}",
-            advice="see to what keeps the others out, or use --target lab",
+            advice="fix what keeps the others out, or use --target lab",
         )
 
 
@@ -162,9 +170,9 @@ def _crowd(options: Options, found: Survey) -> tuple[str, ...]:
     if options.broker is not None or len(found.places) <= MOST_FORWARDED:
         return ()
     return (
-        f"{len(found.places)} nodes: all results come through the API server; beyond "
-        f"{MOST_FORWARDED} nodes bring a broker (--broker mqtts://HOST:PORT), or measure fewer "
-        "(--nodes)",
+        f"{len(found.places)} nodes: all results come through the API server; above "
+        f"{MOST_FORWARDED} nodes use a broker of yours (--broker mqtts://HOST:PORT), or measure "
+        "fewer (--nodes)",
     )
 
 
@@ -175,15 +183,15 @@ def _probes(
     if spec.CEILING in asked.probes:
         raise ConfigError(
             "--probes: ceiling needs a link of a known rate, which only the lab has",
-            advice="leave ceiling out, or use --target lab",
+            advice="omit ceiling, or use --target lab",
         )
     heavy = [each.name for each in found.places if not each.light]
     others = tuple(each for each in asked.probes if not spec.carries_load(each))
     if others == asked.probes or len(heavy) >= FEWEST_NODES:
         return asked, ()
     why = (
-        f"control-plane nodes carry no load, and {len(heavy)} of {len(found.places)} nodes "
-        "here are none"
+        f"control-plane nodes carry no load, and only {len(heavy)} of {len(found.places)} "
+        "nodes here are workers"
     )
     if options.probes is not None:
         raise ConfigError(f"--probes: {why}", advice="use --probes latency")
@@ -196,13 +204,13 @@ def _cni(options: Options, detected: ClusterDetected) -> str:
         return registry.UNKNOWN
     if seen is None:
         raise ConfigError(
-            f"--cni: which CNI this cluster has is not known: {detected.cni.reason}",
-            advice="leave --cni out: the network is then observed as it is found",
+            f"--cni: the cluster's CNI is unknown: {detected.cni.reason}",
+            advice="omit --cni: the network is then measured as configured",
         )
     if options.cni not in ("auto", seen):
         raise ConfigError(
-            f"--cni: {options.cni} was asked for, but this cluster has {seen}",
-            advice=f"use --cni {seen}, or leave it out; --target lab measures {options.cni} here",
+            f"--cni: requested {options.cni}, but this cluster has {seen}",
+            advice=f"use --cni {seen}, or omit it; --target lab measures {options.cni} here",
         )
     return seen
 
@@ -219,7 +227,7 @@ def _method(
         return method, found.recipe.refused, found.recipe.notes
     if natural != "pools":
         raise ConfigError(
-            f"--method pools: {cni} cannot have pools of several modes beside each other",
+            f"--method pools: {cni} cannot have pools of several modes side by side",
             advice="use --method observe",
         )
     refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
@@ -227,9 +235,10 @@ def _method(
         return method, refused, ()
     why = "; ".join(dict.fromkeys(refused.values()))
     if options.method is None:
-        return "observe", {}, (f"no temporary pools: {why}; so the mode as found is observed",)
+        return "observe", {}, (f"no temporary pools: {why}; measuring the network as configured",)
     raise ConfigError(
-        f"--method pools: {why}", advice="use --method observe, which measures the mode as found"
+        f"--method pools: {why}",
+        advice="use --method observe, which measures the network as configured",
     )
 
 
@@ -259,8 +268,8 @@ def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool
     if ask is None and not (named and options.yes):
         raise ConfigError(
             f"--target {options.target} would change context {context} ({server}), and there is "
-            "nobody to ask",
-            advice=f"say so with --context {context} --yes, or measure here with --target lab",
+            "no terminal to ask for consent",
+            advice=f"give consent with --context {context} --yes, or measure here: --target lab",
         )
     return consent.require(
         context,
@@ -292,13 +301,13 @@ def consented_again(
     if context not in (None, asked.context):
         raise ConfigError(
             f"--context: {context} is not {asked.context}, where this run began",
-            advice="leave --context out, or begin another run there",
+            advice="omit --context, or start another run there",
         )
     now = asyncio.run(_context(asked.context))
     if now.server != asked.server:
         raise ConfigError(
-            f"context {asked.context} leads to {now.server} now; this run began at {asked.server}",
-            advice="set the kubeconfig back, or begin another run",
+            f"context {asked.context} now points to {now.server}; this run began at {asked.server}",
+            advice="restore the kubeconfig, or start another run",
         )
     if run.method == "switch":
         consent.require_disruption(now.name, now.server, disrupt)

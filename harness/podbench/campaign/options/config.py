@@ -84,7 +84,7 @@ def _pairs(root: typing.Any, path: Path) -> list[tuple[typing.Any, typing.Any]]:
 
 
 def show(options: Options) -> str:
-    """The options as YAML that `--config` takes, each with a word on what it is."""
+    """The options as YAML that `--config` takes, by group."""
     import yaml
 
     content = msgspec.to_builtins(options)
@@ -103,7 +103,7 @@ def show(options: Options) -> str:
 
 
 def command_line(given: Mapping[str, object]) -> str:
-    """The `bench run` that asks for the same; the shell reads it as it stands.
+    """The `bench run` command with these options, quoted for the shell.
 
     Args:
         given: Options by name; null, false, nothing and 0 are left out.
@@ -143,7 +143,7 @@ def schema() -> str:
 
 
 def _described(option: Option, described: dict[str, typing.Any]) -> dict[str, typing.Any]:
-    """Puts valid words and bounds where the schema says string and integer."""
+    """Adds valid words and bounds to the schema of an option."""
     described["description"] = option.help
     branches = [described, *described.get("anyOf", [])]
     for branch in [*branches, *(b["items"] for b in branches if "items" in b)]:

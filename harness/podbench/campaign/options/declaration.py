@@ -1,4 +1,4 @@
-"""What an option of the command line is: everything that is said about it, in one place.
+"""What an option is: everything that is declared about it, in one place.
 
 `options` declares them with these words, one entry each. `validate` checks values against an entry,
 `config` reads and writes YAML and the JSON schema, `cli.flags` makes flags and help panels of it.

@@ -79,7 +79,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "Number of lab nodes; on a cluster the most to use",
             Group.MEASURE,
             least=2,
-            advice="a pair takes two nodes",
+            advice="a pair needs two nodes",
             default_text="3 on the lab, all of a cluster",
             commands=LAB,
         ),
@@ -185,7 +185,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             target="kubernetes",
             metavar="CONTEXT",
             needs=("method", "switch"),
-            advice="leave --disrupt out; nothing of the cluster's own is changed then",
+            advice="omit --disrupt: the cluster's own mode is not changed then",
             commands=(*RUN, "resume"),
         ),
     ] = None

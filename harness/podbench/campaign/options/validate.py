@@ -1,4 +1,4 @@
-"""Values against what was declared of them: the same words for flags and for a YAML file."""
+"""Checks values against their declarations, with the same messages for flags and YAML."""
 
 import typing
 from collections.abc import Sequence
@@ -50,8 +50,8 @@ def _element(option: Option, value: typing.Any) -> None:
 def _require(option: Option, other: str, value: str, given: object) -> None:
     if given != value:
         raise ConfigError(
-            f"{option.flag}: it is for {OPTIONS[other].flag} {value}, which was not asked for",
-            advice=option.advice or f"leave {option.flag} out",
+            f"{option.flag} applies to {OPTIONS[other].flag} {value} only",
+            advice=option.advice or f"omit {option.flag}",
         )
 
 
@@ -60,7 +60,7 @@ def _valid(option: Option) -> str | None:
 
 
 def misplaced(options: Options, target: str) -> Option | None:
-    """The first option given that has no meaning on a target."""
+    """The first given option that does not apply to a target."""
     return next(
         (
             each
@@ -72,7 +72,7 @@ def misplaced(options: Options, target: str) -> Option | None:
 
 
 def from_flag(option: Option, given: str | Sequence[str]) -> object:
-    """A value from what stands on the command line.
+    """The value of a flag's text.
 
     Args:
         option: Which.

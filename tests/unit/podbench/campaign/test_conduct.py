@@ -77,7 +77,7 @@ def test_undoing_is_not_ended_by_the_signal_that_comes_first_in_it(undoing: bool
             asyncio.run(running)
     assert session.undone
     assert session.progress.said == [
-        "ending already: what the run made is being taken away",
+        "already ending: removing what the run created",
     ]
 
 

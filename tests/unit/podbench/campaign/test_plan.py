@@ -155,7 +155,7 @@ def test_a_refused_mode_takes_no_time() -> None:
     drawn = plan.draw(on_a_cluster(refused={Mode.VXLAN: "why not"}), NODES, exclusive=False)
     assert drawn.modes == (Mode.IPIP, Mode.BGP)
     assert drawn.aa_mode == Mode.IPIP
-    with pytest.raises(ConfigError, match="none of them can be had here"):
+    with pytest.raises(ConfigError, match="none of them is possible here"):
         plan.draw(on_a_cluster(refused=dict.fromkeys(MODES, "no")), NODES, exclusive=False)
 
 
@@ -197,9 +197,9 @@ def test_once_nics_are_read_the_bytes_are_those_of_their_cap() -> None:
     assert fast is not None
     told = cost.once_known(drawn, nodes(10_000_000_000, 25_000_000_000), 1_000_000_000)
     assert told is not None
-    assert "at most 1 Gbit/s each (the slowest NIC told is 10 Gbit/s)" in told
-    assert f"about {fast / 1e9:.2f} GB in all" in told
+    assert "at most 1 Gbit/s each (the slowest NIC reports 10 Gbit/s)" in told
+    assert f"about {fast / 1e9:.2f} GB for the whole plan" in told
     some = cost.once_known(drawn, nodes(10_000_000_000, None), 500_000_000)
-    assert "10 Gbit/s, 1 of 2 tell none" in str(some)
-    assert "no NIC tells its speed" in str(cost.once_known(drawn, nodes(None, None), 500_000_000))
-    assert "not known" in str(cost.once_known(drawn, nodes(None, None), None))
+    assert "10 Gbit/s, 1 of 2 report none" in str(some)
+    assert "no NIC reports its speed" in str(cost.once_known(drawn, nodes(None, None), 500_000_000))
+    assert "is unknown" in str(cost.once_known(drawn, nodes(None, None), None))

@@ -30,7 +30,7 @@ def test_modes_keep_the_cni_order() -> None:
     ("options", "match"),
     [
         (Options(cni="calcio"), "--cni: unknown 'calcio'; did you mean 'calico'"),
-        (Options(cni="cilium"), "--cni: cilium has no layout on the lab"),
+        (Options(cni="cilium"), "--cni: the lab cannot emulate cilium"),
         (Options(modes=["vxlam"]), "--modes: unknown 'vxlam'; did you mean 'vxlan'"),
         (Options(modes=["host-gw"]), "--modes: unknown 'host-gw'"),
         (Options(modes=[]), "--modes: no value given"),
@@ -44,8 +44,8 @@ def test_modes_keep_the_cni_order() -> None:
         (Options(cni="flannel", method="pools"), "--method pools"),
         (Options(proof="trust"), "--proof: unknown 'trust'"),
         (Options(lab_loss=["n1>n9=1%"]), "--lab-loss: unknown 'n9'"),
-        (Options(lab_loss=["n1>n1=1%"]), "names one node twice"),
-        (Options(lab_loss=["n1=1%"]), "--lab-loss: 'n1=1%' is not a loss"),
+        (Options(lab_loss=["n1>n1=1%"]), "names the same node twice"),
+        (Options(lab_loss=["n1=1%"]), "--lab-loss: 'n1=1%' is not SRC>DST=RATIO"),
         (Options(lab_loss=["n1>n2=120%"]), "--lab-loss"),
         (Options(lab_cpu_noise=-1), "--lab-cpu-noise"),
         (Options(lab_rate="fast"), "--lab-rate"),
@@ -99,10 +99,10 @@ def test_with_a_kubeconfig_auto_is_its_cluster(
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (Options(target="lab", context="prod"), "--context has no meaning on target lab"),
-        (Options(image="i"), "--image has no meaning on target lab .no kubeconfig was found"),
-        (Options(target="kubernetes", lab_rate="1Gbit/s"), "--lab-rate has no meaning"),
-        (Options(target="kubernetes", equal_mtu=True), "--equal-mtu has no meaning"),
+        (Options(target="lab", context="prod"), "--context does not apply to target lab"),
+        (Options(image="i"), "--image does not apply to target lab .no kubeconfig was found"),
+        (Options(target="kubernetes", lab_rate="1Gbit/s"), "--lab-rate does not apply"),
+        (Options(target="kubernetes", equal_mtu=True), "--equal-mtu does not apply"),
         (Options(target="kubernets"), "did you mean 'kubernetes'"),
     ],
 )

@@ -18,7 +18,7 @@ def test_one_of_them_alone_is_not(named: bool, yes: bool) -> None:
     """Where nobody can be asked, nothing is changed, and the way to say so is named."""
     with pytest.raises(ConfigError) as caught:
         consent.require("prod", SERVER, named=named, yes=yes, ask=None)
-    assert caught.value.advice == ("name it and say so: --context prod --yes")
+    assert caught.value.advice == ("give consent with --context prod --yes")
 
 
 def test_people_type_the_name() -> None:
