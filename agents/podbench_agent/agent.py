@@ -17,6 +17,7 @@ from podbench_agent.canary import Canary
 from podbench_agent.capture import Capture
 from podbench_agent.host import Counters
 from podbench_agent.probes import window
+from podbench_agent.probes.pairwise import Pairwise
 from podbench_agent.probes.throughput import Transfers
 
 Facts = Mapping[str, str | int | float | bool | None]
@@ -60,6 +61,7 @@ class Agent:
         self._absent = dict(absent or {})
         self._stop = stop
         self.transfers = Transfers()
+        self.pairwise = Pairwise()
         self.counters = Counters()
         self.canary = Canary(key)
         self.capture = Capture()
@@ -77,6 +79,8 @@ class Agent:
                 return await self._reflect(command)
             case messages.StartCounters() | messages.CollectCounters():
                 return self._count(command)
+            case messages.RunProbe():
+                return await self.pairwise.answer(command)
             case _:
                 return Reply(await self._without_tables(command), {})
 
@@ -159,4 +163,5 @@ class Agent:
         self.canary.end()
         self.capture.close()
         self.counters.stop()
+        await self.pairwise.close()
         await self.transfers.close()

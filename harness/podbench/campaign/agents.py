@@ -36,6 +36,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     latency: dict[Path, list[Part]] = {}
     throughput: dict[Path, list[Part]] = {}
     ladder: dict[Path, list[Part]] = {}
+    pairwise: dict[str, dict[Path, list[Part]]] = {}
+    """By probe."""
     raw: dict[str, str] = {}
     """Programs' own output by a file's stem."""
     spans: list[Span] = []

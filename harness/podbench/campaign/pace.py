@@ -7,6 +7,7 @@ import math
 
 import msgspec
 
+from podbench.campaign import pairwise
 from podbench.campaign.spec import DEFAULT_BLOCKS, RunSpec
 from podbench.model.errors import ConfigError
 from podbench.model.units import show_duration
@@ -140,6 +141,7 @@ def block_s(spec: RunSpec, groups: int, size: Size) -> float:
     if "latency" in spec.probes:
         visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
         visit_s += pace.idle_s + pace.setup_s
+    visit_s += groups * pairwise.round_s(spec.probes, pace.setup_s)
     kinds = [p for p in spec.probes if p.startswith("throughput")]
     if kinds and size.per_visit:
         each_s = pace.transfer_s + pace.transfer_setup_s

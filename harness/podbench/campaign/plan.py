@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from podbench.campaign import mesh
+from podbench.campaign import mesh, pairwise
 from podbench.campaign.ladder import design
 from podbench.campaign.pace import Pace, block_s, fitting, once_s
 from podbench.campaign.spec import CEILING, LADDER, RunSpec
@@ -288,7 +288,8 @@ def _rounds(shape: _Shape, rng: random.Random) -> tuple[Round, ...]:
             Round(number=number, phase="warm", pairs=pairs, transfers=own, steps=steps_here)
         )
     if "latency" not in shape.spec.probes:
-        return tuple(r for r in rounds if r.transfers or r.steps)
+        light = pairwise.chosen(shape.spec.probes)
+        return tuple(r for r in rounds if r.transfers or r.steps or light)
     everyone = tuple(pair for r in rounds for pair in r.pairs)
     return (*rounds, Round(number=len(rounds) + 1, phase="idle", pairs=everyone))
 

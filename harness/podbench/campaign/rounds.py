@@ -7,7 +7,7 @@ the round. Nothing is sent to or from an agent while a probe runs but the probe 
 import asyncio
 import time
 
-from podbench.campaign import latency, plan, transfer
+from podbench.campaign import latency, pairs, pairwise, plan, transfer
 from podbench.campaign.agents import Crew, Outcome, Part
 from podbench.campaign.journal import Entry, Journal
 from podbench.campaign.ladder import step as ladder
@@ -42,6 +42,14 @@ async def measure(
                 for step in steps
             )
             await asyncio.gather(*climbing)
+    if planned.phase == "warm":
+        for name in pairwise.chosen(drawn.probes):
+            for path in pairwise.PATHS:
+                asked = (
+                    pairs.measure(crew, visit.mode, name, path, pair, outcome)
+                    for pair in planned.pairs
+                )
+                await asyncio.gather(*asked)
     for batch in planned.batches:
         await asyncio.gather(
             *(transfer.measure(crew, visit.mode, one, drawn.pace, outcome) for one in batch)
@@ -87,6 +95,7 @@ def keep(
         ("latency", got.latency),
         ("throughput", got.throughput),
         ("ladder", got.ladder),
+        *got.pairwise.items(),
     ):
         for path, parts in by_path.items():
             arm = visit.arm.on(path)

@@ -234,10 +234,28 @@ LADDER = _schema(
     ]
 )
 
+RR = _schema(
+    [
+        *_PLACE,
+        _field("src", pa.string(), "node that asks"),
+        _field("dst", pa.string(), "node that answers"),
+        _field("start_mono_ns", pa.int64(), "a request leaves, orchestrator's monotonic clock, ns"),
+        _field("rtt_ns", pa.int64(), "until its response is here, ns; null: not measured"),
+        _field("reason", pa.string(), "why it was not measured"),
+    ]
+)
+
 BY_PROBE = {
     "latency": LATENCY,
     "throughput": THROUGHPUT,
     "host": HOST,
     "ladder": LADDER,
     "ceiling": THROUGHPUT,
+    "rr": RR,
 }
+
+
+def own_columns(probe: str) -> tuple[str, ...]:
+    """The columns that a probe measures, without those that name its place."""
+    place = {field.name for field in _PLACE} | {"src", "dst", "reason"}
+    return tuple(name for name in BY_PROBE[probe].names if name not in place)

@@ -151,6 +151,9 @@ def _wanted(command: messages.Command) -> dict[str, Mapping[str, _Col]]:
             return {"reflections": REFLECTIONS}
         case messages.CollectCounters():
             return {"host": HOST}
+        case messages.RunProbe(part="run"):
+            whole = _optional(_gaps(_ints(*SPAN_NS)))
+            return {command.name: dict.fromkeys(command.columns, whole)}
         case _:
             return {}
 

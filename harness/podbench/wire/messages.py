@@ -5,6 +5,8 @@ One command goes to one agent and gets exactly one answer. An answer may carry c
 Nothing here knows how messages travel: that is `transport`.
 """
 
+from typing import Literal
+
 import msgspec
 
 from podbench.model.errors import RemoteProtocolError
@@ -123,6 +125,21 @@ class WatchLoad(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     duration_s: float
 
 
+class RunProbe(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One end of a pairwise probe, by its name (`podbench_agent.probes.pairwise`).
+
+    `serve` is answered with the fact `port` once the far end listens, `run` with the table of that
+    name once the near end is done, at most `lasts_s` later.
+    """
+
+    name: str
+    part: Literal["serve", "run"]
+    settings: dict[str, str | int | float] = {}
+    columns: tuple[str, ...] = ()
+    """Of the answer's table: whole numbers; others are left out."""
+    lasts_s: float = 0.0
+
+
 class StartCounters(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Sample the host's counters every `period_s` until told to stop."""
 
@@ -224,6 +241,7 @@ Command = (
     | Transfer
     | CollectTransfer
     | WatchLoad
+    | RunProbe
     | StartCounters
     | CollectCounters
     | ReadFacts

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 
+from podbench.campaign import pairwise
 from podbench.campaign.options.declaration import RUN, Group, Option, option, table
 from podbench.model import units
 from podbench.model.arms import Mode
@@ -27,9 +28,11 @@ PROBES = (
     "throughput-tcp8",
     "throughput-udp",
     "throughput-small",
+    *pairwise.names(),
 )
 """Latency: STAMP warm and idle. Ladder: paced load in steps. Ceiling: TCP on the lab's shaped
-segment. Throughput, flat out: TCP of 1 and of 8 streams, UDP, UDP of 64 octets."""
+segment. Throughput, flat out: TCP of 1 and of 8 streams, UDP, UDP of 64 octets.
+Then those of campaign/pairwise, such as `rr`: TCP request and response."""
 SYNONYMS = {"capacity": "throughput"}
 """Other names of probes."""
 
