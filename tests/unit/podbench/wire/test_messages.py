@@ -55,6 +55,15 @@ commands = st.one_of(
     st.just(messages.EndWatch()),
     st.builds(messages.StartCapture, device=words, addresses=st.lists(words).map(tuple)),
     st.just(messages.CollectCapture()),
+    st.builds(messages.WatchLoad, start_after_s=sensible, duration_s=sensible),
+    st.builds(
+        messages.RunProbe,
+        name=words,
+        part=st.sampled_from(["serve", "run"]),
+        settings=st.dictionaries(words, words | small | sensible, max_size=3),
+        columns=st.lists(words, max_size=3).map(tuple),
+        lasts_s=sensible,
+    ),
 )
 facts = st.dictionaries(words, st.none() | words | small | sensible | st.booleans(), max_size=3)
 answers = st.one_of(
@@ -137,6 +146,7 @@ def test_every_command_is_covered_here() -> None:
         "Reflect", "Measure", "CollectReflections", "ServeTransfer", "Transfer",
         "CollectTransfer", "StartCounters", "CollectCounters", "ReadFacts", "LookUp", "Stop",
         "WatchPath", "KeepWatch", "HoldWatch", "EndWatch", "StartCapture", "CollectCapture",
+        "WatchLoad", "RunProbe",
     }  # fmt: skip
 
     assert {kind.__name__ for kind in get_args(messages.Command)} == covered
