@@ -1,6 +1,7 @@
-"""The report's entry: a bundle in, one HTML file out. Sections say what, templates say how.
+"""Entry point of the report: renders a bundle into one HTML file.
 
-The page holds everything it needs; its content security policy forbids every request.
+Sections prepare the content, templates lay it out. The page is self-contained; its content security
+policy forbids every request.
 """
 
 from pathlib import Path
@@ -29,27 +30,27 @@ from podbench_report.view import RunView
 
 _CONTENTS = (
     ("reading", "How to read this page"),
-    ("found", "What was found"),
-    ("untold", "What could not be told"),
+    ("found", "Findings"),
+    ("untold", "Open questions"),
     ("proof", "Proof of modes"),
-    ("overlay", "Overlay tax"),
-    ("matrices", "Every pair"),
+    ("overlay", "Pod-network cost"),
+    ("matrices", "All pairs"),
     ("distributions", "Distributions and jitter"),
     ("blocks", "Blocks"),
-    ("timeline", "Time line"),
+    ("timeline", "Timeline"),
     ("loss", "Loss"),
     ("throughput", "Throughput"),
-    ("blame", "Who stands out"),
+    ("blame", "Outliers"),
     ("method", "Method and limits"),
     ("appendix", "Appendix"),
 )
 
 
 def render(bundle: Bundle) -> str:
-    """The whole page as text.
+    """Renders the page as text.
 
     Raises:
-        ReportError: The page cannot be made from this bundle.
+        ReportError: Rendering fails.
     """
     view = RunView(bundle)
     return frame.render(
@@ -77,9 +78,9 @@ def render(bundle: Bundle) -> str:
 
 
 def write(bundle: Bundle, path: Path) -> None:
-    """Renders and writes the page; a reader sees the old file or the whole new one.
+    """Renders the page and replaces the file atomically.
 
     Raises:
-        ReportError: It cannot be rendered or written.
+        ReportError: Rendering or writing fails.
     """
     frame.write(render(bundle), path)

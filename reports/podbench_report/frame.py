@@ -1,7 +1,6 @@
-"""The frame that every page of this package has: one file, nothing fetched, written whole.
+"""Frame shared by all pages: templates, style sheet, content security policy, atomic writing.
 
-Pages (`build`, `compare`) bring their sections; here are the templates, the style sheet, the policy
-that forbids every request, and the writing.
+Pages (`build`, `compare`) supply their sections.
 """
 
 import base64
@@ -20,7 +19,7 @@ from podbench.model.errors import ReportError
 from podbench_report import numbers, palette, wording
 
 MARK = '<meta name="generator" content="podbench'
-"""What every page of this package holds: how one tells it from somebody's own file."""
+"""Marker in every page of this package: tells it apart from a user's own file."""
 _FONTS = (
     '--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Noto Sans",'
     '"Liberation Sans",Arial,sans-serif;'
@@ -30,15 +29,15 @@ _FONTS = (
 
 
 def render(template: str, contents: Sequence[tuple[str, str]], **sections: object) -> str:
-    """A whole page as text.
+    """Renders a whole page as text.
 
     Args:
         template: A file of `templates/` that fills the frame (`frame.html.j2`).
-        contents: (anchor, title) of what the list of contents names.
-        sections: What the template asks for, by name.
+        contents: (anchor, title) of each entry of the table of contents.
+        sections: The template's variables, by name.
 
     Raises:
-        ReportError: The page cannot be made of these.
+        ReportError: Rendering fails.
     """
     script = text("script.js")
     try:
@@ -55,11 +54,11 @@ def render(template: str, contents: Sequence[tuple[str, str]], **sections: objec
             )
         )
     except jinja2.TemplateError as error:
-        raise ReportError(f"the page cannot be rendered: {error}") from error
+        raise ReportError(f"cannot render the page: {error}") from error
 
 
 def is_page(path: Path) -> bool:
-    """Whether a file is a page made here, so that writing it anew destroys nothing of anybody's."""
+    """Reports whether podbench wrote this file, so that overwriting it loses no user data."""
     try:
         with path.open("rb") as file:
             return MARK.encode() in file.read(4096)
@@ -68,10 +67,10 @@ def is_page(path: Path) -> bool:
 
 
 def write(page: str, path: Path) -> None:
-    """Writes a page so that a reader sees the old file or the whole new one.
+    """Writes a page atomically.
 
     Raises:
-        ReportError: It cannot be written.
+        ReportError: Writing fails.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -87,14 +86,14 @@ def write(page: str, path: Path) -> None:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise ReportError(
-            f"{path} cannot be written: {error.strerror or error}",
-            advice="make room or choose another directory with --out; the samples are not touched",
+            f"cannot write {path}: {error.strerror or error}",
+            advice="free some space or choose another directory with --out; the samples are intact",
         ) from error
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates, escaping on; for every page of this package."""
+    """Returns the template environment of all pages, with autoescape."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("podbench_report"),
         autoescape=True,
@@ -109,21 +108,20 @@ def environment() -> jinja2.Environment:
 
 
 def _glue(text: str) -> str:
-    """Keeps an interval, a figure and its percent, and "95 % CI" on one line."""
+    """Keeps an interval and "95% CI" on one line."""
     joined = text.replace(numbers.EN_DASH, f"{numbers.EN_DASH}\u2060")
-    joined = joined.replace(" %", f"{numbers.NBSP}%")
     return joined.replace("% CI", f"%{numbers.NBSP}CI")
 
 
 @functools.cache
 def text(name: str) -> str:
-    """A file of `templates/` as it stands."""
+    """Returns the content of a file of `templates/`."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def style() -> Markup:
-    """The whole style sheet."""
+    """Returns the style sheet."""
     inks = "".join(
         f".f-{ink}{{fill:var(--{ink})}}.s-{ink}{{stroke:var(--{ink})}}" for ink in palette.INKS
     )
@@ -138,7 +136,7 @@ def style() -> Markup:
 
 
 def policy(script: str) -> str:
-    """Nothing may be fetched; only our own script may run."""
+    """Returns a policy that blocks all requests and allows only our script."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "

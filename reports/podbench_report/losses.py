@@ -1,16 +1,16 @@
-"""One arm's loss over all its pairs: counts added up, the interval as analysis gave it."""
+"""Loss of one arm over all its pairs: counts summed, interval as computed by the analysis."""
 
 from podbench.model.summary import LossSummary
 from podbench_report.view import RunView
 
 
 def lost(found: LossSummary) -> int:
-    """All lost probes, whichever way."""
+    """Returns the number of lost probes in both directions."""
     return found.lost_forward + found.lost_backward + found.lost_unknown
 
 
 def arm_loss(view: RunView, arm: str) -> LossSummary | None:
-    """The lost probes of one arm; null where no pair of it has a count."""
+    """Returns the lost probes of one arm; null if no pair has a count."""
     counted = [p.loss for p in view.pairs.get(arm, {}).values() if p.loss is not None]
     if not counted:
         return None

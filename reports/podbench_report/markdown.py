@@ -1,6 +1,6 @@
-"""A run in Markdown, for tickets and pipelines: the verdict sentences, then the tables behind them.
+"""Renders a run in Markdown, for tickets and pipelines: verdict sentences, then tables.
 
-The same words and figures as the page (`wording`, `numbers`); no figure is made here. Names of
+Text and numbers come from `wording` and `numbers`; nothing is computed here. Names of
 nodes and runs are escaped by `podbench.model.markdown`.
 """
 
@@ -45,7 +45,7 @@ def _said(one: wording.Sentence) -> str:
 
 def _found(summary: Summary) -> Iterator[str]:
     how = _implementations(summary)
-    yield from ("", "## What was found", "")
+    yield from ("", "## Findings", "")
     for one in summary.comparisons:
         if one.verdict in _CLAIMS and one.metric in metrics.HEADLINES:
             yield _said(wording.comparison(one, how))
@@ -61,7 +61,7 @@ def _untold(summary: Summary) -> Iterator[str]:
     missing = wording.not_measured(summary.comparisons, how)
     if not still_open and not missing:
         return
-    yield from ("", "## What could not be told", "")
+    yield from ("", "## Open questions", "")
     yield from (_said(wording.comparison(one, how)) for one in still_open)
     yield from (_said(one) for one in missing)
 
@@ -89,7 +89,7 @@ def _figures(summary: Summary) -> Iterator[str]:
     if not shown:
         return
     yield from ("", "## Figures over all pairs", "")
-    heads = ("Metric", "Arm", "Value", "95 % CI", "Blocks", "Samples")
+    heads = ("Metric", "Arm", "Value", "95% CI", "Blocks", "Samples")
     yield from table(heads, [_figure(one) for one in shown])
 
 
@@ -108,7 +108,7 @@ def _comparisons(summary: Summary) -> Iterator[str]:
     if not summary.comparisons:
         return
     yield from ("", "## Comparisons", "")
-    heads = ("Metric", "Arms", "Difference", "Change", "95 % CI", "Verdict", "Margin")
+    heads = ("Metric", "Arms", "Difference", "Change", "95% CI", "Verdict", "Margin")
     yield from table(heads, [_comparison(one) for one in summary.comparisons])
 
 
@@ -127,7 +127,7 @@ def _comparison(one: Comparison) -> tuple[str, ...]:
 def _warnings(summary: Summary) -> Iterator[str]:
     if not summary.warnings:
         return
-    yield from ("", "## Doubts", "")
+    yield from ("", "## Caveats", "")
     for doubt in summary.warnings:
         advice = f" {text(doubt.advice)}" if doubt.advice else ""
         yield f"- {text(doubt.message)} ({code(doubt.code)}).{advice}"

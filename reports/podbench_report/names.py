@@ -1,4 +1,4 @@
-"""Names as shown: modes in their usual spelling, arms in words, nodes in zone order."""
+"""Display names: modes in their usual spelling, arms in words, nodes in zone order."""
 
 from collections.abc import Sequence
 
@@ -15,21 +15,21 @@ _MODES = {
 }
 _ORDER = tuple(_MODES)
 _LONG = 14
-"""Labels beyond this many characters are cut; the full name is in the title and in the appendix."""
+"""Maximum length of a label; the tooltip and the appendix have the full name."""
 
 
 def mode_label(mode: str) -> str:
-    """`VXLAN`, `IPIP`, `BGP`; an unknown mode as it is spelled."""
+    """Returns `VXLAN`, `IPIP`, `BGP`; an unknown mode stays as spelled."""
     return _MODES.get(mode, mode)
 
 
 def mode_of(arm: str) -> str:
-    """`vxlan` of `vxlan/pod#2`; a bare mode stays itself."""
+    """Returns `vxlan` for `vxlan/pod#2`; a bare mode stays as it is."""
     return arm.partition("/")[0].partition("#")[0]
 
 
 def path_of(arm: str) -> str:
-    """`pod` of `vxlan/pod#2`; a bare mode is the pod path."""
+    """Returns `pod` for `vxlan/pod#2`; a bare mode means the pod path."""
     return arm.partition("/")[2].partition("#")[0] or "pod"
 
 
@@ -39,33 +39,33 @@ def is_repeat(arm: str) -> bool:
 
 
 def arm_label(arm: str) -> str:
-    """`VXLAN`, `VXLAN, host path`, `VXLAN again (A/A)`."""
+    """Returns `VXLAN`, `host path (alongside VXLAN)` or `VXLAN repeat (A/A)`."""
     label = mode_label(mode_of(arm))
     if path_of(arm) != "pod":
-        label += f", {path_of(arm)} path"
-    return label + (" again (A/A)" if is_repeat(arm) else "")
+        label = f"{path_of(arm)} path (alongside {label})"
+    return label + (" repeat (A/A)" if is_repeat(arm) else "")
 
 
 def plot_label(arm: str) -> str:
-    """As `arm_label`, shorter: beside lines there is little room, and repeats have hollow marks."""
-    return arm_label(arm).replace(" again (A/A)", " again")
+    """Returns `arm_label` shortened for a plot, where hollow marks show the repeats."""
+    return arm_label(arm).replace(" repeat (A/A)", " repeat").replace("(alongside ", "(")
 
 
 def mode_order(modes: Sequence[str]) -> tuple[str, ...]:
-    """Each mode once, most encapsulation first, unknown ones last."""
+    """Returns each mode once: most encapsulation first, unknown modes last."""
     unique = dict.fromkeys(modes)
     return tuple(sorted(unique, key=lambda m: (_ORDER.index(m) if m in _ORDER else 99, m)))
 
 
 def zone_order(nodes: Sequence[NodeSummary]) -> tuple[NodeSummary, ...]:
-    """Nodes by region, zone and name (numbers in names count as numbers: n2 before n10)."""
+    """Sorts nodes by region, zone and name (natural order: n2 before n10)."""
     return tuple(sorted(nodes, key=lambda n: (n.region or "", n.zone or "", _natural(n.name))))
 
 
 def short_labels(names: Sequence[str]) -> dict[str, str]:
-    """A short, unique label for each name: the common prefix goes, then the middle.
+    """Returns a short, unique label for each name: drops the common prefix, then the middle.
 
-    Cutting never makes two names equal: where it would, the label gets the node's number.
+    If shortening would make two labels equal, the label gets the node's number.
     """
     if not names:
         return {}
@@ -88,7 +88,7 @@ def _common_prefix(names: Sequence[str]) -> str:
     length = 0
     while length < min(len(first), len(last)) and first[length] == last[length]:
         length += 1
-    # Cut at a separator only, and leave something of every name.
+    # Cut only at a separator, and keep part of every name.
     cut = max(first.rfind(mark, 0, length) for mark in "-._/") + 1
     return first[:cut] if cut > 3 and all(len(name) > cut for name in names) else ""
 

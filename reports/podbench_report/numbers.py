@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits, one unit a column, a true minus, no-break spaces.
+"""Formats numbers: three digits, one unit a column, a true minus, no-break spaces.
 
 Null is always `NOT_MEASURED`, never 0. Nothing here computes a statistic; units come from
 `podbench.model.summary` (`ns`, `bit/s`, `ratio`, ...).
@@ -37,23 +37,23 @@ class Scale(msgspec.Struct, frozen=True):
     decimals: int
 
     def number(self, value: float | None) -> str:
-        """The bare number in this scale, for a column whose header names the unit."""
+        """Returns the bare number in this scale, for a column whose header has the unit."""
         if value is None or not math.isfinite(value):
             return NOT_MEASURED
         return _plain(value / self.factor, self.decimals) if value else "0"
 
 
 def scale_for(values: Iterable[float | None], unit: str) -> Scale:
-    """One scale for all of these: the unit of their middle, decimals for three digits of each."""
+    """Returns one scale for all values: the unit fits their middle, with three digits for each."""
     known = _magnitudes(values)
-    # Between the smallest and the largest: medians of 90 µs do not become 0.0901 ms by their tails.
+    # The geometric mean of smallest and largest: a long tail must not turn 90 µs into 0.0901 ms.
     middle = math.sqrt(min(known) * max(known)) if known else 0.0
     factor, shown = _step(middle, _SAME_UNIT.get(unit, unit))
     return Scale(factor, shown, _joint_decimals(known, factor))
 
 
 def column_scale(values: Iterable[float | None], table: Scale) -> Scale:
-    """The table's unit with decimals for this column: p50 and p99.9 differ tenfold."""
+    """Returns the table's unit with decimals for this column: p50 and p99.9 differ tenfold."""
     decimals = _joint_decimals(_magnitudes(values), table.factor)
     return msgspec.structs.replace(table, decimals=decimals)
 
@@ -76,7 +76,7 @@ def _joint_decimals(known: list[float], factor: float) -> int:
 
 
 def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
-    """Three significant digits with a fitting unit: `12.2 µs`, `9.41 Gbit/s`, `0.021 %`."""
+    """Returns three significant digits with a fitting unit: `12.2 µs`, `9.41 Gbit/s`, `0.021%`."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
     unit = _SAME_UNIT.get(unit, unit)
@@ -85,14 +85,14 @@ def quantity(value: float | None, unit: str, *, signed: bool = False) -> str:
     text = _plain(scaled, _decimals(abs(scaled)))
     if signed and value > 0:
         text = "+" + text
-    return f"{text}{NBSP}{shown}".rstrip(NBSP)
+    return _with_unit(text, shown)
 
 
 def estimate(value: float, bounds: tuple[float, float] | None, unit: str) -> tuple[str, str]:
-    """A figure and its interval in one unit, as exact as the interval allows.
+    """Returns an estimate and its interval in one unit, as precise as the interval allows.
 
-    `9.9 µs` and `3.8–16.6 µs`: the digits are those of the largest bound, and at least two of the
-    figure. Without an interval the second text is empty.
+    `9.9 µs` and `3.8–16.6 µs`: digits follow the largest bound, at least two for the estimate.
+    Without an interval the second text is empty.
     """
     if bounds is None or not all(map(math.isfinite, (value, *bounds))):
         return quantity(value, unit), ""
@@ -100,39 +100,39 @@ def estimate(value: float, bounds: tuple[float, float] | None, unit: str) -> tup
     largest = max(abs(value), *map(abs, bounds)) / factor
     scale = Scale(factor, shown, _decimals(largest))
     own = max(scale.decimals, _decimals(abs(value) / factor) - 1)
-    text = f"{_plain(value / factor, own)}{NBSP}{shown}".rstrip(NBSP)
-    return text, f"{_range(bounds, scale)}{NBSP}{shown}".rstrip(NBSP)
+    text = _with_unit(_plain(value / factor, own), shown)
+    return text, _with_unit(_range(bounds, scale), shown)
 
 
 def interval(bounds: tuple[float, float] | None, unit: str) -> str:
-    """Both bounds in one unit; `to` in place of the dash where one is negative; null is said."""
+    """Returns both bounds in one unit, joined by `to` if one is negative."""
     if bounds is None:
         return NOT_MEASURED
     known = _magnitudes(bounds)
     factor, shown = _step(max(known, default=0.0), _SAME_UNIT.get(unit, unit))
     scale = Scale(factor, shown, _decimals(max(known, default=0.0) / factor))
     if bounds[0] == 0 and scale.decimals > 1:
-        # What begins at nothing is an upper limit: two digits of it are all there is to know.
+        # An interval from zero is an upper limit: two digits suffice.
         scale = msgspec.structs.replace(scale, decimals=scale.decimals - 1)
     elif known and min(known) / factor < 10.0 ** (1 - scale.decimals):
         scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)
     while scale.decimals < 4 and bounds[0] != bounds[1] and len(set(map(scale.number, bounds))) < 2:
-        # 99.99 to 100 % must not read 100 to 100 %.
+        # 99.99 to 100% must not read 100 to 100%.
         scale = msgspec.structs.replace(scale, decimals=scale.decimals + 1)
-    return f"{_range(bounds, scale)}{NBSP}{scale.unit}".rstrip(NBSP)
+    return _with_unit(_range(bounds, scale), scale.unit)
 
 
 def interval_numbers(bounds: tuple[float, float] | None, scale: Scale) -> str:
-    """The bounds without their unit, for a column that names it."""
+    """Returns the bounds without their unit, for a column that has it."""
     return "" if bounds is None else _range(bounds, scale)
 
 
 def percent_change(
     ratio: float | None, bounds: tuple[float, float] | None = None, decimals: int | None = None
 ) -> str:
-    """A ratio as a signed change: 1.213 is `+21.3 %`; a fall has a true minus.
+    """Returns a ratio as a signed change: `+21.3%` for 1.213, with a true minus.
 
-    Beside its interval it has no more decimals than that; `decimals` are those of a column.
+    It has no more decimals than its interval; `decimals` overrides for a column.
     """
     if ratio is None or not math.isfinite(ratio):
         return NOT_MEASURED
@@ -141,37 +141,37 @@ def percent_change(
         decimals = _change_decimals(change)
     if bounds is not None and all(map(math.isfinite, bounds)):
         decimals = min(decimals, _interval_decimals(bounds))
-    return f"{_signed(change, decimals)}{NBSP}%"
+    return f"{_signed(change, decimals)}%"
 
 
 def percent_change_interval(bounds: tuple[float, float] | None) -> str:
-    """An interval of ratios as changes: `+18.4 to +24.1 %`."""
+    """Returns an interval of ratios as changes: `+18.4 to +24.1%`."""
     if bounds is None or not all(map(math.isfinite, bounds)):
         return NOT_MEASURED
     decimals = _interval_decimals(bounds)
     low, high = (_signed((bound - 1) * 100, decimals) for bound in bounds)
-    return f"{low}{NBSP}to{NBSP}{high}{NBSP}%"
+    return f"{low}{NBSP}to{NBSP}{high}%"
 
 
 def percent_size_interval(bounds: tuple[float, float]) -> str:
-    """An interval of ratios that all lie on one side of 1, as the change's size."""
+    """Returns an interval of ratios on one side of 1 as the size of the change."""
     changes = sorted(abs(bound - 1) * 100 for bound in bounds)
     low, high = (_plain(change, _interval_decimals(bounds)) for change in changes)
-    return f"{low}{EN_DASH}{high}{NBSP}%"
+    return f"{low}{EN_DASH}{high}%"
 
 
 def margin(ratio: float) -> str:
-    """A margin as people say it: `±5 %`."""
-    return f"±{ratio * 100:.4g}{NBSP}%"
+    """Returns a margin: `±5%`."""
+    return f"±{ratio * 100:.4g}%"
 
 
 def share(value: float | None) -> str:
-    """A share of 0 to 1 in percent, three significant digits."""
+    """Returns a share of 0 to 1 in percent, three significant digits."""
     return quantity(value, "ratio")
 
 
 def count(value: int | None) -> str:
-    """A count, from 10,000 in thin groups of three: `1450`, `30 000`."""
+    """Returns a count, grouped by thin spaces from 10,000: `1450`, `30 000`."""
     if value is None:
         return NOT_MEASURED
     return f"{value:,}".replace(",", THIN) if abs(value) >= 10_000 else str(value)
@@ -183,7 +183,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """As `units.show_duration` has it, without a break in it."""
+    """Returns `units.show_duration` with no-break spaces."""
     if seconds is None:
         return NOT_MEASURED
     return units.show_duration(seconds).replace(" ", NBSP)
@@ -196,17 +196,23 @@ def moment(iso: str) -> str:
     return iso
 
 
+def _with_unit(text: str, unit: str) -> str:
+    """`12.2 µs`, `61%`, or the bare number without a unit."""
+    joint = "" if unit in {"", "%"} else NBSP
+    return f"{text}{joint}{unit}"
+
+
 def _step(magnitude: float, unit: str) -> tuple[float, str]:
     steps = _STEPS.get(unit, ((1.0, unit),))
     for factor, shown in steps:
-        # 999.7 ns would round to 1000: it is shown in the next unit.
+        # 999.7 ns rounds to 1000: use the next unit.
         if magnitude >= factor * 0.9995:
             return factor, shown
     return steps[-1]
 
 
 def _decimals(magnitude: float) -> int:
-    """Decimals that give three significant digits, at most 4 (0.0123 %)."""
+    """Decimals that give three significant digits, at most 4 (0.0123%)."""
     if magnitude == 0:
         return 0
     return min(4, max(0, 2 - math.floor(math.log10(magnitude * 1.0005))))
@@ -228,7 +234,7 @@ def _signed(change: float, decimals: int) -> str:
 
 
 def _plain(value: float, decimals: int) -> str:
-    # Decimals of thousands tell nothing, and five figures in a row want a gap.
+    # Thousands need no decimals; group five and more digits.
     text = f"{value:.{0 if abs(value) >= _MANY else decimals}f}"
     if abs(value) >= 10 * _MANY:
         text = f"{value:,.0f}".replace(",", THIN)
@@ -244,7 +250,7 @@ def _range(bounds: tuple[float, float], scale: Scale) -> str:
 
 
 def _bound(bound: float, scale: Scale) -> str:
-    """A bound of exactly nothing needs no decimals; one too small for them is not nothing."""
+    """Exactly zero needs no decimals; a bound too small for them is not shown as zero."""
     text = scale.number(bound)
     if bound > 0 and not text.strip("0."):
         return f"<{10.0**-scale.decimals:.{scale.decimals}f}"
@@ -252,6 +258,6 @@ def _bound(bound: float, scale: Scale) -> str:
 
 
 def tick(value: float, unit: str) -> str:
-    """A round number on an axis: `20 µs`, `1 ms`."""
+    """Returns a round number for an axis: `20 µs`, `1 ms`."""
     factor, shown = _step(abs(value), _SAME_UNIT.get(unit, unit))
-    return f"{value / factor:.4g}{NBSP}{shown}".replace("-", MINUS)
+    return _with_unit(f"{value / factor:.4g}".replace("-", MINUS), shown)

@@ -1,4 +1,4 @@
-"""Tables as data: sections fill them, one template macro draws them, a little script sorts them."""
+"""Tables as data: sections fill them, a template macro draws them, a script sorts them."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One cell. `below` is small print under the figure, most often its interval."""
+    """One cell. `below` is small print under the value, usually its interval."""
 
     text: str | Markup
     sort: float | None = None
@@ -45,12 +45,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     sortable: bool = True
 
     def __bool__(self) -> bool:
-        """True where there is something to show."""
+        """True if the table has rows."""
         return bool(self.rows)
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One drawing with its caption; the caption says what to see, the drawing holds no title."""
+    """One plot with its caption; the title is outside the plot."""
 
     title: str
     svg: Markup
@@ -66,7 +66,7 @@ def row(*cells: Cell | str, group: str = "", css: str = "") -> Row:
 def figure_cell(
     value: float | None, scale: numbers.Scale, bounds: tuple[float, float] | None = None
 ) -> Cell:
-    """A figure in its column's scale with its interval below; null reads `not measured`."""
+    """Returns a value in its column's scale, its interval below; null becomes `not measured`."""
     return Cell(
         scale.number(value),
         sort=value,
@@ -78,18 +78,18 @@ def figure_cell(
 def estimate_cell(
     value: float | None, bounds: tuple[float, float] | None, unit: str, shown: str
 ) -> Cell:
-    """A figure and its interval, rounded as sentences have them; `shown` is the column's unit."""
+    """Returns a value and its interval, rounded as in sentences; `shown` is the column's unit."""
     if value is None:
         return Cell(numbers.NOT_MEASURED, css="null")
     text, below = (
-        part.removesuffix(f"{numbers.NBSP}{shown}")
+        part.removesuffix(shown).rstrip(numbers.NBSP)
         for part in numbers.estimate(value, bounds, unit)
     )
     return Cell(text, sort=value, below=below)
 
 
 def quantity_cell(value: float | None, unit: str, *, signed: bool = False) -> Cell:
-    """A figure with its own unit, for columns that mix units."""
+    """Returns a value with its unit, for columns with mixed units."""
     return Cell(
         numbers.quantity(value, unit, signed=signed),
         sort=value,

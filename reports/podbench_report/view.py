@@ -1,6 +1,6 @@
-"""The bundle, indexed for the sections: who is where, in which order, under which label.
+"""Index of the bundle for the sections: order and labels of nodes, arms and estimates.
 
-Sections ask here instead of searching tuples. Choosing and ordering only: no figure is made here.
+Only selects and orders; computes nothing.
 """
 
 import functools
@@ -11,7 +11,7 @@ from podbench_report import names
 
 
 class RunView:
-    """One bundle with the look-ups every section needs."""
+    """One bundle with the look-ups that sections share."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -23,7 +23,7 @@ class RunView:
         self._estimates = {(e.arm, e.metric): e for e in self.summary.estimates}
 
     def _all_nodes(self) -> tuple[NodeSummary, ...]:
-        """The nodes in zone order; one that only the pairs know is kept, without facts."""
+        """Returns the nodes in zone order, including nodes known only from pairs."""
         known = {node.name: node for node in self.summary.nodes}
         for pair in self.summary.pairs:
             for name in (pair.src, pair.dst):
@@ -32,17 +32,17 @@ class RunView:
 
     @property
     def on_lab(self) -> bool:
-        """True where all nodes are namespaces on one machine."""
+        """True if all nodes are namespaces on one machine."""
         return self.summary.target == "lab"
 
     @property
     def has_zones(self) -> bool:
-        """True where the nodes are in more than one zone."""
+        """True if the nodes are in more than one zone."""
         return len({(node.region, node.zone) for node in self.nodes}) > 1
 
     @functools.cached_property
     def pairs(self) -> dict[str, dict[tuple[str, str], Pair]]:
-        """Per arm, its directed pairs by (src, dst). IPv4 wins where both families are there."""
+        """Directed pairs of each arm by (src, dst); IPv4 if both families are present."""
         out: dict[str, dict[tuple[str, str], Pair]] = {}
         for pair in sorted(self.summary.pairs, key=lambda p: p.family, reverse=True):
             out.setdefault(pair.arm, {})[(pair.src, pair.dst)] = pair
@@ -50,26 +50,26 @@ class RunView:
 
     @functools.cached_property
     def implementations(self) -> dict[str, str | None]:
-        """Per mode, how its pod arm was made (`kernel device`, `eBPF at tc`, `routed`)."""
+        """Implementation of each mode's pod arm (`kernel device`, `eBPF at tc`, `routed`)."""
         return {a.mode: a.implementation for a in self.summary.arms if a.path == "pod"}
 
     def estimate(self, arm: str, metric: str) -> Estimate | None:
-        """The estimate of one arm's metric over all pairs; null where there is none."""
+        """Returns the estimate of one arm's metric over all pairs, or null."""
         return self._estimates.get((arm, metric))
 
     def value(self, arm: str, metric: str) -> float | None:
-        """That estimate's figure."""
+        """Returns the value of that estimate."""
         found = self.estimate(arm, metric)
         return None if found is None else found.value
 
     def arms_in_order(self, *, repeats: bool = True) -> tuple[ArmSummary, ...]:
-        """Pod paths first in mode order, then host paths; the A/A repeat after its arm."""
+        """Returns pod paths in mode order, then host paths; the A/A repeat follows its arm."""
         rank = {mode: i for i, mode in enumerate(self.modes)}
         chosen = [a for a in self.summary.arms if repeats or not names.is_repeat(a.arm)]
         return tuple(sorted(chosen, key=lambda a: (a.path != "pod", rank[a.mode], a.arm)))
 
     def arms_with(self, metric: str, path: str | None = None) -> tuple[str, ...]:
-        """Names of the arms that have an estimate of this metric, in order."""
+        """Returns the names of the arms with an estimate of this metric, in order."""
         return tuple(
             arm.arm
             for arm in self.arms_in_order()
@@ -77,7 +77,7 @@ class RunView:
         )
 
     def between_modes(self) -> tuple[Comparison, ...]:
-        """The comparisons of two modes; those of an arm with its A/A repeat are left out."""
+        """Returns the comparisons of two modes, without the A/A comparisons."""
         return tuple(
             c
             for c in self.summary.comparisons

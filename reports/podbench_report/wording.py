@@ -1,7 +1,7 @@
-"""From figures to sentences: pure functions, one verdict each, always with the interval.
+"""Turns results into sentences: pure functions, one verdict each, always with the interval.
 
-A sentence says what was found, by how much, how surely and from how many blocks. It never says "no
-difference": either `equivalent` was shown, or it could not be told. Text only; templates escape it.
+A sentence states the effect, its size, its interval and the number of blocks. It never says "no
+difference": the result is either `equivalent` or `inconclusive`. Text only; templates escape it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ LAB_HEADING = "network namespaces on one machine, not your cluster"
 
 
 class Sentence(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement. `text` ends before the verdict, so that the page can set that word apart."""
+    """One statement. `text` ends before the verdict, so that the page can highlight that word."""
 
     text: str
     verdict: str
@@ -30,39 +30,39 @@ class Sentence(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
 
     def __str__(self) -> str:
-        """The whole sentence as plain text."""
+        """Returns the whole sentence as plain text."""
         note = f" {self.note}" if self.note else ""
         return f"{self.text}: {self.verdict}.{note}"
 
 
 def subject(arm: str, implementations: Mapping[str, str | None]) -> str:
-    """`VXLAN`; `IPIP (stand-in: eBPF at tc)` where the mode was not the kernel's own."""
+    """Returns `VXLAN`, or `IPIP (stand-in: eBPF at tc)` where the kernel lacks the mode."""
     how = implementations.get(names.mode_of(arm))
     label = names.arm_label(arm)
     return f"{label} (stand-in: {how})" if is_stand_in(how) else label
 
 
 def comparison(c: Comparison, implementations: Mapping[str, str | None]) -> Sentence:
-    """The sentence for one comparison, whatever its verdict."""
+    """Returns the sentence for one comparison, whatever its verdict."""
     words = metrics.metric_words(c.metric)
     other, base = subject(c.other, implementations), subject(c.base, implementations)
     if c.verdict in {"different", "small"} and c.ratio is not None:
         text = f"{other} {_effect(c, words)} compared with {base}"
     elif c.verdict == "equivalent" and c.ratio is None:
         because = f" ({c.reason})" if c.reason else ""
-        text = f"{other} and {base} in the {words.phrase}{because}"
+        text = f"{other} against {base}, {words.phrase}{because}"
     elif c.verdict == "equivalent":
         change = numbers.percent_change(c.ratio, c.ci95)
         text = (
             f"{other} changes the {words.phrase} by {change} compared with {base} "
             f"({_certainty(c)}), "
-            f"{c.reason or f'inside the margin of {numbers.margin(c.margin)}'}"
+            f"{c.reason or f'within the margin of {numbers.margin(c.margin)}'}"
         )
     elif c.verdict == "not measured":
         because = f" ({c.reason})" if c.reason else ""
         text = f"{other} against {base}, {words.phrase}{because}"
     else:
-        text = _open_question(c, f"Whether {other} and {base} differ in the {words.phrase}")
+        text = _open_question(c, f"{other} against {base}, {words.phrase}")
     return Sentence(text=text, verdict=c.verdict, theme=words.theme, note=_note(c))
 
 
@@ -77,56 +77,50 @@ def _effect(c: Comparison, words: metrics.Metric) -> str:
     if c.difference_ci95 is not None and not bare:
         sure = f"{sure}; {numbers.percent_change(c.ratio, c.ci95)}"
     if bare:
-        return f"{'multiplies' if rises else 'lowers'} the {words.phrase} {amount} ({sure})"
+        return f"multiplies the {words.phrase} by {amount} ({sure})"
     if words.more_is_better:
         verb = "raises" if rises else "lowers"
         return f"{verb} the {words.phrase} by {amount} ({sure})"
-    verb, joint = ("adds", "to") if rises else ("takes", "off")
+    verb, joint = ("adds", "to") if rises else ("removes", "from")
     return f"{verb} {amount} ({sure}) {joint} the {words.phrase}"
 
 
 def _times(ratio: float | None) -> str:
-    return (
-        numbers.NOT_MEASURED if ratio is None else f"by a factor of {numbers.quantity(ratio, '')}"
-    )
+    return numbers.NOT_MEASURED if ratio is None else numbers.quantity(ratio, "")
 
 
 def _certainty(c: Comparison) -> str:
-    """What stands in brackets: the interval in units if known, else in percent, and the blocks."""
+    """Returns the interval (in units if known, else in percent) and the number of blocks."""
     blocks = numbers.plural(c.blocks, "block")
     if c.difference_ci95 is not None and c.verdict in {"different", "small"}:
         size, bounds = abs(c.difference or 0.0), _outward(c.difference_ci95, c.difference)
-        return f"95{numbers.NBSP}% CI {numbers.estimate(size, bounds, c.unit)[1]}, {blocks}"
+        return f"95% CI {numbers.estimate(size, bounds, c.unit)[1]}, {blocks}"
     if c.ci95 is None:
         return f"no interval from {blocks}"
     bounds_text = numbers.percent_change_interval(c.ci95)
     if c.verdict == "equivalent":
-        return f"95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+        return f"95% CI {bounds_text}, {blocks}"
     change = numbers.percent_change(c.ratio, c.ci95)
-    return f"{change}, 95{numbers.NBSP}% CI {bounds_text}, {blocks}"
+    return f"{change}, 95% CI {bounds_text}, {blocks}"
 
 
 def _outward(bounds: tuple[float, float], sign: float | None) -> tuple[float, float]:
-    """Bounds of a change's size: those of a reduction turn round, as its amount is shown bare."""
+    """Bounds of the size of a change: swapped for a reduction, because its sign is dropped."""
     return (-bounds[1], -bounds[0]) if sign is not None and sign < 0 else bounds
 
 
 def _open_question(c: Comparison, question: str) -> str:
+    blocks = numbers.plural(c.blocks, "block")
     if c.ci95 is None:
-        gives = "gives" if c.blocks == 1 else "give"
-        because = f" ({c.reason})" if c.reason else ""
-        return f"{question}: {numbers.plural(c.blocks, 'block')} {gives} no interval{because}"
-    text = (
-        f"{question}: {numbers.percent_change(c.ratio, c.ci95)}, but anything from "
-        f"{numbers.percent_change_interval(c.ci95)} fits "
-        f"(95{numbers.NBSP}% CI, {numbers.plural(c.blocks, 'block')})"
-    )
+        because = f"; {c.reason}" if c.reason else ""
+        return f"{question} (no interval from {blocks}{because})"
+    facts = [f"95% CI {numbers.percent_change_interval(c.ci95)}, {blocks}"]
     if c.reason:
-        text += f"; {c.reason}"
+        facts.append(c.reason)
     if c.smallest_detectable_ratio is not None:
         smallest = numbers.percent_change(c.smallest_detectable_ratio).lstrip("+")
-        text += f"; a change of {smallest} or more would have been seen"
-    return text
+        facts.append(f"smallest detectable change {smallest}")
+    return f"{question} {numbers.percent_change(c.ratio, c.ci95)} ({'; '.join(facts)})"
 
 
 def _note(c: Comparison) -> str | None:
@@ -134,14 +128,14 @@ def _note(c: Comparison) -> str | None:
     if c.verdict == "small":
         notes.append(f"Real, but within the margin of {numbers.margin(c.margin)}.")
     if c.disagreement:
-        notes.append("The robust twin of this interval (Hodges-Lehmann) disagrees: take care.")
+        notes.append("The robust estimate (Hodges-Lehmann) disagrees: treat with caution.")
     return " ".join(notes) or None
 
 
 def not_measured(
     comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
 ) -> tuple[Sentence, ...]:
-    """One sentence for each pair of arms and reason, naming all its metrics."""
+    """Returns one sentence for each pair of arms and reason; it names all their metrics."""
     gone = [c for c in comparisons if c.verdict == "not measured"]
     out = []
     for (other, base, reason), shorts in _by_arms(gone, implementations).items():
@@ -154,13 +148,13 @@ def not_measured(
 def open_questions(
     comparisons: Sequence[Comparison], implementations: Mapping[str, str | None]
 ) -> tuple[Sentence, ...]:
-    """One sentence for each inconclusive comparison; those without an interval share one."""
+    """Returns a sentence for each inconclusive comparison; those without an interval share one."""
     unclear = [c for c in comparisons if c.verdict == "inconclusive"]
     out = [comparison(c, implementations) for c in unclear if c.ci95 is not None]
     rest = [c for c in unclear if c.ci95 is None]
     for (other, base, reason), shorts in _by_arms(rest, implementations).items():
         because = reason or "too few blocks for an interval"
-        text = f"Whether {other} and {base} differ in {listed(shorts)} ({because})"
+        text = f"{other} against {base} in {listed(shorts)} ({because})"
         out.append(Sentence(text=text, verdict="inconclusive"))
     return tuple(out)
 
@@ -179,158 +173,157 @@ def _by_arms(
 
 
 def overlay_tax(tax: OverlayTax, implementations: Mapping[str, str | None]) -> Sentence:
-    """The sentence for what a mode's pods pay over the host path of the same node pairs."""
+    """Returns the sentence for the pod path against the host path of the same node pairs."""
     words = metrics.metric_words(tax.metric)
     who = subject(tax.mode, implementations)
     if tax.difference is None:
         text = f"{who} against the host path, {words.phrase}"
-        return Sentence(text=text, verdict="not measured", theme="Overlay tax")
+        return Sentence(text=text, verdict="not measured", theme="Pod-network cost")
     bounds = None if tax.ci95 is None else _outward(tax.ci95, tax.difference)
     size, within = numbers.estimate(abs(tax.difference), bounds, tax.unit)
-    sure = f"95{numbers.NBSP}% CI {within}" if within else "no interval"
+    sure = f"95% CI {within}" if within else "no interval"
     rises = tax.difference >= 0
     if words.more_is_better:
         effect = f"{'raises' if rises else 'lowers'} the {words.phrase} by {size} ({sure})"
     else:
-        verb, joint = ("adds", "to") if rises else ("takes", "off")
+        verb, joint = ("adds", "to") if rises else ("removes", "from")
         effect = f"{verb} {size} ({sure}) {joint} the {words.phrase}"
-    text = f"Over the host path of the same node pairs, {who} {effect}"
-    return Sentence(text=text, verdict=tax.verdict, theme="Overlay tax")
+    text = f"Compared with the host path of the same node pairs, {who} {effect}"
+    return Sentence(text=text, verdict=tax.verdict, theme="Pod-network cost")
 
 
 def loss(arm: str, losses: LossSummary, implementations: Mapping[str, str | None]) -> Sentence:
-    """The sentence for one arm's lost probes, with direction."""
+    """Returns the sentence for one arm's lost probes, by direction."""
     who = subject(arm, implementations)
     if losses.sent == 0:
         return Sentence(text=f"Loss on {who}", verdict="not measured", theme="Loss")
-    sure = (
-        ""
-        if losses.ci95 is None
-        else f" (95{numbers.NBSP}% CI {numbers.interval(losses.ci95, 'ratio')})"
-    )
+    sure = "" if losses.ci95 is None else f" (95% CI {numbers.interval(losses.ci95, 'ratio')})"
     lost = losses.lost_forward + losses.lost_backward + losses.lost_unknown
     if lost == 0:
         text = f"{who} lost none of {numbers.count(losses.sent)} probes{sure}"
-        return Sentence(text=text, verdict="no loss seen", theme="Loss")
+        return Sentence(text=text, verdict="no loss observed", theme="Loss")
     text = (
         f"{who} lost {numbers.count(lost)} of {numbers.count(losses.sent)} probes, "
-        f"{numbers.share(losses.ratio)}{sure}: {numbers.count(losses.lost_forward)} on the way "
-        f"there, {numbers.count(losses.lost_backward)} on the way back, "
-        f"{numbers.count(losses.lost_unknown)} unknown, in {numbers.plural(losses.episodes, 'run')}"
+        f"{numbers.share(losses.ratio)}{sure}: {numbers.count(losses.lost_forward)} in the request "
+        f"direction, {numbers.count(losses.lost_backward)} in the reply direction, "
+        f"{numbers.count(losses.lost_unknown)} unknown, "
+        f"in {numbers.plural(losses.episodes, 'burst')}"
     )
     verdict = "all lost" if lost >= losses.sent else "loss"
     return Sentence(text=text, verdict=verdict, theme="Loss")
 
 
-FEW_BEYOND = "A quantile with fewer than ten samples beyond it in a block is not measured."
-"""For captions of tables of quantiles: a plot of all blocks together may reach further."""
+FEW_BEYOND = (
+    "A quantile needs at least ten samples beyond it in each block; else it is not measured."
+)
+"""For captions of quantile tables; a plot pools all blocks and may reach further."""
 
 
 def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) -> Sentence:
-    """What the same mode measured twice says about the run itself.
+    """Returns the sentence for the A/A check: one mode measured twice.
 
     Args:
-        check: The check, null where no mode was measured twice.
-        floor: The noise floor by metric, 0.018 for 1.8 %.
-        alone: Its comparisons that are `different` before the correction for their number.
+        check: The check; null if no mode was measured twice.
+        floor: The noise floor by metric, 0.018 for 1.8%.
+        alone: The number of comparisons that are `different` before Holm's correction.
     """
     if check is None or check.passed is None:
         text = "A/A check (the same mode measured twice)"
         return Sentence(text=text, verdict="not measured", theme="Noise floor")
     compared = numbers.plural(check.comparisons, "comparison")
     if check.passed:
-        text = (
-            f"The same mode measured twice came out different in none of {compared}{_floor(floor)}"
-        )
+        text = f"One mode measured twice: no difference found in {compared}{_floor(floor)}"
         if alone:
-            looks = "looks different by itself" if alone == 1 else "look different by themselves"
             text += (
-                f"; {alone} of the {check.comparisons} {looks}, as chance allows "
-                "in that many (Holm's correction)"
+                f"; before Holm's correction {alone} of {check.comparisons} "
+                f"{'is' if alone == 1 else 'are'} different, as expected by chance"
             )
         return Sentence(text=text, verdict="A/A check passed", theme="Noise floor")
     text = (
-        f"The same mode measured twice came out different in {check.false_alarms} of {compared}"
+        f"One mode measured twice: different in {check.false_alarms} of {compared}"
         f"{_floor(floor)}; do not trust the verdicts of this run"
     )
     return Sentence(text=text, verdict="A/A check failed", theme="Noise floor")
 
 
 def _floor(floor: Mapping[str, float]) -> str:
-    told = [
+    reported = [
         f"{floor_percent(floor[m])} in {metrics.metric_words(m).short}"
         for m in metrics.HEADLINES
         if m in floor
     ][:4]
-    return f"; differences below {listed(told)} are noise here" if told else ""
+    return f"; differences below {listed(reported)} are noise" if reported else ""
 
 
 WORDS: tuple[tuple[str, str], ...] = (
     (
-        "Kernel, app; warm, idle, loaded",
-        "RTT is the round trip. Kernel RTT: between kernel time stamps, the reflector's own time "
-        "taken out. App RTT: what a program feels. Warm: at the full rate of probes; idle: at 20 a "
-        "second, caches cold; loaded: beside a transfer. p50 is the median; of 100 probes 99 are "
-        "within p99.",
+        "Kernel and app RTT; warm, idle, under load",
+        "RTT is the round-trip time. Kernel RTT is measured between kernel timestamps and excludes "
+        "the reflector's residence time. App RTT is measured in the program, system calls and "
+        "scheduling included. Warm: at the full probe rate. Idle: at 20 probes per second, with "
+        "cold caches. Under load: during a TCP transfer. p50 is the median; 99 of 100 probes are "
+        "at or below p99.",
     ),
     (
         "Arms and paths",
-        "An arm is a mode on a path. Pod path: from pod to pod; host path: from node to node, "
-        "without an overlay. In files and doubts vxlan/pod is VXLAN on the pod path, vxlan/pod#2 "
-        "the same once more. That repeat is the A/A check; what it differs by is the noise floor.",
+        "An arm is a mode on a path. Pod path: pod to pod. Host path: node to node, without an "
+        "overlay. In files and caveats, vxlan/pod is VXLAN on the pod path and vxlan/pod#2 is its "
+        "repeat. The repeat is the A/A check; the difference it shows is the noise floor.",
     ),
     (
         "Stand-in",
-        "A mode that this kernel lacks, made in another way with the same bytes on the wire: its "
-        "CPU cost need not be the original's.",
+        "The kernel lacks the mode, so podbench reproduces it with the same bytes on the wire. "
+        "Its CPU cost may differ from the original's.",
     ),
     (
         "Sessions and samples",
-        "A session is one stream of probes from one node to one other. n counts samples; effective "
-        "n is how many independent ones they are worth. SD is the standard deviation.",
+        "A session is one stream of probes from one node to another. n is the number of samples; "
+        "effective n is the number of independent samples with the same information. SD is the "
+        "standard deviation.",
     ),
     (
-        "CPU words",
-        "Stolen: time the hypervisor gave to others. Softirq: time the kernel spent on packets. "
-        "Goodput: what the receiving program got, headers and resent bytes not counted.",
+        "CPU and goodput",
+        "Steal: CPU time the hypervisor gave to other guests. Softirq: CPU time the kernel spent "
+        "on packets. Goodput: bytes delivered to the receiving program, without headers and "
+        "retransmissions.",
     ),
 )
-"""The words of tables and plots, for the reading guide of every page."""
+"""Definitions of the terms in tables and plots, for the reading guide of every page."""
 
 
 def floor_percent(ratio: float) -> str:
-    """The noise floor, 0.018 for 1.8 %, in percent."""
+    """Returns the noise floor in percent: `1.8%` for 0.018."""
     return numbers.percent_change(1 + ratio).lstrip("+")
 
 
 def blame(found: Blame, labels: Mapping[str, str]) -> Sentence:
-    """Who stands out, by how much, and on what evidence."""
+    """Returns the sentence for one outlier: its size and the evidence."""
     words = metrics.metric_words(found.metric)
     kinds = {
         "node": "Node",
         "pair": "Pair",
-        "host_cpu": "The CPU of host",
-        "reflector": "The reflector of",
+        "host_cpu": "Host CPU of",
+        "reflector": "Reflector on",
     }
     who = f"{kinds[found.kind]} {_ends(found.subject, labels)}"
     size = numbers.percent_change(found.effect_ratio).lstrip("+" + numbers.MINUS)
     side = "above" if found.effect_ratio >= 1 else "below"
     text = (
-        f"{who}: the {words.phrase} is {size} {side} that of the others "
+        f"{who}: {words.phrase} is {size} {side} the others "
         f"(robust z = {numbers.quantity(found.z, '')})"
     )
     note = f"Evidence: {found.evidence}."
-    return Sentence(text=text, verdict="stands out", note=note)
+    return Sentence(text=text, verdict="outlier", note=note)
 
 
 def _ends(subject: str, labels: Mapping[str, str]) -> str:
-    """A node, or the two of a pair `a > b`, by their short names."""
+    """Short names of a node, or of both ends of a pair `a > b`."""
     ends = [labels.get(name, name) for name in subject.split(" > ")]
     return " to ".join(ends)
 
 
 def full_stop(text: str) -> str:
-    """A message as a sentence: a capital where it starts with a word, a full stop at its end."""
+    """Returns a message as a sentence: capitalised if it starts with a word, with a full stop."""
     text = text.strip()
     first = text.partition(" ")[0]
     if first.isalpha() and first.islower():
@@ -339,7 +332,7 @@ def full_stop(text: str) -> str:
 
 
 def stop(text: str) -> str:
-    """The text with one full stop at its end."""
+    """Returns the text with one full stop at its end."""
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

@@ -48,14 +48,14 @@ DOUBT = Doubt(
     code="cpu_shared",
     message="All nodes share one machine: its CPU bounds throughput, no wire does.",
     advice="Compare modes with each other, not with another machine.",
-    evidence="2 cores, busiest 93 % during transfers",
+    evidence="2 cores, busiest 93% during transfers",
 )
 
 
 MORE = Doubt(
     code="more_blocks_needed",
-    message="2 comparisons between modes could not be told; about 12 blocks would settle all of "
-    "them: 7 more, 4 min 40 s of measuring",
+    message="2 comparisons between modes are inconclusive; about 12 blocks would settle all of "
+    "them: 7 more, 4 min 40 s measuring time",
     advice="bench run --blocks 12",
 )
 CLUSTER = ClusterFacts(

@@ -96,7 +96,7 @@ def _comparison(one: Comparison) -> xunit.Case:
         because = f": {one.reason}" if one.reason else ""
         return xunit.Case(suite="comparisons", name=name, skipped=f"{one.verdict}{because}")
     interval = "no interval" if one.ci95 is None else f"{one.ci95[0]:.4g} to {one.ci95[1]:.4g}"
-    ratio = "no ratio" if one.ratio is None else f"ratio {one.ratio:.4g} (95 % CI {interval})"
+    ratio = "no ratio" if one.ratio is None else f"ratio {one.ratio:.4g} (95% CI {interval})"
     return xunit.Case(
         suite="comparisons",
         name=name,

@@ -180,7 +180,7 @@ def _figure(out: Exposition, scope: str, labels: Labels, figure: Figure, reading
         family = _gauge(
             f"{scope}_{stem}{end}_{unit}",
             f"{figure.series} in {unit.replace('_', ' ')}: "
-            + (f"{words} of the 95 % interval." if end else f"{words}."),
+            + (f"{words} of the 95% interval." if end else f"{words}."),
             unit,
         )
         given = {**labels, **more, "stat": stat}
@@ -210,7 +210,7 @@ def _comparison(out: Exposition, summary: Summary, comparison: Comparison) -> No
     }
     low, high = comparison.ci95 or (None, None)
     for (end, words), value in zip(_BOUNDS, (comparison.ratio, low, high), strict=True):
-        text = f"other/base: {words}{' of the 95 % interval' if end else ''}."
+        text = f"other/base: {words}{' of the 95% interval' if end else ''}."
         out.gauge(_gauge(f"podbench_comparison{end}_ratio", text, "ratio"), labels, value)
     verdict = Family(
         name="podbench_comparison_verdict", kind="stateset", help="What the run can say of it."

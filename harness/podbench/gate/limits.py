@@ -52,7 +52,7 @@ def bound(text: str, figure: Figure, option: str) -> float:
     """The limit in the metric's own unit.
 
     Raises:
-        ConfigError: Not a number, below zero, the wrong unit, or a share beyond 100 %.
+        ConfigError: Not a number, below zero, the wrong unit, or a share beyond 100%.
     """
     what, example = _WHAT[figure.unit]
     value, unit = _split(text, option, example)
@@ -65,7 +65,7 @@ def bound(text: str, figure: Figure, option: str) -> float:
     limit = value * factor
     if figure.unit == "ratio" and limit > 1:
         raise ConfigError(
-            f"{option}: {text!r} is more than 100 %", advice=f"write it like {example}"
+            f"{option}: {text!r} is more than 100%", advice=f"write it like {example}"
         )
     return limit
 
@@ -80,7 +80,7 @@ def _misfit(unit: str) -> str:
 
 
 def confidence(text: str, option: str) -> float:
-    """A confidence above 50 and below 100 % from `0.99` or `99%`.
+    """A confidence above 50 and below 100% from `0.99` or `99%`.
 
     Raises:
         ConfigError: Something else.
@@ -89,14 +89,14 @@ def confidence(text: str, option: str) -> float:
     level = value / 100 if unit == "%" else value
     if unit not in {"", "%"} or not 0.5 < level < 1:
         raise ConfigError(
-            f"{option}: {text!r} is no confidence above 50 and below 100 %",
+            f"{option}: {text!r} is no confidence above 50 and below 100%",
             advice="write it like 99% or 0.99",
         )
     return level
 
 
 def worse_by(text: str, option: str) -> float:
-    """A relative change from `5%` or `0.05`; more than 100 % is allowed.
+    """A relative change from `5%` or `0.05`; more than 100% is allowed.
 
     Raises:
         ConfigError: Something else.

@@ -103,7 +103,7 @@ def parse_ratio(text: str, option: str) -> float:
     ratio = value / 100 if unit == "%" else value
     if not 0 <= ratio <= 1:
         raise ConfigError(
-            f"{option}: {text!r} is not between 0 and 100 %", advice="write it like 1% or 0.01"
+            f"{option}: {text!r} is not between 0 and 100%", advice="write it like 1% or 0.01"
         )
     return ratio
 
@@ -127,13 +127,13 @@ def show_bps(value_bps: float) -> str:
 
 
 def show_ratio(ratio: float) -> str:
-    """A share in percent, three significant digits: `0.046 %`, `12.5 %`."""
-    return f"{100 * ratio:.3g} %"
+    """A share in percent, three significant digits: `0.046%`, `12.5%`."""
+    return f"{100 * ratio:.3g}%"
 
 
 def show_limit(ratio: float) -> str:
     """The upper limit of a share in percent: two digits of it are all there is to know."""
-    return f"{100 * ratio:.2g} %"
+    return f"{100 * ratio:.2g}%"
 
 
 def counted(number: int, noun: str) -> str:

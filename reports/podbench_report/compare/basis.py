@@ -1,4 +1,4 @@
-"""What may be compared: the runs, what they share, what is refused and what is flagged."""
+"""Comparability of the runs: what they share, which comparisons are refused or flagged."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from podbench_report.wording import listed
 
 SHOWN_DAMAGES = 5
 _IN_RUNS = {"started", "blocks", "status"}
-"""What the table of runs shows anyway."""
+"""Facts that the table of runs already shows."""
 
 
 class Basis(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     caveat: str
     refused: tuple[tuple[str, str], ...]
-    """Each reason with its values, and what it touches."""
+    """Each reason with its values, and the results it affects."""
     flagged: tuple[tuple[str, str], ...]
     left_out: tuple[str, ...]
     damaged: tuple[str, ...]
@@ -31,7 +31,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(page: SideBySide) -> Basis:
-    """What the figures below rest on."""
+    """Builds the first section."""
     refused = tuple(remark for remark in page.remarks if remark.refused)
     flagged = tuple(remark for remark in page.remarks if not remark.refused)
     in_lab = [i for i, card in enumerate(page.cards) if card.summary.target == "lab"]
@@ -54,7 +54,7 @@ def build(page: SideBySide) -> Basis:
 
 
 def _lab(page: SideBySide, runs: list[int]) -> str:
-    """The heading of every lab page; where only some of the runs are a lab's, it names them."""
+    """Returns the lab heading; it names the lab runs if only some are."""
     if len(runs) == len(page.cards):
         return wording.LAB_HEADING
     return f"{listed([words.key(page, i) for i in runs])}: {wording.LAB_HEADING}"
@@ -70,22 +70,22 @@ def _sentence(page: SideBySide, refused: tuple[Remark, ...], flagged: tuple[Rema
     if page.left_out:
         gone = numbers.plural(len(page.left_out), "run")
         left = (
-            f" {gone} could not be read and {'is' if len(page.left_out) == 1 else 'are'} left out."
+            f" {gone} could not be read and {'is' if len(page.left_out) == 1 else 'are'} skipped."
         )
     if not refused and not flagged:
         everyone = "both" if len(page.cards) == 2 else "all"
         return (
-            f"In what they {everyone} measured, the runs agree in all that makes figures "
-            "comparable: kind, rate and time stamps of the probes, versions, MTU, method. "
-            f"Nothing is refused.{left}"
+            f"For everything that {everyone} runs measured, they agree in what makes results "
+            "comparable: probe type, rate and timestamps, versions, MTU and method. "
+            f"No comparison is refused.{left}"
         )
     said = []
     if refused:
         said.append(f"{numbers.plural(len(refused), 'reason')} to refuse a comparison")
     if flagged:
-        said.append(f"{numbers.plural(len(flagged), 'reason')} to take care")
-    opening = "Not everything here is like for like: "
-    return f"{opening}{listed(said)}. What is not named may be compared.{left}"
+        said.append(numbers.plural(len(flagged), "caveat"))
+    opening = "Some comparisons are not like for like: "
+    return f"{opening}{listed(said)}. Everything else is comparable.{left}"
 
 
 def _runs(page: SideBySide) -> tables.Table:
@@ -109,14 +109,14 @@ def _runs(page: SideBySide) -> tables.Table:
         )
     titles = (("Run", ""), ("Started", ""), ("Where", ""), ("CNI", ""))
     return tables.Table(
-        caption="The runs. The first is the base of the differences below"
-        + ("; letters stand for runs from here on." if len(page.cards) > 2 else "."),
+        caption="Runs. The first is the base of all differences below"
+        + ("; below, letters stand for runs." if len(page.cards) > 2 else "."),
         columns=(
             *(tables.Column(title) for title, _ in titles),
             tables.Column("Nodes", "number"),
             tables.Column("Blocks", "number"),
             tables.Column("Status"),
-            tables.Column("Run id"),
+            tables.Column("Run ID"),
         ),
         rows=tuple(rows),
         sortable=False,
@@ -124,7 +124,7 @@ def _runs(page: SideBySide) -> tables.Table:
 
 
 def _named(page: SideBySide, run: int) -> str:
-    """The run's full name, its letter in front where letters stand for runs below."""
+    """Returns the run's full name, after its letter if letters are used."""
     label = page.cards[run].label
     return label if len(page.cards) == 2 else f"{words.LETTERS[run]} · {label}"
 
@@ -142,7 +142,7 @@ def _damage(card: Card) -> list[str]:
 
 
 def _differing(page: SideBySide) -> tables.Table:
-    """One row for each value, so that twelve runs fit on paper as two do."""
+    """Returns one row for each value, so that twelve runs still fit on paper."""
     rows = []
     for fact in page.facts:
         if fact.same or fact.name in _IN_RUNS:
@@ -152,14 +152,14 @@ def _differing(page: SideBySide) -> tables.Table:
                 tables.row(
                     tables.Cell(fact.name),
                     tables.Cell(
-                        value or "not known", css="wrap" if value is not None else "wrap null"
+                        value or "unknown", css="wrap" if value is not None else "wrap null"
                     ),
                     tables.Cell(who, css="wrap"),
                 )
             )
     return tables.Table(
-        caption="What differs between the runs. Some of it may be the very thing compared; what it "
-        "means for the figures is said above.",
+        caption="Differences between the runs. Some may be the subject of the comparison; caveats "
+        "above explain their effect.",
         columns=(tables.Column("Fact"), tables.Column("Value"), tables.Column("Runs")),
         rows=tuple(rows),
         sortable=False,
@@ -177,15 +177,13 @@ def _same(page: SideBySide) -> tables.Table:
     rows = [
         tables.row(
             fact.name,
-            tables.Cell(
-                fact.values[0] or "not known", css="wrap" if fact.values[0] else "wrap null"
-            ),
+            tables.Cell(fact.values[0] or "unknown", css="wrap" if fact.values[0] else "wrap null"),
         )
         for fact in page.facts
         if fact.same
     ]
     return tables.Table(
-        caption="What all runs share",
+        caption="Common to all runs",
         columns=(tables.Column("Fact"), tables.Column("Value")),
         rows=tuple(rows),
         sortable=False,

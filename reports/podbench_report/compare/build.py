@@ -1,7 +1,7 @@
-"""The compare page's entry: a `SideBySide` in, one HTML file out, in the frame of the report.
+"""Entry point of the compare page: renders a `SideBySide` into one HTML file.
 
-Sections say what (`sections/compare_*`), one template says how. Everything drawn was computed by
-`podbench.analysis.compare.side_by_side`.
+The other modules prepare the sections, one template lays them out. `podbench.analysis.compare`
+computes everything shown.
 """
 
 from pathlib import Path
@@ -12,22 +12,22 @@ from podbench_report.compare import basis, closing, findings, lines, tails
 
 _CONTENTS = (
     ("reading", "How to read this page"),
-    ("comparable", "What may be compared"),
-    ("found", "What was found"),
-    ("untold", "What could not be told"),
+    ("comparable", "Comparability"),
+    ("found", "Findings"),
+    ("untold", "Open questions"),
     ("figures", "Side by side"),
     ("tails", "Tails"),
-    ("pairs", "The same pairs"),
+    ("pairs", "Matched pairs"),
     ("method", "Method and limits"),
     ("appendix", "Appendix"),
 )
 
 
 def render(page: SideBySide) -> str:
-    """The whole page as text.
+    """Renders the page as text.
 
     Raises:
-        ReportError: The page cannot be made.
+        ReportError: Rendering fails.
     """
     return frame.render(
         "compare.html.j2",
@@ -43,13 +43,13 @@ def render(page: SideBySide) -> str:
 
 
 def write(page: SideBySide, path: Path) -> None:
-    """Renders and writes the page.
+    """Renders the page and writes it.
 
     Raises:
-        ReportError: It cannot be rendered or written.
+        ReportError: Rendering or writing fails.
     """
     frame.write(render(page), path)
 
 
 is_page = frame.is_page
-"""Whether a file is a page made here."""
+"""Reports whether podbench wrote a file."""

@@ -1,4 +1,4 @@
-"""Method, limits, the short reading guide and every setting of every run of a comparison."""
+"""Method, limits, reading guide, and the settings of every run of a comparison."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ Note = tuple[str, str]
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """Titled paragraphs, limits, and a table of settings for each run."""
+    """Titled paragraphs, limits, and a settings table for each run."""
 
     method: tuple[Note, ...]
     limits: tuple[str, ...]
@@ -23,103 +23,103 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
 
 _METHOD: tuple[Note, ...] = (
     (
-        "Two campaigns",
-        "Blocks of one run are not blocks of another, so nothing is paired. The logarithms of the "
-        "block statistics of two runs are compared by Welch's t, which lets them differ in spread "
-        f"and in number; both need {MIN_BLOCKS} blocks. Below that a difference is descriptive.",
+        "Comparing campaigns",
+        "Blocks of different runs cannot be paired. Welch's t test compares the logarithms of the "
+        "block statistics of two runs; spread and number of blocks may differ. Each run needs "
+        f"{MIN_BLOCKS} blocks; with fewer, a difference is descriptive.",
     ),
     (
-        "What it takes for granted",
-        "Blocks of a run are independent of each other and stand for it. What drifted from one day "
-        "to another is inside the difference.",
+        "Assumptions",
+        "Blocks of a run are independent and represent it. Drift from one day to another is part "
+        "of the difference.",
     ),
     (
         "Verdicts",
-        "Different: the 95 % interval excludes no change and the effect exceeds the margin, and "
-        "the A/A noise floor of both runs. Equivalent: the 90 % interval lies inside the margin. "
-        "Small: real, within the margin. Else inconclusive.",
+        "Different: the 95% interval excludes zero change, and the effect exceeds the margin and "
+        "the A/A noise floor of both runs. Equivalent: the 90% interval lies inside the margin. "
+        "Small: a real effect within the margin. Anything else is inconclusive.",
     ),
     (
-        "Places",
-        "All pairs of runs are tested on one figure, Holm's correction over them. A run's best "
-        "place is one after those shown to be better, its worst the one before those shown to be "
-        "worse.",
+        "Ranking",
+        "For each metric, all pairs of runs are tested, with Holm's correction. A run ranks below "
+        "the runs shown to be better and above the runs shown to be worse; undecided runs share "
+        "ranks.",
     ),
     (
-        "Refused",
-        "Probes of another kind, size, rate or time stamp, transfers of another version of iperf3, "
-        "a lab beside a cluster, a mode that was not proven, a void run: such figures are not put "
-        "beside each other.",
+        "Refused comparisons",
+        "Results are not compared if probes differ in type, size, rate or timestamps, iperf3 "
+        "versions differ, one run is a lab and the other a cluster, a mode is not proven, or a run "
+        "is invalid.",
     ),
     (
-        "The same statistic",
-        "Where one run had too few samples for a quantile of each pair, the quantile of all pairs' "
-        "samples together is taken for every run.",
+        "Same statistic for all runs",
+        "If one run has too few samples for a quantile of each pair, the pooled quantile over all "
+        "pairs is used for every run.",
     ),
 )
 _LIMITS = (
     words.CAVEAT,
-    "Figures over all pairs are of each run's own nodes. Clusters of different size or layout "
-    "differ in what a typical pair is; the groups of pairs above are the closer comparison.",
-    "Kernel time stamps are not taken at the very same place in every CNI: compare different CNIs "
-    "by application figures.",
-    "Verdicts are made one by one; among many some are wrong. Places are corrected for that.",
+    "Results over all pairs cover each run's own nodes. If clusters differ in size or layout, the "
+    "matched pairs above are the better comparison.",
+    "Kernel timestamps are taken at different points in different CNIs: compare different CNIs by "
+    "application RTT.",
+    "Verdicts are not corrected for their number; among many, some are wrong. The ranking is "
+    "corrected.",
 )
 _READING: tuple[Note, ...] = (
     (
-        "From the top",
-        "What may be compared comes first: a figure that is refused there has no verdict below. "
-        "Then what was found, what stays open, every figure, and the settings of every run.",
+        "Order of this page",
+        "Comparability comes first: refused comparisons have no verdict below. Then findings, open "
+        "questions, all results, and the settings of every run.",
     ),
     (
         "Change",
-        "Of a run against the first, in percent; loss in percentage points, its interval as a "
-        "factor. The interval of a change is not that of the run itself, which stands beneath its "
-        "figure.",
+        "A run against the first run, in percent; loss in percentage points, with its interval as "
+        "a factor. The interval of a change differs from the interval of the run itself, which is "
+        "below its value.",
     ),
     (
-        "The verdict word",
-        "Different, equivalent and small are claims; inconclusive and descriptive are the absence "
-        "of one, and never mean that there is no difference.",
+        "Verdicts",
+        "Different, equivalent and small are claims; inconclusive and descriptive make none, and "
+        "never mean no difference.",
     ),
     (
-        "The strips",
-        "All runs of one figure on one axis: small ticks are single blocks, the dot is the figure, "
-        "the bar its 95 % interval. An arrow head: the bar goes on past the axis.",
+        "Strips",
+        "All runs of one metric on one axis. Small ticks: single blocks; dot: estimate; bar: 95% "
+        "CI; arrow head: the bar continues beyond the axis.",
     ),
     (
-        "Would have seen",
-        "The smallest change that so many blocks could have shown. Where you care about smaller "
-        "ones, run more blocks.",
+        "Smallest detectable change",
+        "These runs detect a change of this size with 80% probability. To detect smaller changes, "
+        "run more blocks.",
     ),
     (
         "Jitter",
-        "PDV p99: by how much round trips were above the quickest of their session, 99 of 100 of "
-        "them at most.",
+        "PDV p99: 99 of 100 RTTs are at most this much above the minimum of their session.",
     ),
     (
-        "Places",
-        "Places 2–3 for a run: one run is shown to be better, and which of two comes second is not "
-        "told. A run without an interval has no place.",
+        "Ranks",
+        "Rank 2–3: one run is shown to be better, and the order of the next two is inconclusive. A "
+        "run without an interval has no rank.",
     ),
     (
         "Tails",
-        "From left to right: from the ordinary probe to the worst, each further nine with the same "
-        "room. Lines that part only at the right differ in their worst moments alone. They carry "
-        "no intervals: verdicts are made on the figures above.",
+        "The slowest probes are at the right; each additional nine takes the same width. Lines "
+        "that separate only there differ only in their worst cases. The plots have no intervals: "
+        "verdicts rest on the tables above.",
     ),
 )
 _MATCHED = {
-    "name": "The runs have the same nodes: pairs are matched by name.",
-    "zone": "The runs have the same zones: pairs are matched by the zones at their ends.",
-    "role": "Nodes and zones differ: pairs are matched by role, within a zone or between zones.",
-    "none": "Pairs cannot be matched one by one: nodes differ, or are too many or too few, and "
-    "zones are not known.",
+    "name": "The runs have the same nodes: pairs are matched by node name.",
+    "zone": "The runs have the same zones: pairs are matched by zone.",
+    "role": "Nodes and zones differ: pairs are matched by role (within a zone or between zones).",
+    "none": "Pairs cannot be matched: nodes differ, or are too many or too few, and zones are "
+    "unknown.",
 }
 
 
 def build(page: SideBySide) -> Closing:
-    """The closing words of one comparison."""
+    """Builds the closing sections of one comparison."""
     return Closing(
         method=_METHOD,
         limits=_LIMITS,
@@ -137,12 +137,12 @@ def _settings(card: Card) -> tables.Table:
         ("started", s.started),
         ("ended", s.ended or "not ended"),
         ("seed", str(s.seed)),
-        *((f"version of {name}", version or "not known") for name, version in s.versions.items()),
+        *((f"version of {name}", version or "unknown") for name, version in s.versions.items()),
         *((f"label {key}", value) for key, value in s.labels.items()),
         *flat(s.spec),
     ]
     return tables.Table(
-        caption=f"{card.label}: every setting and version",
+        caption=f"{card.label}: settings and versions",
         columns=(tables.Column("Setting"), tables.Column("Value")),
         rows=tuple(tables.row(key, tables.Cell(value, css="wrap")) for key, value in facts),
         sortable=False,

@@ -1,4 +1,4 @@
-"""Side by side: every run's figure, its blocks and interval, and the change from the first run."""
+"""Side by side: value, blocks and interval of every run, and the change from the first run."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from podbench_report.compare import words as compare_words
 from podbench_report.compare.words import verdict
 
 EVERY_TWO = 800
-"""Rows of the table of every two runs; beyond, the figures against the first run must do."""
+"""Maximum number of rows in the table of all pairs of runs."""
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,14 +22,14 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
-    """All panels, and the contrasts of every two runs where there are more than two."""
+    """All panels, and the contrasts of all pairs of runs if there are more than two."""
 
     panels: tuple[Panel, ...]
     every_two: tables.Table | None
 
 
 def build(page: SideBySide) -> Lines:
-    """The figures of one comparison."""
+    """Builds the side-by-side tables of one comparison."""
     by_metric: dict[str, list[Line]] = {}
     for line in page.lines:
         by_metric.setdefault(line.metric, []).append(line)
@@ -56,11 +56,11 @@ def _panel(page: SideBySide, metric: str, lines: Sequence[Line]) -> Panel:
             caption=f"{title} over all pairs, by mode and run; change against the first run.",
             columns=(
                 tables.Column("Run"),
-                tables.Column("Figure", "number", scale.unit),
+                tables.Column("Value", "number", scale.unit),
                 tables.Column("Blocks", "number"),
                 tables.Column(f"Blocks in {scale.unit}", "strip", header=strips.axis_row(axis)),
                 tables.Column("Change", "number"),
-                tables.Column("95 % CI", "number"),
+                tables.Column("95% CI", "number"),
                 tables.Column("Verdict"),
             ),
             rows=tuple(rows),
@@ -106,7 +106,7 @@ def _strip(standing: Standing, line: Line, axis: strips.Axis) -> str:
 
 def _change(contrast: Contrast | None, *, first: bool) -> tuple[tables.Cell, ...]:
     if contrast is None:
-        word = "the base" if first else "–"
+        word = "base" if first else "–"
         return tables.Cell(""), tables.Cell(""), tables.Cell(word, css="null")
     word = verdict(contrast)
     return (
@@ -123,12 +123,12 @@ def _change(contrast: Contrast | None, *, first: bool) -> tuple[tables.Cell, ...
 
 
 def _title(contrast: Contrast) -> str:
-    """What stands behind the word, on pointing at it; the sections above say it in full."""
+    """Tooltip: the reason for the verdict and its caveats."""
     return "; ".join(part for part in (contrast.reason, *contrast.flags) if part)
 
 
 def _every_two(page: SideBySide) -> tables.Table:
-    """Every two runs on the headline figures, pod path."""
+    """Returns all pairs of runs on the headline metrics, pod path."""
     every = [c for line in page.lines if line.path == "pod" for c in line.contrasts]
     rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
     every = sorted((c for c in every if c.metric in rank), key=lambda c: rank[c.metric])
@@ -148,16 +148,14 @@ def _every_two(page: SideBySide) -> tables.Table:
         )
         last = short
     left = len(every) - len(rows)
-    more = (
-        f" {left} more {'is' if left == 1 else 'are'} in the output of --json." if left > 0 else ""
-    )
+    more = f" {left} more in the output of --json." if left > 0 else ""
     return tables.Table(
-        caption=f"Every two runs, pod path.{more}",
+        caption=f"All pairs of runs, pod path.{more}",
         columns=(
             tables.Column("Runs"),
             tables.Column("Mode"),
             tables.Column("Change", "number"),
-            tables.Column("95 % CI", "number"),
+            tables.Column("95% CI", "number"),
             tables.Column("Verdict"),
         ),
         rows=tuple(rows),
@@ -166,7 +164,7 @@ def _every_two(page: SideBySide) -> tables.Table:
 
 
 def groups(page: SideBySide) -> tables.Table:
-    """The groups of pairs that runs share, by metric, mode and group."""
+    """Returns the matched groups of pairs, by metric, mode and group."""
     rows = []
     last = ""
     for line in page.group_lines:
@@ -187,14 +185,13 @@ def groups(page: SideBySide) -> tables.Table:
             )
             last = heading
     return tables.Table(
-        caption="The same pairs in every run, both directions together; the change is against the "
-        "first run.",
+        caption="Matched pairs, both directions pooled; change against the first run.",
         columns=(
             tables.Column("Pairs"),
             tables.Column("Run"),
-            tables.Column("Figure", "number"),
+            tables.Column("Value", "number"),
             tables.Column("Change", "number"),
-            tables.Column("95 % CI", "number"),
+            tables.Column("95% CI", "number"),
             tables.Column("Verdict"),
         ),
         rows=tuple(rows),

@@ -1,7 +1,7 @@
-"""Strips of block points: a tick for each block of a run, its figure a dot, its interval a bar.
+"""Strips of block statistics: a tick for each block, a dot for the estimate, a bar for its CI.
 
-So that one sees the spread behind each interval without a plot and a legend. The axis is that of
-`strips`; positions are all that is computed.
+They show the spread behind each interval without a plot and a legend. `strips` has the axis; only
+positions are computed here.
 """
 
 import math
@@ -22,7 +22,7 @@ def blocks(
     *,
     ink: str,
 ) -> Markup:
-    """One run's strip; an interval that goes on past the axis ends in an arrow."""
+    """Draws the strip of one run; an interval beyond the axis ends in an arrow."""
     width = axis.place(axis.low) + axis.place(axis.high)
     parts = [
         Markup('<line class="tickmark" x1="{0}" x2="{0}" y1="2" y2="8"/>').format(axis.place(p))
@@ -40,7 +40,7 @@ def blocks(
         parts.append(
             Markup('<circle class="f-{}" cx="{}" cy="13" r="4"/>').format(ink, axis.place(value))
         )
-    # The numbers stand in the row itself: to a screen reader the strip adds nothing.
+    # The row has the numbers as text; screen readers skip the strip.
     return Markup(
         '<svg class="strip" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">'
         "{2}</svg>"
@@ -48,7 +48,7 @@ def blocks(
 
 
 def _beyond(axis: Axis, bound: float, ink: str) -> Markup:
-    """An arrow head at the end of the axis that a bound lies beyond."""
+    """Draws an arrow head where a bound is beyond the axis."""
     place = axis.place(bound)
     tip = 6 if bound > axis.high else -6
     points = f"{place},9 {place + tip},13 {place},17"

@@ -1,4 +1,4 @@
-"""Tails of all runs laid over each other: one plot for each mode and kind of round trip."""
+"""Tails of all runs overlaid: one plot for each mode and kind of RTT."""
 
 import msgspec
 
@@ -9,22 +9,22 @@ from podbench_report.plots import tails
 from podbench_report.wording import listed
 
 _TITLES = {
-    "rtt_app_ns": "Application round trip",
-    "rtt_kernel_ns": "Kernel round trip",
+    "rtt_app_ns": "Application RTT",
+    "rtt_kernel_ns": "Kernel RTT",
 }
 _READ = (0.5, 0.9, 0.99, 0.999)
-"""The percentiles of the table beneath: more is in each run's own report."""
+"""Percentiles of the table; each run's report has more."""
 
 
 class Tails(msgspec.Struct, frozen=True, kw_only=True):
-    """The plots, and their figures as a table."""
+    """Plots, and their values as a table."""
 
     figures: tuple[tables.Figure, ...]
     table: tables.Table
 
 
 def build(page: SideBySide) -> Tails:
-    """The overlaid tails of one comparison."""
+    """Builds the overlaid tails of one comparison."""
     drawn = [panel for panel in page.tails if any(line.q[-1] >= _READ[0] for line in panel.lines)]
     return Tails(
         figures=tuple(_figure(page, panel, number) for number, panel in enumerate(drawn)),
@@ -56,7 +56,7 @@ def _figure(page: SideBySide, panel: TailPanel, number: int) -> tables.Figure:
 
 
 def _short(page: SideBySide, run: int) -> str:
-    """Two runs by their names, short enough to stand beside a line; more by their letters."""
+    """Returns a short name of a run for a line, or its letter if there are more than two runs."""
     if len(page.cards) > 2:
         return words.key(page, run)
     return list(names.short_labels([card.label for card in page.cards]).values())[run]
@@ -66,11 +66,11 @@ def _caption(page: SideBySide, panel: TailPanel) -> str:
     parts = []
     if panel.refused:
         said = [f"{words.key(page, run)} ({why})" for run, why in panel.refused]
-        parts.append(f"Not to be put beside these, so not drawn: {listed(said)}.")
+        parts.append(f"Not comparable and not drawn: {listed(said)}.")
     known = {line.run for line in panel.lines} | {run for run, _ in panel.refused}
     gone = [words.key(page, run) for run in range(len(page.cards)) if run not in known]
     if gone:
-        parts.append(f"Without samples of this: {listed(gone)}.")
+        parts.append(f"No samples: {listed(gone)}.")
     return " ".join(parts)
 
 
@@ -90,7 +90,7 @@ def _table(page: SideBySide, drawn: list[TailPanel]) -> tables.Table:
             rows.append(tables.row(words.heading(page, line.run), *cells, group=heading))
             heading = ""
     return tables.Table(
-        caption="The figures of these plots at a few percentiles, all pairs together.",
+        caption="Values of these plots at selected percentiles, all pairs pooled.",
         columns=(
             tables.Column("Run"),
             *(tables.Column(f"{q * 100:.6g}", "number") for q in _READ),

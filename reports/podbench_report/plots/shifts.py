@@ -17,7 +17,7 @@ _TICKS = (0.1, 0.5, 0.9, 0.95, 0.99)
 _MOST = 2.5
 """The axis ends at a ratio of 2.5: one wild interval must not flatten all others."""
 
-SHOWN_MOST = f"+{100 * (_MOST - 1):.0f} %"
+SHOWN_MOST = f"+{100 * (_MOST - 1):.0f}%"
 
 
 class ShiftLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ def is_cut(lines: Sequence[ShiftLine]) -> bool:
 
 
 def shift_plot(key: str, lines: Sequence[ShiftLine], label: str) -> Markup:
-    """Changes in percent on shared axes; a bar through each point is its 95 % interval."""
+    """Changes in percent on shared axes; a bar through each point is its 95% interval."""
     ends = [_percent(min(end, _MOST)) for line in lines for end in _ends(line)]
     low, high = min(-2.0, *ends), max(2.0, *ends)
 
@@ -83,4 +83,4 @@ def _percent(ratio: float) -> float:
 
 def _tick(change: float, _: int) -> str:
     sign = "+" if change > 0 else ""
-    return f"{sign}{change:.3g}{numbers.NBSP}%".replace("-", numbers.MINUS)
+    return f"{sign}{change:.3g}%".replace("-", numbers.MINUS)

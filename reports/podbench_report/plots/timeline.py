@@ -1,6 +1,6 @@
 """Time line: round trips above, the host's CPU below, the arm measured in between.
 
-Stolen time has an axis of its own: 2 % of it matter, and would not be seen beside 80 % busy.
+Stolen time has an axis of its own: 2% of it matter, and would not be seen beside 80% busy.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from podbench.analysis.bundle import TimePoint, Visit
-from podbench_report import names, numbers, palette
+from podbench_report import names, palette
 from podbench_report.plots import canvas
 
 _WIDE_PX = 1080
@@ -75,7 +75,7 @@ def _round_trips(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> 
     )
     values = [v for _, points in nodes for p in points for _, pick, _ in picks if (v := pick(p))]
     if not values:
-        _say(ax, "round trips: not measured")
+        _say(ax, "RTT: not measured")
         return
     ax.set_yscale("log")
     labels = _lines(ax, nodes, picks)
@@ -100,10 +100,10 @@ def _cpu(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
 
 
 def _steal(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
-    picks: tuple[tuple[str, Pick, str], ...] = (("stolen", lambda p: p.cpu_steal_ratio, "vxlan"),)
+    picks: tuple[tuple[str, Pick, str], ...] = (("steal", lambda p: p.cpu_steal_ratio, "vxlan"),)
     labels = _lines(ax, nodes, picks)
     if not labels:
-        _say(ax, "stolen time: not measured")
+        _say(ax, "steal: not measured")
         return
     most = max(p.cpu_steal_ratio or 0.0 for _, points in nodes for p in points)
     ax.set_ylim(0, max(_STEAL_AXIS, most * 1.1))
@@ -113,7 +113,7 @@ def _steal(ax: Axes, nodes: Sequence[tuple[str, Sequence[TimePoint]]]) -> None:
 
 
 def _percent(value: float, _: int) -> str:
-    return f"{value * 100:.3g}{numbers.NBSP}%"
+    return f"{value * 100:.3g}%"
 
 
 def _say(ax: Axes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Appendix: every setting, version, seed and fact of the run, enough to repeat it."""
+"""Appendix: every setting, version, seed and fact needed to repeat the run."""
 
 import json
 
@@ -12,9 +12,9 @@ class Appendix(msgspec.Struct, frozen=True, kw_only=True):
     """Tables of facts."""
 
     command: str | None
-    """The command that measures the same once more."""
+    """The command that repeats the measurement."""
     cluster: tables.Table
-    """Where it was, what was made there and what became of that; empty on the lab."""
+    """The cluster, the objects created and their final state; empty on the lab."""
     run: tables.Table
     settings: tables.Table
     versions: tables.Table
@@ -23,21 +23,21 @@ class Appendix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(view: RunView) -> Appendix:
-    """The appendix of one run."""
+    """Builds the appendix of one run."""
     s = view.summary
     return Appendix(
         command=view.bundle.command,
         cluster=_pairs(
-            "The cluster, what was made in it, and what became of that",
+            "Cluster, objects created, and their state after the run",
             ("Fact", "Value"),
             _cluster_facts(view),
         ),
-        run=_pairs("The run", ("Fact", "Value"), _run_facts(view)),
-        settings=_pairs(
-            "Every setting, defaults included", ("Setting", "Value"), flat(_asked(view))
-        ),
+        run=_pairs("Run", ("Fact", "Value"), _run_facts(view)),
+        settings=_pairs("Settings, including defaults", ("Setting", "Value"), flat(_asked(view))),
         versions=_pairs(
-            "Versions", ("What", "Version"), [(k, v or "not known") for k, v in s.versions.items()]
+            "Versions",
+            ("Component", "Version"),
+            [(k, v or "unknown") for k, v in s.versions.items()],
         ),
         nodes=_nodes(view),
         arms=_arms(view),
@@ -59,7 +59,7 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
     verdict = {True: "passed", False: "failed", None: "not measured"}
     facts = [
         ("run_id", s.run_id),
-        ("name", s.name or "none given"),
+        ("name", s.name or "none"),
         ("format", str(s.format)),
         ("status", s.status),
         ("target", s.target),
@@ -88,7 +88,7 @@ def _run_facts(view: RunView) -> list[tuple[str, str]]:
 
 
 def _asked(view: RunView) -> dict[str, object]:
-    """The settings of the kind of place this was: a cluster's run has no lab, nor the reverse."""
+    """Returns the settings of the run's target: lab or cluster."""
     other = "cluster" if view.on_lab else "lab"
     return {name: value for name, value in view.summary.spec.items() if name != other}
 
@@ -98,20 +98,20 @@ def _cluster_facts(view: RunView) -> list[tuple[str, str]]:
     if facts is None:
         return []
     found = [("context", facts.context), ("API server", facts.server)]
-    found += [(f"node {name} left out", reason) for name, reason in facts.left_out]
+    found += [(f"node {name} excluded", reason) for name, reason in facts.left_out]
     if not facts.looked:
-        return [*found, ("made", "not known: the run did not come to look what it left")]
+        return [*found, ("created", "unknown: the run did not verify its clean-up")]
     return [
         *found,
-        ("made", "; ".join(facts.made) or "nothing"),
-        ("gone, looked for afterwards and not found", "; ".join(facts.gone) or "nothing"),
-        ("changed and put back", "; ".join(facts.restored) or "nothing"),
-        ("still there", "; ".join(facts.left) or "nothing"),
+        ("created", "; ".join(facts.made) or "nothing"),
+        ("removed (verified after the run)", "; ".join(facts.gone) or "nothing"),
+        ("changed and restored", "; ".join(facts.restored) or "nothing"),
+        ("still present", "; ".join(facts.left) or "nothing"),
     ]
 
 
 def flat(value: object, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as dotted names; null is said."""
+    """Flattens nested settings into dotted names; null becomes `not set`."""
     if isinstance(value, dict) and value:
         return [
             pair
@@ -154,7 +154,7 @@ def _nodes(view: RunView) -> tables.Table:
         )
         cells = [
             tables.Cell(
-                "not known" if fact is None else str(fact),
+                "unknown" if fact is None else str(fact),
                 css="null keep" if fact is None else "" if fact == node.cpu_model else "keep",
             )
             for fact in facts
@@ -186,7 +186,7 @@ def _arms(view: RunView) -> tables.Table:
                 numbers.EN_DASH if proof is None else f"{proof.verdict} ({proof.method})",
             )
         )
-    titles = ("Arm", "In words", "Made by", "Pod MTU", "Status", "Reason", "Proof")
+    titles = ("Arm", "Name", "Implementation", "Pod MTU", "Status", "Reason", "Proof")
     return tables.Table(
         caption="Arms", columns=tuple(tables.Column(t) for t in titles), rows=tuple(rows)
     )

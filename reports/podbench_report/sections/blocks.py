@@ -1,4 +1,4 @@
-"""Block points: the spread behind each interval, one panel for each headline metric."""
+"""Block statistics: the spread behind each interval, one panel for each headline metric."""
 
 import msgspec
 
@@ -11,14 +11,14 @@ _PANELS = 6
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True):
-    """The panels and their points as a table."""
+    """Panels, and their points as a table."""
 
     figures: tuple[tables.Figure, ...]
     table: tables.Table
 
 
 def build(view: RunView) -> Blocks:
-    """The block points of one run, pod path; the A/A repeat is hollow."""
+    """Builds the block statistics of one run, pod path; the A/A repeat has hollow marks."""
     by_metric: dict[str, list[BlockPoint]] = {}
     for point in view.bundle.block_points:
         if names.path_of(point.arm) == "pod":
@@ -61,7 +61,7 @@ def _table(by_metric: dict[str, list[BlockPoint]]) -> tables.Table:
         for p in found
     ]
     return tables.Table(
-        caption="Each arm's statistic in each block. Order: the visit's place in its block.",
+        caption="Statistic of each arm in each block. Order: position of the visit in its block.",
         columns=(
             tables.Column("Metric"),
             tables.Column("Arm"),

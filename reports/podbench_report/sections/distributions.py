@@ -1,4 +1,4 @@
-"""Distributions: tails of all modes in kernel and application time, warm, idle and loaded."""
+"""Distributions: tails of all modes, kernel and application RTT, warm, idle and under load."""
 
 import msgspec
 
@@ -10,36 +10,36 @@ from podbench_report.view import RunView
 _PANELS = (
     (
         "rtt_kernel_ns",
-        "Kernel round trip, warm path",
-        "What the network adds: between the four kernel stamps, reflector residence taken out.",
+        "Kernel RTT, warm",
+        "The network's part: between the four kernel timestamps, without reflector residence.",
     ),
     (
         "rtt_app_ns",
-        "Application round trip, warm path",
-        "What a program feels: from the send call to the return of receive, scheduling included.",
+        "Application RTT, warm",
+        "The program's view: from the send call to the return of receive, scheduling included.",
     ),
     (
         "rtt_idle_ns",
-        "Kernel round trip, idle path",
-        "The same at 20 probes a second: caches are cold and CPUs asleep when a probe comes.",
+        "Kernel RTT, idle",
+        "At 20 probes per second: caches are cold and CPUs are asleep when a probe arrives.",
     ),
     (
         "rtt_loaded_ns",
-        "Kernel round trip beside a transfer",
-        "Probes that share the path with a TCP transfer: queues are part of the figure.",
+        "Kernel RTT under load",
+        "Probes share the path with a TCP transfer: queueing is included.",
     ),
 )
 
 
 class Distributions(msgspec.Struct, frozen=True, kw_only=True):
-    """Tail plots, and their figures as a table."""
+    """Tail plots, and their points as a table."""
 
     figures: tuple[tables.Figure, ...]
     table: tables.Table
 
 
 def build(view: RunView) -> Distributions:
-    """The tail plots of one run."""
+    """Builds the tail plots of one run."""
     figures = []
     for metric, title, caption in _PANELS:
         curves = _curves(view, metric)
@@ -52,7 +52,7 @@ def build(view: RunView) -> Distributions:
 
 
 def _curves(view: RunView, metric: str) -> tuple[TailCurve, ...]:
-    """One curve for each mode and one host path; the A/A repeat would only hide its arm."""
+    """One curve for each mode and one host path; the A/A repeat would hide its arm."""
     found = {c.arm: c for c in view.bundle.tails if c.metric == metric and c.q[-1:] >= (0.5,)}
     pods = [f"{mode}/pod" for mode in view.modes if f"{mode}/pod" in found]
     hosts = [f"{mode}/host" for mode in reversed(view.modes) if f"{mode}/host" in found]
@@ -72,7 +72,7 @@ def _line(curve: TailCurve) -> tails.Line:
 
 
 def _absent(view: RunView, curves: tuple[TailCurve, ...]) -> str:
-    """Modes that were measured and have no line here; a line that is missing must be said."""
+    """Names the measured modes without a curve."""
     drawn = {names.mode_of(c.arm) for c in curves if names.path_of(c.arm) == "pod"}
     measured = [a.mode for a in view.arms_in_order(repeats=False) if a.status == "measured"]
     gone = [names.mode_label(m) for m in names.mode_order(measured) if m not in drawn]
@@ -103,7 +103,7 @@ def _table(view: RunView) -> tables.Table:
                     )
                 )
     return tables.Table(
-        caption="The points of the tail plots.",
+        caption="Points of the tail plots.",
         columns=(
             tables.Column("Metric"),
             tables.Column("Arm"),

@@ -1,4 +1,4 @@
-"""What was found: verdict sentences by theme, then every comparison on one axis."""
+"""Findings: verdict sentences by theme, then all comparisons on one axis."""
 
 import math
 
@@ -21,7 +21,7 @@ from podbench_report.view import RunView
 
 _SHOWN = {"different", "small", "equivalent"}
 _AXIS_LIMIT = 1.5
-"""The axis ends at +150 %: one wild tail must not flatten all others (it gets an arrow)."""
+"""The axis ends at +150%, so that one large tail does not flatten the others (it gets an arrow)."""
 
 
 class Theme(msgspec.Struct, frozen=True):
@@ -40,14 +40,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(view: RunView) -> Found:
-    """The findings of one run."""
-    told = _headline_comparisons(view)
+    """Builds the findings of one run."""
+    chosen = _headline_comparisons(view)
     themes = []
     for title in metrics.THEMES:
         said = [
             wording.comparison(c, view.implementations)
-            for c in told
-            # Where neither mode lost anything, each mode's own sentence says more.
+            for c in chosen
+            # If neither mode lost a probe, each mode's own sentence says more.
             if c.verdict in _SHOWN
             and c.ratio is not None
             and metrics.metric_words(c.metric).theme == title
@@ -57,7 +57,7 @@ def build(view: RunView) -> Found:
         themes.append(Theme(title, tuple(said)))
     lost = [losses.arm_loss(view, a.arm) for a in view.summary.arms if a.path == "pod"]
     seen = [one for one in lost if one is not None and one.sent]
-    themes.insert(1, Theme("Overlay tax", _tax_sentences(view)))
+    themes.insert(1, Theme("Pod-network cost", _tax_sentences(view)))
     repeats = [c for c in view.summary.comparisons if names.is_repeat(c.other)]
     alone = sum(c.verdict == "different" for c in repeats)
     aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor, alone)
@@ -100,7 +100,7 @@ def _tax_sentences(view: RunView) -> tuple[wording.Sentence, ...]:
 
 
 def _comparison_table(view: RunView) -> tables.Table:
-    """Every comparison that has a figure, grouped by metric, with its interval drawn."""
+    """Returns all comparisons with a result, grouped by metric, with their intervals drawn."""
     shown = [c for c in view.summary.comparisons if c.ratio is not None]
     ends = [
         bound - 1
@@ -119,16 +119,16 @@ def _comparison_table(view: RunView) -> tables.Table:
         last = words.short
         rows.append(_comparison_row(c, axis, group))
     return tables.Table(
-        caption="Every comparison: change against the base mode, 95 % interval over blocks. The "
-        "shaded band is the margin within which a difference does not matter.",
+        caption="All comparisons: change against the base mode, 95% CI over blocks. Shaded band: "
+        "the margin; differences inside it are too small to act on.",
         columns=(
             tables.Column("Modes"),
             tables.Column("Difference", "number"),
             tables.Column("Change", "number"),
-            tables.Column("95 % CI", "number"),
+            tables.Column("95% CI", "number"),
             tables.Column("Change in %", "strip", header=strips.axis_row(axis)),
             tables.Column("Verdict"),
-            tables.Column("Would have seen", "number"),
+            tables.Column("Smallest detectable change", "number"),
         ),
         rows=tuple(rows),
         sortable=False,
@@ -136,16 +136,16 @@ def _comparison_table(view: RunView) -> tables.Table:
 
 
 def _limits(view: RunView, c: Comparison) -> str:
-    """Below what a difference of this metric does not matter, and below what it is noise."""
+    """Returns the margin and the noise floor of a metric, in words."""
     floor = view.summary.noise_floor.get(c.metric)
-    noise = "noise floor not known"
+    noise = "noise floor unknown"
     if floor is not None:
         noise = f"A/A noise floor {wording.floor_percent(floor)}"
     return f"margin {numbers.margin(c.margin)}, {noise}"
 
 
 def _place(view: RunView, c: Comparison) -> tuple[bool, int]:
-    """Modes in the run's order; the A/A repeat last."""
+    """Sort key: the run's mode order; the A/A repeat last."""
     mode = names.mode_of(c.other)
     place = view.modes.index(mode) if mode in view.modes else len(view.modes)
     return names.is_repeat(c.other), place

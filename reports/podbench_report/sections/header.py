@@ -1,4 +1,4 @@
-"""The top of the page: which run this is, what was asked, and in what kind of place."""
+"""Top of the page: title, status, and one line on when, where and how much."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from podbench_report.view import RunView
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above the findings."""
+    """Content above the findings."""
 
     title: str
     run_id: str
@@ -16,14 +16,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None
     asked: str
     line: str
-    """When, where and how much, in one line."""
+    """Time, place and size of the run, in one line."""
 
 
 def build(view: RunView) -> Header:
-    """The header of one run."""
+    """Builds the header of one run."""
     s = view.summary
     return Header(
-        title=s.name or s.run_id,
+        title=s.name or _title(view),
         run_id=s.run_id,
         lab=wording.LAB_HEADING if view.on_lab else None,
         faults=view.bundle.faults_injected,
@@ -33,6 +33,13 @@ def build(view: RunView) -> Header:
     )
 
 
+def _title(view: RunView) -> str:
+    """`Calico on the lab: VXLAN, IPIP, BGP`."""
+    place = "the lab" if view.on_lab else _cluster(view)
+    modes = ", ".join(names.mode_label(mode) for mode in view.modes)
+    return f"{view.summary.cni.name.capitalize()} on {place}" + (f": {modes}" if modes else "")
+
+
 def _asked(view: RunView) -> str:
     modes = wording.listed([names.mode_label(m) for m in view.modes]) or "no mode"
     cni = view.summary.cni
@@ -40,7 +47,10 @@ def _asked(view: RunView) -> str:
     place = "in the lab" if view.on_lab else f"on {_cluster(view)}"
     nodes = numbers.plural(len(view.nodes), "node")
     verb = "does" if len(view.modes) == 1 else "do"
-    return f"What {verb} {modes} of {cni.name.capitalize()}{version} cost between {nodes} {place}?"
+    return (
+        f"How much {verb} {modes} cost with {cni.name.capitalize()}{version}, "
+        f"between {nodes} {place}?"
+    )
 
 
 def _cluster(view: RunView) -> str:
@@ -50,7 +60,11 @@ def _cluster(view: RunView) -> str:
 
 def _line(view: RunView) -> str:
     s, plan = view.summary, view.bundle.plan
-    methods = {"pools": "pools side by side", "observe": "as found", "switch": "one after another"}
+    methods = {
+        "pools": "pools side by side",
+        "observe": "as found",
+        "switch": "one mode after another",
+    }
     zones = len({node.zone for node in view.nodes if node.zone})
     nodes = numbers.plural(len(view.nodes), "node")
     parts = (
@@ -59,7 +73,7 @@ def _line(view: RunView) -> str:
         nodes + (f" in {numbers.plural(zones, 'zone')}" if zones > 1 else ""),
         methods.get(s.method, s.method),
         f"{plan.blocks_done} of {numbers.plural(plan.blocks_planned, 'block')}",
-        f"{numbers.duration(plan.measuring_s)} of measuring",
+        f"{numbers.duration(plan.measuring_s)} measuring time",
         f"seed {s.seed}",
         f"run {s.run_id}",
     )
@@ -71,9 +85,7 @@ def _status(view: RunView) -> str | None:
     done = f"{plan.blocks_done} of {numbers.plural(plan.blocks_planned, 'block')}"
     match view.summary.status:
         case "invalid":
-            return (
-                f"Invalid run: {done} measured. Do not use these figures; the doubts below say why."
-            )
+            return f"Invalid run: {done} measured. Do not use these results; the caveats say why."
         case "partial":
             missing = [a.arm for a in view.summary.arms if a.status != "measured"]
             what = f"; not measured: {', '.join(missing)}" if missing else ""

@@ -1,4 +1,4 @@
-"""Jitter: how much round trips differ from the quickest (PDV) and from one to the next (IPDV)."""
+"""Jitter: RTT above the session minimum (PDV) and from probe to probe (IPDV)."""
 
 from podbench_report import names, numbers, palette, strips, tables, wording
 from podbench_report.view import RunView
@@ -9,14 +9,14 @@ _METRICS = (
     ("rfc3550_jitter_ns", "RFC 3550"),
 )
 _MEANING = {
-    "pdv_p99_ns": "PDV: above the smallest of its session (RFC 5481)",
-    "ipdv_p50_ns": "IPDV: from one probe to the next, without its sign (RFC 3393)",
-    "rfc3550_jitter_ns": "RFC 3550: the smoothed figure of RTP",
+    "pdv_p99_ns": "PDV: above the minimum of the session (RFC 5481)",
+    "ipdv_p50_ns": "IPDV: absolute change from one probe to the next (RFC 3393)",
+    "rfc3550_jitter_ns": "RFC 3550: the smoothed jitter of RTP",
 }
 
 
 def build(view: RunView) -> tables.Table:
-    """One row for each arm; a column for each measure that the run has."""
+    """Builds one row for each arm and one column for each jitter metric of the run."""
     known = [
         (m, title)
         for m, title in _METRICS
@@ -33,7 +33,7 @@ def build(view: RunView) -> tables.Table:
     axis = strips.nice_axis(_ends(view, arms, known), unit_factor=scale.factor)
     drawn = known[0][1] if known else ""
     return tables.Table(
-        caption="Variation of the kernel round trip, warm path, 95 % intervals over blocks. "
+        caption="Variation of the warm kernel RTT, 95% CI over blocks. "
         f"{'; '.join(_MEANING[metric] for metric, _ in known)}. {wording.FEW_BEYOND}",
         columns=(
             tables.Column("Arm"),
@@ -45,7 +45,7 @@ def build(view: RunView) -> tables.Table:
 
 
 def _ends(view: RunView, arms: list[str], known: list[tuple[str, str]]) -> list[float]:
-    """What the axis must hold; an interval wider than a few times its figure is cut."""
+    """Values the axis must cover; an interval much wider than its value is cut."""
     found = []
     for arm in arms:
         e = view.estimate(arm, known[0][0])

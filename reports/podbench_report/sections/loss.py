@@ -1,4 +1,4 @@
-"""Loss: how many probes, which way, how surely, and in which runs of consecutive losses."""
+"""Loss: lost probes by direction, with intervals, and bursts of consecutive losses."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ _LONGEST = 20
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """Loss by arm, the episodes drawn, and the longest of them."""
+    """Loss by arm, a plot of the bursts, and the longest bursts."""
 
     arms: tables.Table
     figure: tables.Figure | None
@@ -19,7 +19,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(view: RunView) -> Loss:
-    """The losses of one run."""
+    """Builds the losses of one run."""
     rows = []
     for arm in view.arms_in_order():
         found = losses.arm_loss(view, arm.arm)
@@ -43,19 +43,19 @@ def build(view: RunView) -> Loss:
             )
     return Loss(
         arms=tables.Table(
-            caption="Probes lost, by direction: on the way there, on the way back, or not known "
-            "which. A reply after 2 s counts as lost.",
+            caption="Lost probes by direction: request, reply or unknown. A reply after 2 s counts "
+            "as lost.",
             columns=(
                 tables.Column("Arm"),
                 *tables.number_columns(
                     [
                         ("Sent", ""),
-                        ("Lost there", ""),
-                        ("Lost back", ""),
-                        ("Unknown way", ""),
+                        ("Lost requests", ""),
+                        ("Lost replies", ""),
+                        ("Lost, direction unknown", ""),
                         ("Loss", ""),
-                        ("95 % CI", ""),
-                        ("Episodes", ""),
+                        ("95% CI", ""),
+                        ("Bursts", ""),
                     ]
                 ),
             ),
@@ -73,23 +73,21 @@ def _figure(view: RunView) -> tables.Figure | None:
     arms = [a.arm for a in view.arms_in_order() if any(e.arm == a.arm for e in found)]
     span = max((visit.end_s for visit in view.bundle.visits), default=1.0)
     spoken = "; ".join(
-        f"{names.arm_label(arm)}: {numbers.plural(sum(e.arm == arm for e in found), 'episode')}"
+        f"{names.arm_label(arm)}: {numbers.plural(sum(e.arm == arm for e in found), 'burst')}"
         for arm in arms
     )
     return tables.Figure(
-        title="Loss episodes over the run",
-        svg=plot.episode_plot(arms, found, span, f"Runs of consecutive lost probes. {spoken}."),
-        caption="Each ring is a run of consecutive lost probes of one session; a larger ring is a "
-        "longer run (tenfold length, one step).",
+        title="Loss bursts over the run",
+        svg=plot.episode_plot(arms, found, span, f"Bursts of consecutive lost probes. {spoken}."),
+        caption="Each ring is a burst of consecutive lost probes in one session; a larger ring is "
+        "a longer burst (one step for each factor of ten).",
     )
 
 
 def _longest(view: RunView) -> tables.Table:
     found: list[LossEpisode] = sorted(view.bundle.episodes, key=lambda e: -e.length)[:_LONGEST]
     total = len(view.bundle.episodes)
-    which = (
-        f"The {len(found)} longest of {total} episodes." if total > len(found) else "All episodes."
-    )
+    which = f"The {len(found)} longest of {total} bursts." if total > len(found) else "All bursts."
     return tables.Table(
         caption=which,
         columns=(
@@ -97,7 +95,7 @@ def _longest(view: RunView) -> tables.Table:
             tables.Column("From"),
             tables.Column("To"),
             tables.Column("Direction"),
-            *tables.number_columns([("Block", ""), ("At", "s"), ("Probes in a row", "")]),
+            *tables.number_columns([("Block", ""), ("At", "s"), ("Consecutive probes", "")]),
         ),
         rows=tuple(
             tables.row(

@@ -108,8 +108,8 @@ class _Subject(msgspec.Struct, frozen=True):
 
 
 _SUBJECTS = (
-    _Subject("p50", "Median kernel round trip", "ns", flip=False, pick=_kernel("p50")),
-    _Subject("p99", "Kernel round trip, 99th percentile", "ns", flip=False, pick=_kernel("p99")),
+    _Subject("p50", "Kernel RTT, median", "ns", flip=False, pick=_kernel("p50")),
+    _Subject("p99", "Kernel RTT, p99", "ns", flip=False, pick=_kernel("p99")),
     _Subject("tcp", "TCP goodput, one stream", "bit/s", flip=True, pick=_goodput),
 )
 
@@ -289,7 +289,7 @@ def _cell(sheet: _Sheet, ends: tuple[str, str], *, titled: bool) -> Markup:
 def _title(found: Value, unit: str) -> str:
     text, bounds = numbers.estimate(found.value or 0.0, found.ci95, unit)
     if bounds:
-        text += f" (95{numbers.NBSP}% CI {bounds})"
+        text += f" (95% CI {bounds})"
     text += f", n = {numbers.count(found.n)}"
     if found.n_effective is not None:
         text += f", effective n = {numbers.count(round(found.n_effective))}"

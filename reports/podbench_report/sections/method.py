@@ -1,4 +1,4 @@
-"""Method, limits, reading guide: the words are in `closing.html.j2`, the facts here."""
+"""Facts for method, limits and reading guide; `closing.html.j2` has the text."""
 
 import msgspec
 
@@ -6,37 +6,37 @@ from podbench_report import names, numbers
 from podbench_report.view import RunView
 
 _ENOUGH_BLOCKS = 5
-"""The first number of blocks at which a run may decide anything (docs/statistics.md)."""
+"""Minimum number of blocks for a verdict (docs/statistics.md)."""
 _METHODS = {
-    "pools": "Every mode has an address pool and pods of its own, all side by side on the same "
-    "nodes; what was there before keeps its pools and its settings.",
-    "observe": "The network was measured as it was found: pods got the mode that pods get there, "
-    "and nothing of the network was changed.",
-    "switch": "The network itself was turned from one mode to the next between visits, and back at "
-    "the end: modes were measured one after the other, never side by side.",
+    "pools": "Each mode has a separate address pool and separate pods, side by side on the same "
+    "nodes. Existing pools and settings stay unchanged.",
+    "observe": "The network was measured as configured: pods use the cluster's current mode, and "
+    "the run changed no network setting.",
+    "switch": "The run reconfigured the network from one mode to the next between visits, and "
+    "restored it at the end: modes were measured one after another, never side by side.",
 }
 
 
 class MethodSection(msgspec.Struct, frozen=True, kw_only=True):
-    """What the closing words must know about this run."""
+    """Facts about the run for the closing text."""
 
     blocks: str
     few_blocks: bool
     seed: int
     repeated: str | None
-    """The A/A repeat in words; null where no mode was measured twice."""
+    """The A/A repeat in words; null if no mode was measured twice."""
     on_lab: bool
     method: str
-    """How the arms came to exist, in a sentence."""
+    """How the modes were created, in a sentence."""
     aftermath: str
-    """What became of what was made in a cluster; empty on the lab."""
+    """State of the objects created in a cluster; empty on the lab."""
     looks: str
-    """After which blocks the run asked whether it may stop; empty: it did not ask."""
+    """Blocks after which the run checked whether to stop; empty: it never checked."""
     decided_early: bool
 
 
 def build(view: RunView) -> MethodSection:
-    """The facts for the closing words of one run."""
+    """Builds the facts for the closing text of one run."""
     plan = view.bundle.plan
     repeats = [names.arm_label(arm) for arm in plan.arms_in_block if names.is_repeat(arm)]
     return MethodSection(
@@ -58,11 +58,11 @@ def _aftermath(view: RunView) -> str:
         return ""
     if not facts.looked:
         return (
-            "Whether anything that the run made is still in the cluster is not known: bench "
-            "restore looks, and takes it away."
+            "Unknown whether objects of the run remain in the cluster: bench restore finds and "
+            "removes them."
         )
-    made = f"Made in the cluster: {numbers.plural(len(facts.made), 'object')}"
+    made = f"Created in the cluster: {numbers.plural(len(facts.made), 'object')}"
     if facts.left:
-        return f"{made}. Still there: {'; '.join(facts.left)}. bench restore takes it away."
-    back = f"; {numbers.plural(len(facts.restored), 'object')} put back" if facts.restored else ""
-    return f"{made}, all gone again{back}: looked for afterwards and not found (see the appendix)."
+        return f"{made}. Still present: {'; '.join(facts.left)}. bench restore removes them."
+    back = f"; {numbers.plural(len(facts.restored), 'object')} restored" if facts.restored else ""
+    return f"{made}, all removed{back}; verified after the run (see the appendix)."

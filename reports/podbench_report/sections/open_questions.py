@@ -1,4 +1,4 @@
-"""What could not be told, and how much longer it would take; what was not measured; doubts."""
+"""Open questions and the time to answer them, missing measurements, caveats."""
 
 import msgspec
 
@@ -9,16 +9,16 @@ from podbench_report import metrics, names, numbers, tables, wording
 from podbench_report.view import RunView
 
 _DAMAGED = "file_damaged"
-"""The doubt of a damaged file says what its entry among the damages says."""
+"""Skipped: the list of damaged files already says it."""
 _MORE_BLOCKS = "more_blocks_needed"
-"""The doubt that sums up the open questions: it heads them in place of standing among doubts."""
+"""Caveat that sums up the open questions: it heads their table, not the caveats."""
 
 
 class Untold(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run does not answer."""
+    """Open questions of a run."""
 
     lead: Doubt | None
-    """How much longer the open questions would take, all together."""
+    """Time to answer all open questions."""
     open: tables.Table
     without_interval: tuple[wording.Sentence, ...]
     not_measured: tuple[wording.Sentence, ...]
@@ -26,14 +26,14 @@ class Untold(msgspec.Struct, frozen=True, kw_only=True):
     damages: tuple[Damage, ...]
 
     def __bool__(self) -> bool:
-        """True where there is anything to confess."""
+        """True if anything is open or doubtful."""
         return bool(
             self.open or self.without_interval or self.not_measured or self.doubts or self.damages
         )
 
 
 def build(view: RunView) -> Untold:
-    """The open ends of one run."""
+    """Builds the open questions of one run."""
     rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
     ordered = sorted(view.between_modes(), key=lambda c: rank.get(c.metric, 99))
     unclear = [c for c in ordered if c.verdict == "inconclusive"]
@@ -64,18 +64,18 @@ def _table(view: RunView, unclear: list[Comparison]) -> tables.Table:
         if tax.verdict == "inconclusive" and tax.metric in metrics.HEADLINES
     ]
     for i, tax in enumerate(taxes):
-        group = "" if i else "Do pods pay over their own node's path?"
+        group = "" if i else "Is the pod path slower than the host path?"
         rows.append(_tax_row(tax, group=group))
     return tables.Table(
-        caption="Open questions: what was seen, what else fits, and what an answer would take.",
+        caption="Open questions: estimate, interval, and the measuring time for an answer.",
         columns=(
             tables.Column("Modes"),
-            tables.Column("Seen", "number"),
-            tables.Column("What fits (95 % CI)", "number"),
-            tables.Column("Would have seen", "number"),
-            tables.Column("Blocks for an answer", "number"),
-            tables.Column("More measuring", "number"),
-            tables.Column("Why it is open"),
+            tables.Column("Estimate", "number"),
+            tables.Column("95% CI", "number"),
+            tables.Column("Smallest detectable change", "number"),
+            tables.Column("Blocks needed", "number"),
+            tables.Column("Extra time", "number"),
+            tables.Column("Reason"),
         ),
         rows=tuple(rows),
         sortable=False,
@@ -110,7 +110,7 @@ def _tax_row(tax: OverlayTax, *, group: str) -> tables.Row:
 
 
 _HOPELESS = (tables.Cell(f"over {HOPELESS_BLOCKS}"), tables.Cell(numbers.EN_DASH))
-"""A number to plan with beside "more does not help" would say two things."""
+"""No exact number: more blocks will not help."""
 
 
 def _waits(c: Comparison) -> tuple[tables.Cell, tables.Cell]:
@@ -121,12 +121,12 @@ def _waits(c: Comparison) -> tuple[tables.Cell, tables.Cell]:
 
 
 def _wait(text: str | None) -> tables.Cell:
-    return tables.Cell(text or "not known", css="" if text else "null")
+    return tables.Cell(text or "unknown", css="" if text else "null")
 
 
 def _reason(reason: str | None) -> str:
-    """Why, without the number of blocks and the time, which have columns of their own."""
-    return (reason or "the interval leaves both sides open").partition("; about ")[0]
+    """The reason without the number of blocks and the time, which have separate columns."""
+    return (reason or "the interval includes both faster and slower").partition("; about ")[0]
 
 
 def _arms(view: RunView) -> tuple[wording.Sentence, ...]:
@@ -140,7 +140,7 @@ def _arms(view: RunView) -> tuple[wording.Sentence, ...]:
 
 
 def _comparisons(view: RunView) -> tuple[wording.Sentence, ...]:
-    """Comparisons that fell out, but for those of an arm that is named already."""
+    """Missing comparisons, except those of an arm that is already listed."""
     gone = {arm.arm for arm in view.summary.arms if arm.status != "measured"}
     rest = [c for c in view.between_modes() if not {c.other, c.base} & gone]
     return wording.not_measured(rest, view.implementations)

@@ -1,7 +1,7 @@
-"""Who stands out: nodes, pairs and hosts whose figures differ from the rest, with the evidence.
+"""Outliers: nodes, pairs and hosts that differ from the rest, with the evidence.
 
-Below the sentences: every node's part as a sender and as a receiver, and on how many nodes and
-pairs the modes were found to differ.
+Below the sentences: every node's effect as sender and as receiver, and how many nodes and pairs
+differ between modes.
 """
 
 from collections.abc import Sequence
@@ -14,33 +14,33 @@ from podbench_report import metrics, names, numbers, strips, tables, wording
 from podbench_report.view import RunView
 
 _FEW = 4
-"""Fewer nodes than this leave too few pairs to tell a bad node from a bad pair."""
+"""With fewer nodes there are too few pairs to tell a bad node from a bad pair."""
 _SHOWN = 12
-"""Nodes of each metric shown outright: those with the largest scores; all are behind a summary."""
+"""Nodes shown for each metric, largest scores first; the folded table has all."""
 _STRONGEST = 3
 
 
 class BlameSection(msgspec.Struct, frozen=True, kw_only=True):
-    """The sentences, or what it means that there are none, and what they rest on."""
+    """Sentences on outliers (or the reason for none) and the tables behind them."""
 
     sentences: tuple[wording.Sentence, ...]
     none: str
     effects: tables.Table
     all_effects: tables.Table | None
-    """Every node's, where `effects` has the largest only."""
+    """All nodes, if `effects` has only the largest."""
     found: tables.Table
 
 
 def build(view: RunView) -> BlameSection:
-    """What stands out in one run."""
+    """Builds the outliers of one run."""
     found = sorted(view.summary.blame, key=lambda b: -abs(b.z))
-    none = "No node, pair or host stands out from the others by more than the margin."
+    none = "No outlier: no node, pair or host differs from the others by more than the margin."
     if not any(arm.status == "measured" for arm in view.summary.arms):
-        none = "Nothing was measured, so nothing can stand out."
+        none = "Nothing was measured, so there are no outliers to report."
     elif len(view.nodes) < _FEW:
         none = (
-            f"Nothing is flagged. With {numbers.plural(len(view.nodes), 'node')} a bad node can "
-            "hardly be told from a bad pair: look at the matrices."
+            f"No outliers reported: {numbers.plural(len(view.nodes), 'node')} are too few to tell "
+            "a bad node from a bad pair. See the matrices."
         )
     many = len(view.nodes) > _SHOWN
     return BlameSection(
@@ -67,15 +67,15 @@ def _effects(view: RunView, most: int | None) -> tables.Table:
             chosen.sort(key=lambda e: place.get(e.node, len(place)))
         for i, effect in enumerate(chosen):
             rows.append(_effect_row(view, effect, axis, "" if i else words.short))
-    which = "Every node" if most is None else f"The {most} worst nodes of each metric"
+    which = "All nodes" if most is None else f"The {most} worst nodes of each metric"
     return tables.Table(
-        caption=f"{which}: its part of the figures of its pairs, all modes together, distance "
-        "between zones taken out (median polish). Hollow dot as a sender, full dot as a receiver; "
-        "z above 3.5 stands out.",
+        caption=f"{which}: effect on the pairs of the node, all modes pooled, zone distance "
+        "removed (median polish). Hollow dot: as sender; full dot: as receiver. A z above 3.5 is "
+        "an outlier.",
         columns=(
             tables.Column("Node"),
-            tables.Column("As a sender", "number"),
-            tables.Column("As a receiver", "number"),
+            tables.Column("As sender", "number"),
+            tables.Column("As receiver", "number"),
             tables.Column("Change in %", "strip", header=strips.axis_row(axis)),
             tables.Column("Robust z", "number"),
         ),
@@ -97,23 +97,23 @@ def _effect_row(view: RunView, e: NodeEffect, axis: strips.Axis, group: str) -> 
 
 
 def _found(view: RunView) -> tables.Table:
-    """Where the modes differ, or differ by another amount than elsewhere; A/A repeats left out."""
-    asked = [d for d in view.summary.discoveries if not names.is_repeat(d.other)]
+    """Nodes and pairs where modes differ, or differ more or less than elsewhere; no A/A repeats."""
+    tested = [d for d in view.summary.discoveries if not names.is_repeat(d.other)]
     rank = {metric: i for i, metric in enumerate(metrics.HEADLINES)}
-    asked.sort(key=lambda d: (rank.get(d.metric, 99), d.question))
+    tested.sort(key=lambda d: (rank.get(d.metric, 99), d.question))
     rows, last = [], ""
-    for one in asked:
+    for one in tested:
         words = metrics.metric_words(one.metric)
         rows.append(_found_row(view, one, "" if words.short == last else words.short))
         last = words.short
     return tables.Table(
-        caption="On how many nodes and pairs two modes differ by more than the margin, or differ "
-        "by more or less than elsewhere. Of what is found, 5 % are expected to be false "
-        "(Benjamini-Hochberg); confirmed: found by the stricter Benjamini-Yekutieli too.",
+        caption="Number of nodes and pairs on which two modes differ by more than the margin, or "
+        "differ more or less than elsewhere. Found: at a false discovery rate of 5% "
+        "(Benjamini-Hochberg). Confirmed: also by the stricter Benjamini-Yekutieli.",
         columns=(
             tables.Column("Modes"),
             tables.Column("Question"),
-            tables.Column("Of"),
+            tables.Column("Level"),
             *tables.number_columns([("Tested", ""), ("Found", ""), ("Confirmed", "")]),
             tables.Column("Strongest"),
         ),
@@ -125,9 +125,9 @@ def _found(view: RunView) -> tables.Table:
 def _found_row(view: RunView, one: Discoveries, group: str) -> tables.Row:
     return tables.row(
         f"{names.arm_label(one.other)} against {names.arm_label(one.base)}",
-        tables.Cell("differ there", css="keep")
+        tables.Cell("different", css="keep")
         if one.question == "differs"
-        else tables.Cell("differ otherwise than elsewhere"),
+        else tables.Cell("different from elsewhere"),
         f"{one.level}s",
         tables.count_cell(one.tested),
         tables.count_cell(one.found),
@@ -138,9 +138,9 @@ def _found_row(view: RunView, one: Discoveries, group: str) -> tables.Row:
 
 
 def _strongest(view: RunView, one: Discoveries) -> str:
-    told: Sequence[str] = [
+    parts: Sequence[str] = [
         f"{'–'.join(view.labels.get(node, node) for node in d.nodes)} "
         f"{numbers.percent_change(d.ratio, d.ci95)} ({numbers.percent_change_interval(d.ci95)})"
         for d in one.strongest[:_STRONGEST]
     ]
-    return "; ".join(told)
+    return "; ".join(parts)

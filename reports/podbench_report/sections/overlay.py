@@ -1,4 +1,4 @@
-"""Overlay tax: pod path against host path of the same node pairs; the variance statistics."""
+"""Pod-network cost: pod path against host path of the same node pairs; variance statistics."""
 
 import msgspec
 from markupsafe import Markup
@@ -9,14 +9,14 @@ from podbench_report.view import RunView
 
 
 class Overlay(msgspec.Struct, frozen=True, kw_only=True):
-    """Tax tables (one per unit, as each has an axis of its own) and the variance of each metric."""
+    """Cost tables (one for each metric, with a separate axis) and the variance of each metric."""
 
     taxes: tuple[tables.Table, ...]
     variance: tuple[tables.Table, ...]
 
 
 def build(view: RunView) -> Overlay:
-    """The overlay tax and the variance statistics of one run."""
+    """Builds the pod-network cost and the variance statistics of one run."""
     by_metric: dict[str, list[OverlayTax]] = {}
     for tax in view.summary.overlay_tax:
         if tax.pod is None and tax.host is None:
@@ -38,7 +38,7 @@ def _tax_table(metric: str, taxes: list[OverlayTax]) -> tables.Table:
     axis = strips.nice_axis(known, unit_factor=change.factor)
     rank = names.mode_order([t.mode for t in taxes])
     return tables.Table(
-        caption=f"{words.short[0].upper()}{words.short[1:]}: pod path less host path",
+        caption=f"{words.short[0].upper()}{words.short[1:]}: pod path minus host path",
         columns=(
             tables.Column("Mode"),
             *tables.number_columns(
@@ -76,15 +76,14 @@ def _variance_table(view: RunView, stem: str) -> tables.Table:
     scales = [numbers.column_scale(column, scale) for column in columns]
     short = metrics.metric_words(quantiles[0]).short.rsplit(" ", 1)[0]
     return tables.Table(
-        caption=f"{short[0].upper()}{short[1:]}, {scale.unit}: quantiles with 95 % intervals over "
-        "blocks; mean and standard deviation beside them; where the variance comes from. "
-        + wording.FEW_BEYOND,
+        caption=f"{short[0].upper()}{short[1:]}, {scale.unit}: quantiles with 95% CI over "
+        "blocks, mean, standard deviation, and the sources of the variance. " + wording.FEW_BEYOND,
         columns=(
             tables.Column("Arm"),
             *tables.number_columns(
                 [(t, scale.unit) for t in ("p50", "p90", "p99", "p99.9", "Mean", "SD")]
             ),
-            tables.Column("Variance within sessions · between blocks · between pairs"),
+            tables.Column("Variance: within sessions · between blocks · between pairs"),
             *tables.number_columns([("n", ""), ("Effective n", "")]),
         ),
         rows=tuple(_variance_row(view, arm.arm, quantiles, heads[arm.arm], scales) for arm in arms),
@@ -92,7 +91,7 @@ def _variance_table(view: RunView, stem: str) -> tables.Table:
 
 
 def _first(view: RunView, arm: str, names_: list[str]) -> Estimate | None:
-    """The first estimate of an arm that carries mean and spread."""
+    """Returns the first estimate of an arm that has a mean and a spread."""
     found = [e for m in names_ if (e := view.estimate(arm, m)) is not None]
     return next((e for e in found if e.mean is not None), found[0] if found else None)
 
@@ -125,7 +124,7 @@ def _shares(found: VarianceShare | None) -> tables.Cell:
     if found is None:
         return tables.Cell(numbers.NOT_MEASURED, css="null")
     parts = (found.within_session, found.between_blocks, found.between_pairs)
-    text = f"{parts[0]:.0%} · {parts[1]:.0%} · {parts[2]:.0%}".replace("%", f"{numbers.NBSP}%")
+    text = f"{parts[0]:.0%} · {parts[1]:.0%} · {parts[2]:.0%}"
     bar = Markup('<span class="shares" aria-hidden="true">') + Markup("").join(
         Markup('<i style="width:{}%"></i>').format(round(part * 100, 1)) for part in parts
     )

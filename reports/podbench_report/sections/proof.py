@@ -1,4 +1,4 @@
-"""Proof of modes: what was asked, what was seen, how that is known; by arm and directed pair."""
+"""Proof of modes: requested mode, observed mode and method, by arm and directed pair."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from podbench_report.view import RunView
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof of a run."""
+    """Proof of a run."""
 
     sentence: str
     arms: tables.Table
@@ -20,11 +20,11 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _MOST_ROWS = 1_500
-"""Beyond, pairs that match are counted only: 100 nodes have 29,700 pair proofs, 7 MB of table."""
+"""Above this, matching pairs are only counted: 100 nodes have 29,700 pair proofs, 7 MB of table."""
 
 
 def build(view: RunView) -> Proof:
-    """The proof of every arm and pair."""
+    """Builds the proof of every arm and pair."""
     proved = [a for a in view.arms_in_order(repeats=False) if a.path == "pod"]
     every = view.bundle.proofs
     shown = every
@@ -32,33 +32,33 @@ def build(view: RunView) -> Proof:
         shown = tuple(one for one in every if one.verdict != "match")[:_MOST_ROWS]
     return Proof(
         sentence=_sentence(proved),
-        pairs_title=f"Every directed pair ({numbers.count(len(shown))})"
+        pairs_title=f"All directed pairs ({numbers.count(len(shown))})"
         if len(shown) == len(every)
         else f"Pairs that do not match ({numbers.count(len(shown))})",
         left_out=_left_out(len(every), len(shown)),
         arms=tables.Table(
-            caption="The mode asked for against the mode the packets were seen to take.",
+            caption="Requested mode against the mode observed in the packets.",
             columns=(
-                tables.Column("Asked"),
-                tables.Column("Seen"),
+                tables.Column("Requested"),
+                tables.Column("Observed"),
                 tables.Column("Verdict"),
-                tables.Column("How it is known"),
+                tables.Column("Method"),
                 tables.Column("Route by"),
-                tables.Column("Made by"),
+                tables.Column("Implementation"),
                 tables.Column("Pod MTU", "number"),
-                tables.Column("Pairs that match", "number"),
+                tables.Column("Matching pairs", "number"),
             ),
             rows=tuple(_arm_row(arm) for arm in proved),
         ),
         pairs=tables.Table(
-            caption="The latest proof of every directed pair.",
+            caption="Latest proof of every directed pair.",
             columns=(
                 tables.Column("Mode"),
                 tables.Column("From"),
                 tables.Column("To"),
                 tables.Column("Verdict"),
-                tables.Column("How"),
-                tables.Column("Seen"),
+                tables.Column("Method"),
+                tables.Column("Observed"),
                 tables.Column("Route by"),
                 tables.Column("Evidence"),
             ),
@@ -72,7 +72,7 @@ def _left_out(total: int, shown: int) -> str | None:
         return None
     return (
         f"{numbers.count(total - shown)} of {numbers.plural(total, 'pair proof')} are not listed, "
-        "to keep this page small; all are in summary.json and under evidence/ of the run."
+        "to keep the page small; summary.json and evidence/ have them all."
     )
 
 
@@ -80,30 +80,30 @@ def _sentence(arms: list[ArmSummary]) -> str:
     known = [arm for arm in arms if arm.proof is not None]
     good = [arm for arm in known if arm.proof is not None and arm.proof.verdict == "match"]
     if not known:
-        return "No mode was proved: read every mode's name below as asked for, not as seen."
+        return "No mode is proven: mode names below are as requested, not as observed."
     if len(good) == len(arms):
         return (
-            "Every mode compared here is the mode its packets really took, on every directed pair."
+            "On every directed pair, the packets used the encapsulation that the mode's name says."
         )
     bad = [names.mode_label(arm.mode) for arm in arms if arm not in good]
     return (
-        f"Not proved on every pair: {', '.join(bad)}. A figure under such a name may be another "
-        "mode's."
+        f"Not proven on every pair: {', '.join(bad)}. "
+        "Results under this name may belong to another mode."
     )
 
 
 def _arm_row(arm: ArmSummary) -> tables.Row:
     proof = arm.proof
-    made = arm.implementation or "not known"
+    made = arm.implementation or "unknown"
     if is_stand_in(arm.implementation):
         made += " (stand-in)"
     mtu = tables.count_cell(arm.pod_mtu)
-    asked = tables.Cell(names.mode_label(arm.mode))
+    requested = tables.Cell(names.mode_label(arm.mode))
     if proof is None:
-        why = arm.reason or "no proof was taken"
+        why = arm.reason or "no proof recorded"
         verdict = "not measured" if arm.status != "measured" else "unproven"
         return tables.row(
-            asked,
+            requested,
             numbers.EN_DASH,
             _verdict(verdict),
             why,
@@ -113,11 +113,11 @@ def _arm_row(arm: ArmSummary) -> tables.Row:
             numbers.EN_DASH,
         )
     return tables.row(
-        asked,
-        names.mode_label(proof.observed) if proof.observed else "nothing seen",
+        requested,
+        names.mode_label(proof.observed) if proof.observed else "nothing observed",
         _verdict(proof.verdict),
         proof.method,
-        proof.route_origin or "not known",
+        proof.route_origin or "unknown",
         made,
         mtu,
         tables.Cell(f"{proof.pairs_matched} of {proof.pairs_total}", sort=proof.pairs_matched),
@@ -131,7 +131,7 @@ def _verdict(word: str) -> tables.Cell:
 
 def _pair_row(view: RunView, one: ArmProofDetail) -> tables.Row:
     evidence = "; ".join(
-        f"{key} {'not known' if value is None else value}" for key, value in one.evidence.items()
+        f"{key} {'unknown' if value is None else value}" for key, value in one.evidence.items()
     )
     return tables.row(
         names.arm_label(one.arm),
@@ -139,7 +139,7 @@ def _pair_row(view: RunView, one: ArmProofDetail) -> tables.Row:
         tables.Cell(view.labels.get(one.dst, one.dst), title=one.dst),
         _verdict(one.verdict),
         one.method,
-        names.mode_label(one.observed) if one.observed else "nothing seen",
-        one.route_origin or "not known",
+        names.mode_label(one.observed) if one.observed else "nothing observed",
+        one.route_origin or "unknown",
         tables.Cell(evidence or numbers.EN_DASH, css="wrap"),
     )

@@ -1,4 +1,4 @@
-"""Where in their distributions two modes differ: the change at each percentile, with interval."""
+"""Change by percentile: where in the distribution two modes differ, with intervals."""
 
 import msgspec
 
@@ -7,18 +7,18 @@ from podbench_report import names, numbers, palette, tables
 from podbench_report.plots import shifts as plot
 from podbench_report.view import RunView
 
-_TITLES = {"rtt_kernel_ns": "Kernel round trip", "rtt_app_ns": "Application round trip"}
+_TITLES = {"rtt_kernel_ns": "Kernel RTT", "rtt_app_ns": "Application RTT"}
 
 
 class Shifts(msgspec.Struct, frozen=True, kw_only=True):
-    """A plot for each kind of round trip, and their points as a table."""
+    """A plot for each kind of RTT, and their points as a table."""
 
     figures: tuple[tables.Figure, ...]
     table: tables.Table
 
 
 def build(view: RunView) -> Shifts:
-    """The shift functions of one run; those of the A/A repeat are in summary.json."""
+    """Builds the shift functions of one run; summary.json has those of the A/A repeat."""
     shown = [s for s in view.summary.shifts if s.path == "pod" and not names.is_repeat(s.other)]
     shown.sort(key=lambda s: view.modes.index(names.mode_of(s.other)))
     by_metric = {m: [s for s in shown if s.metric == m and _known(s)] for m in _TITLES}
@@ -55,12 +55,12 @@ def _figure(metric: str, found: list[Shift]) -> tables.Figure:
     return tables.Figure(
         title=title,
         svg=plot.shift_plot(metric.split("_")[1], lines, f"{title}, by percentile: {spoken}."),
-        caption="Bars are 95 % intervals over blocks. Level: the mode costs each probe alike; "
-        "rising to the right: it costs the slow ones more." + (_CUT if plot.is_cut(lines) else ""),
+        caption="Bars: 95% CI over blocks. Flat: the mode adds the same to every probe. Rising to "
+        "the right: it adds more to slow probes." + (_CUT if plot.is_cut(lines) else ""),
     )
 
 
-_CUT = f" Bars that reach the upper edge go on beyond it; it is drawn to {plot.SHOWN_MOST}."
+_CUT = f" The axis ends at {plot.SHOWN_MOST}; bars at the upper edge continue beyond it."
 
 
 def _table(found: list[Shift]) -> tables.Table:
@@ -80,21 +80,21 @@ def _table(found: list[Shift]) -> tables.Table:
                         else "no interval",
                         css="" if point.ci95 else "null",
                     ),
-                    tables.Cell("told apart" if point.told_apart else "not told apart"),
+                    tables.Cell("different" if point.told_apart else "inconclusive"),
                     group=heading,
                 )
             )
             heading = ""
     return tables.Table(
-        caption="The change at each percentile; told apart at a false discovery rate of 5 % over "
-        "the percentiles of one comparison (Benjamini-Hochberg), if it is more than the instrument "
-        "leaves open.",
+        caption="Change at each percentile. Different: at a false discovery rate of 5% over the "
+        "percentiles of one comparison (Benjamini-Hochberg), and above the resolution of the "
+        "instrument.",
         columns=(
             tables.Column("Percentile"),
             tables.Column("Difference", "number"),
             tables.Column("Change", "number"),
-            tables.Column("95 % CI", "number"),
-            tables.Column("At this percentile"),
+            tables.Column("95% CI", "number"),
+            tables.Column("Verdict"),
         ),
         rows=tuple(rows),
         sortable=False,

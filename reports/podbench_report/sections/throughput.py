@@ -1,4 +1,4 @@
-"""Throughput: goodput, its predicted ceiling, latency under load, and the CPU it costs."""
+"""Throughput: goodput, predicted ceiling, RTT under load and CPU cost."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ _RATES = (
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Four tables; an empty one was not measured."""
+    """Four tables; an empty table was not measured."""
 
     rates: tables.Table
     ceiling: tables.Table
@@ -24,7 +24,7 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build(view: RunView) -> Throughput:
-    """The throughput of one run."""
+    """Builds the throughput of one run."""
     return Throughput(
         rates=_rates(view), ceiling=_ceiling(view), loaded=_loaded(view), cpu=_cpu(view)
     )
@@ -46,7 +46,7 @@ def _rates(view: RunView) -> tables.Table:
             cells.append(tables.figure_cell(value, scales[metric], bounds))
         rows.append(tables.row(names.arm_label(arm), *cells))
     return tables.Table(
-        caption="Receiver-side rates over all pairs, median with 95 % interval over blocks.",
+        caption="Receiver-side rates over all pairs, median with 95% CI over blocks.",
         columns=(
             tables.Column("Arm"),
             *tables.number_columns(
@@ -73,13 +73,13 @@ def _ceiling(view: RunView) -> tables.Table:
     axis = strips.nice_axis([*known, 1.0], unit_factor=0.01)
     order = names.mode_order([e.mode for e in found])
     return tables.Table(
-        caption="Goodput as a share of what carries it: the bar is measured, the tick is the "
-        "ceiling that header sizes predict.",
+        caption="Goodput as a share of the link or host-path rate. Bar: measured; tick: ceiling "
+        "predicted from header sizes.",
         columns=(
             tables.Column("Mode"),
             *tables.number_columns(
                 [
-                    ("Added per packet", "bytes"),
+                    ("Overhead per packet", "bytes"),
                     ("Pod MTU", ""),
                     ("Predicted", "%"),
                     ("Measured", "%"),
@@ -103,7 +103,7 @@ def _ceiling(view: RunView) -> tables.Table:
                         ink=palette.ink_of_mode(e.mode),
                     )
                 ),
-                e.share_of or "not known",
+                e.share_of or "unknown",
             )
             for e in sorted(found, key=lambda e: order.index(e.mode))
         ),
@@ -121,22 +121,22 @@ def _loaded(view: RunView) -> tables.Table:
     columns = [(p.rest_p50_ns, p.loaded_p50_ns, p.rest_p99_ns, p.loaded_p99_ns) for p in found]
     scale = numbers.scale_for([v for row in columns for v in row], "ns")
     scales = [numbers.column_scale([row[i] for row in columns], scale) for i in range(4)]
-    # Few transfers leave too few probes beside them for a p99: then the medians are drawn.
+    # With few transfers there are too few probes for a p99: draw the medians.
     at = 2 if any(p.loaded_p99_ns is not None for p in found) else 0
     drawn = [v for row in columns for v in row[at : at + 2] if v is not None]
     axis = strips.nice_axis(drawn, unit_factor=scale.factor)
     rank = {arm.arm: i for i, arm in enumerate(view.arms_in_order())}
     return tables.Table(
-        caption="Kernel round trip at rest and beside a TCP transfer on the same pairs, all their "
-        "samples together, not averaged over blocks. Hollow dot: at rest; full dot: under load.",
+        caption="Kernel RTT at rest and under load (a TCP transfer on the same pairs), all samples "
+        "pooled, not averaged over blocks. Hollow dot: at rest; full dot: under load.",
         columns=(
             tables.Column("Arm"),
             *tables.number_columns(
                 [
                     ("p50 at rest", scale.unit),
-                    ("p50 loaded", scale.unit),
+                    ("p50 under load", scale.unit),
                     ("p99 at rest", scale.unit),
-                    ("p99 loaded", scale.unit),
+                    ("p99 under load", scale.unit),
                 ]
             ),
             tables.Column(
@@ -175,9 +175,9 @@ def _loaded(view: RunView) -> tables.Table:
 def _cpu(view: RunView) -> tables.Table:
     found = view.summary.cpu_price
     order = names.mode_order([price.mode for price in found])
-    where = "the machine's, all nodes together" if view.on_lab else "sender and receiver"
+    where = "whole machine, all nodes" if view.on_lab else "sender and receiver"
     return tables.Table(
-        caption=f"CPU per unit of traffic ({where}), less the idle baseline of the same block.",
+        caption=f"CPU per unit of traffic ({where}), minus the idle baseline of the same block.",
         columns=(
             tables.Column("Mode"),
             *tables.number_columns(

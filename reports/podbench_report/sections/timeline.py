@@ -1,4 +1,4 @@
-"""Time line: was the CPU taken away when round trips rose? Coincidence is shown, not cause."""
+"""Timeline: RTT and CPU steal over the run. It shows coincidence, not cause."""
 
 import msgspec
 from markupsafe import Markup
@@ -9,18 +9,18 @@ from podbench_report.plots import timeline as plot
 from podbench_report.view import RunView
 
 _DRAWN = 6
-"""Lines of more hosts cannot be told apart: those with the most stolen time are drawn."""
+"""More lines are hard to read: draw the hosts with the most steal."""
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """The drawing, and the hosts' steal as a table."""
+    """The plot, and the steal of each host as a table."""
 
     figure: tables.Figure | None
     steal: tables.Table
 
 
 def build(view: RunView) -> Timeline:
-    """The time line of one run."""
+    """Builds the timeline of one run."""
     by_node: dict[str, list[TimePoint]] = {}
     for point in view.bundle.timeline:
         by_node.setdefault(point.node, []).append(point)
@@ -41,22 +41,21 @@ def build(view: RunView) -> Timeline:
 def _svg(view: RunView, drawn: list[tuple[str, list[TimePoint]]]) -> Markup:
     worst = max(_most_stolen(points) for _, points in drawn)
     spoken = (
-        "99th percentile of kernel and application round trips each second above, CPU busy, "
-        f"softirq and stolen shares below. Most stolen in one second: {numbers.share(worst)}."
+        "Top: p99 of kernel and application RTT each second. Bottom: CPU busy, softirq and steal. "
+        f"Highest steal in one second: {numbers.share(worst)}."
     )
     return plot.timeline_plot(drawn, view.bundle.visits, spoken)
 
 
 def _caption(count: int, labels: list[str]) -> str:
     text = (
-        "The bars in the middle show which mode was measured when; stolen CPU time has an axis of "
-        "its own. Where round trips rise together with stolen time, they coincide; that alone does "
-        "not make it the cause."
+        "The bars in the middle show which mode was measured when; CPU steal has a separate axis. "
+        "If RTT and steal rise together, they coincide; that alone does not prove the cause."
     )
     if count > 1:
-        text += " Each host has a line of its own."
+        text += " One line per host."
     if count > _DRAWN:
-        text += f" Drawn: the {len(labels)} of {count} hosts with the most stolen time."
+        text += f" Drawn: the {len(labels)} of {count} hosts with the most steal."
     return text
 
 
@@ -67,12 +66,12 @@ def _most_stolen(points: list[TimePoint]) -> float:
 def _steal_table(view: RunView) -> tables.Table:
     known = [node for node in view.nodes if node.steal_ratio is not None]
     return tables.Table(
-        caption="CPU time stolen by the hypervisor, share of all CPU time in each tick.",
+        caption="CPU steal (taken by the hypervisor), share of all CPU time in each tick.",
         columns=(
             tables.Column("Node"),
             tables.Column("p50", "number"),
             tables.Column("p99", "number"),
-            tables.Column("Largest", "number"),
+            tables.Column("Max", "number"),
         ),
         rows=tuple(
             tables.row(

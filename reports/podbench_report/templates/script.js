@@ -1,4 +1,4 @@
-// Only comfort: everything can be read without it.
+// Optional: the page is readable without it.
 (function () {
   "use strict";
   function key(row, i) {

@@ -61,7 +61,7 @@ def _checks(out: Path) -> dict[str, bool]:
         "the journal says why": all("every headline" in (e.get("note") or "") for e in decided),
         "the run is complete": json.loads((out / "run.json").read_text())["status"] == "complete"
         and summary["status"] == "complete",
-        "the report says that it stopped": ", and then stopped." in page,
+        "the report says that it stopped": ", and stopped early." in page,
     }
 
 

@@ -23,7 +23,7 @@ WIDTHS = (390, 800, 1280)
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of three nodes on disk."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    build.write(make_bundle(Case(faults=("loss n1>n2 1 %",))), path)
+    build.write(make_bundle(Case(faults=("loss n1>n2 1%",))), path)
     return path
 
 
@@ -32,7 +32,7 @@ def test_the_console_stays_silent(page: Path, tmp_path: Path) -> None:
     shown, console = chromium.dom(page, tmp_path / "p")
 
     assert console == []
-    assert "What was found" in shown
+    assert "Findings" in shown
 
 
 def _asked_for(text: str, profile: Path) -> list[str]:
@@ -120,7 +120,7 @@ def test_no_width_breaks_the_layout(case: Case, tmp_path: Path) -> None:
 @needs.programs("pdftotext")
 @pytest.mark.parametrize(
     "case",
-    [Case(faults=("loss n1>n2 1 %",)), Case(nodes=20, zones=3, target="kubernetes")],
+    [Case(faults=("loss n1>n2 1%",)), Case(nodes=20, zones=3, target="kubernetes")],
     ids=["three nodes", "twenty nodes"],
 )
 def test_printing_cuts_nothing(case: Case, tmp_path: Path) -> None:

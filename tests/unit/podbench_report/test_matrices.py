@@ -58,7 +58,7 @@ def test_a_cell_tells_its_interval_and_n() -> None:
     body = build(Case()).groups[0].matrices[0].body
 
     assert "n1 to n2: " in body
-    assert "95\u00a0% CI" in body
+    assert "95% CI" in body
     assert "effective n = " in body
 
 

@@ -10,8 +10,8 @@ from podbench_report import metrics, names
 def test_arms_read_as_words() -> None:
     """Mode in its usual spelling, other paths and the A/A repeat named."""
     assert names.arm_label("vxlan/pod") == "VXLAN"
-    assert names.arm_label("bgp/host") == "BGP, host path"
-    assert names.arm_label("vxlan/pod#2") == "VXLAN again (A/A)"
+    assert names.arm_label("bgp/host") == "host path (alongside BGP)"
+    assert names.arm_label("vxlan/pod#2") == "VXLAN repeat (A/A)"
     assert names.mode_of("vxlan") == "vxlan"
     assert names.path_of("vxlan#2") == "pod"
 
@@ -42,7 +42,7 @@ def test_labels_are_short_and_unique(given_names: list[str]) -> None:
 
 def test_metrics_have_words_and_unknown_ones_keep_their_name() -> None:
     """Dotted paths become phrases; one nobody foresaw is shown as it is spelled."""
-    assert metrics.metric_words("rtt_kernel_ns.p50").phrase == "median kernel round trip"
+    assert metrics.metric_words("rtt_kernel_ns.p50").phrase == "median kernel RTT"
     assert metrics.metric_words("rtt_app_ns.p999").short == "app RTT p99.9"
     assert metrics.metric_words("goodput_bps.tcp_8.p50").more_is_better
     assert metrics.metric_words("new_thing.p7").phrase == "new_thing.p7"

@@ -40,26 +40,26 @@ def say(**changes: object) -> str:
 def test_different_says_how_much_how_surely_and_from_how_many_blocks() -> None:
     """The example of the contract."""
     assert say() == (
-        "VXLAN adds 4.10 µs (95 % CI 3.61–4.62 µs, 5 blocks; +20.6 %) to the median kernel round "
-        "trip compared with BGP: different."
+        "VXLAN adds 4.10 µs (95% CI 3.61–4.62 µs, 5 blocks; +20.6%) to the median kernel RTT "
+        "compared with BGP: different."
     )
 
 
 def test_without_an_interval_in_units_the_percent_interval_is_given() -> None:
     """The interval that analysis gave, not one the report made up."""
     assert say(difference_ci95=None) == (
-        "VXLAN adds 4.10 µs (+20.6 %, 95 % CI +17.7 to +23.5 %, 5 blocks) to the median kernel "
-        "round trip compared with BGP: different."
+        "VXLAN adds 4.10 µs (+20.6%, 95% CI +17.7 to +23.5%, 5 blocks) to the median kernel "
+        "RTT compared with BGP: different."
     )
 
 
 def test_a_reduction_turns_its_interval_round() -> None:
-    """`takes 1.2 µs off (0.8 to 1.6)`: the bounds are of the amount taken off."""
+    """`removes 1.2 µs (0.8 to 1.6)`: the bounds are of the amount removed."""
     text = say(
         ratio=0.94, ci95=(0.92, 0.96), difference=-1_200.0, difference_ci95=(-1_600.0, -800.0)
     )
 
-    assert text.startswith("VXLAN takes 1.20 µs (95 % CI 0.80–1.60 µs, 5 blocks; −6.0 %) off the")
+    assert text.startswith("VXLAN removes 1.20 µs (95% CI 0.80–1.60 µs, 5 blocks; −6.0%) from")
 
 
 def test_goodput_is_lowered_not_added_to() -> None:
@@ -73,30 +73,30 @@ def test_goodput_is_lowered_not_added_to() -> None:
     )
 
     assert text == (
-        "VXLAN lowers the TCP goodput by 1.56 Gbit/s (95 % CI 1.42–1.69 Gbit/s, 5 blocks; "
-        "−21.7 %) compared with BGP: different."
+        "VXLAN lowers the TCP goodput by 1.56 Gbit/s (95% CI 1.42–1.69 Gbit/s, 5 blocks; "
+        "−21.7%) compared with BGP: different."
     )
 
 
 def test_a_ratio_is_told_as_a_factor() -> None:
-    """A loss ratio three times as large is three times, not `adds 0.2 %`."""
+    """A loss ratio three times as large is three times, not `adds 0.2%`."""
     text = say(metric="loss.ratio", unit="ratio", ratio=3.0, difference=0.002)
 
-    assert "multiplies the loss ratio by a factor of 3.00" in text
+    assert "multiplies the loss ratio by 3.00" in text
 
 
 def test_small_is_real_but_within_the_margin() -> None:
     """It is a claim, and it says that the claim does not matter."""
     text = say(verdict="small", ratio=1.021, difference=430.0, difference_ci95=(100.0, 760.0))
 
-    assert text.endswith(": small. Real, but within the margin of ±5 %.")
+    assert text.endswith(": small. Real, but within the margin of ±5%.")
 
 
 def test_equivalent_names_the_margin_it_was_shown_for() -> None:
     """Never `no difference`."""
     text = say(verdict="equivalent", ratio=1.004, ci95=(0.99, 1.018), difference=80.0)
 
-    assert "inside the margin of ±5 %: equivalent." in text
+    assert "within the margin of ±5%: equivalent." in text
     assert "no difference" not in text
 
 
@@ -106,7 +106,7 @@ def test_equivalent_without_a_ratio_gives_the_reason() -> None:
         metric="loss.ratio", unit="ratio", verdict="equivalent", ratio=None, ci95=None, reason="why"
     )
 
-    assert text == "VXLAN and BGP in the loss ratio (why): equivalent."
+    assert text == "VXLAN against BGP, loss ratio (why): equivalent."
 
 
 def test_inconclusive_says_what_fits_and_what_would_have_been_seen() -> None:
@@ -114,9 +114,8 @@ def test_inconclusive_says_what_fits_and_what_would_have_been_seen() -> None:
     text = say(verdict="inconclusive", ratio=1.02, ci95=(0.95, 1.09), reason="within the A/A floor")
 
     assert text == (
-        "Whether VXLAN and BGP differ in the median kernel round trip: +2.0 %, but anything from "
-        "−5.0 to +9.0 % fits (95 % CI, 5 blocks); within the A/A floor; a change of 3.4 % or more "
-        "would have been seen: inconclusive."
+        "VXLAN against BGP, median kernel RTT +2.0% (95% CI −5.0 to +9.0%, 5 blocks; within the "
+        "A/A floor; smallest detectable change 3.4%): inconclusive."
     )
 
 
@@ -124,14 +123,14 @@ def test_one_block_gives_no_interval() -> None:
     """And the sentence says just that."""
     text = say(verdict="inconclusive", ci95=None, difference_ci95=None, blocks=1)
 
-    assert "1 block gives no interval: inconclusive." in text
+    assert "(no interval from 1 block): inconclusive." in text
 
 
 def test_not_measured_gives_the_reason_and_no_number() -> None:
     """Null is `not measured`, never 0."""
     text = say(verdict="not measured", ratio=None, ci95=None, difference=None, reason="no IPIP")
 
-    assert text == ("VXLAN against BGP, median kernel round trip (no IPIP): not measured.")
+    assert text == ("VXLAN against BGP, median kernel RTT (no IPIP): not measured.")
     assert not any(char.isdigit() for char in text)
 
 
@@ -148,7 +147,7 @@ def test_a_stand_in_is_named_wherever_its_cost_is() -> None:
         unit="ns",
         verdict="different",
     )
-    assert "IPIP (stand-in: eBPF at tc) adds 4.00 ns (95 % CI 3.00–5.00 ns)" in plain(
+    assert "IPIP (stand-in: eBPF at tc) adds 4.00 ns (95% CI 3.00–5.00 ns)" in plain(
         wording.overlay_tax(tax, KERNEL)
     )
     assert not is_stand_in("kernel device")
@@ -161,9 +160,9 @@ def test_a_repeat_is_not_told_as_the_arm_it_repeats() -> None:
     arms = ("vxlan/pod", "vxlan/pod#2", "vxlan/host", "vxlan/host#2")
     assert [wording.subject(arm, {}) for arm in arms] == [
         "VXLAN",
-        "VXLAN again (A/A)",
-        "VXLAN, host path",
-        "VXLAN, host path again (A/A)",
+        "VXLAN repeat (A/A)",
+        "host path (alongside VXLAN)",
+        "host path (alongside VXLAN) repeat (A/A)",
     ]
 
 
@@ -180,8 +179,8 @@ def test_the_lede_names_lab_stand_in_and_every_mode() -> None:
     lines = [plain(line) for line in headline.sentences([BASE, ipip], KERNEL, on_lab=True)]
 
     assert lines == [
-        "Compared with BGP in this lab, the median kernel round trip is 20.6 % longer under VXLAN "
-        "(95 % CI 17.7–23.5 %); it was not measured under IPIP."
+        "Compared with BGP in the lab, the median kernel RTT is 20.6% higher under VXLAN "
+        "(95% CI 17.7–23.5%); it was not measured under IPIP."
     ]
 
 
@@ -191,12 +190,12 @@ def test_the_lede_of_a_stand_in_and_of_open_questions() -> None:
     (line,) = headline.sentences([ipip], KERNEL, on_lab=False)
 
     assert plain(line) == (
-        "Compared with BGP, the median kernel round trip cannot be told yet for IPIP (stand-in: "
-        "eBPF at tc; 95 % CI −10.0 to +10.0 %)."
+        "Compared with BGP, the median kernel RTT is inconclusive for IPIP (stand-in: "
+        "eBPF at tc; 95% CI −10.0 to +10.0%)."
     )
 
 
-def test_the_lede_joins_what_cannot_be_told() -> None:
+def test_the_headline_joins_inconclusive_modes() -> None:
     """Two open modes are one clause, each with its interval."""
     open_ones = [
         msgspec.structs.replace(BASE, other=f"{mode}/pod", verdict="inconclusive", ci95=(0.9, 1.1))
@@ -205,8 +204,8 @@ def test_the_lede_joins_what_cannot_be_told() -> None:
     (line,) = headline.sentences(open_ones, {}, on_lab=False)
 
     assert plain(line) == (
-        "Compared with BGP, the median kernel round trip cannot be told yet for native (95 % CI "
-        "−10.0 to +10.0 %) and VXLAN (95 % CI −10.0 to +10.0 %)."
+        "Compared with BGP, the median kernel RTT is inconclusive for native (95% CI "
+        "−10.0 to +10.0%) and VXLAN (95% CI −10.0 to +10.0%)."
     )
 
 
@@ -221,15 +220,15 @@ def test_the_lede_does_not_ask_for_blocks_where_the_cap_holds() -> None:
     (line,) = headline.sentences([limited], {}, on_lab=False)
 
     assert plain(line) == (
-        "Compared with BGP, the TCP goodput was not found out for VXLAN (95 % CI −1.0 to +1.0 %): "
-        "transfers reached this run's own cap."
+        "Compared with BGP, the TCP goodput is unknown for VXLAN (95% CI −1.0 to +1.0%): "
+        "transfers reached this run's bandwidth cap."
     )
 
 
 def test_the_lede_of_nothing() -> None:
     """All lost, or nothing to compare: said in words."""
-    assert "Not one probe" in headline.sentences([], {}, on_lab=True, all_lost=True)[0]
-    assert "Nothing could be compared" in headline.sentences([], {}, on_lab=True)[0]
+    assert "No probe" in headline.sentences([], {}, on_lab=True, all_lost=True)[0]
+    assert "Nothing to compare" in headline.sentences([], {}, on_lab=True)[0]
 
 
 def test_not_measured_groups_metrics_of_one_reason() -> None:
@@ -251,9 +250,9 @@ def test_not_measured_groups_metrics_of_one_reason() -> None:
 @pytest.mark.parametrize(
     ("lost", "verdict", "piece"),
     [
-        ((0, 0, 0), "no loss seen", "VXLAN lost none of 1000 probes (95 % CI 0–0.30 %)"),
-        ((7, 2, 1), "loss", "10 of 1000 probes, 1.00 %"),
-        ((1000, 0, 0), "all lost", "1000 on the way there"),
+        ((0, 0, 0), "no loss observed", "VXLAN lost none of 1000 probes (95% CI 0–0.30%)"),
+        ((7, 2, 1), "loss", "10 of 1000 probes, 1.00%"),
+        ((1000, 0, 0), "all lost", "1000 in the request direction"),
     ],
 )
 def test_loss_tells_direction_and_interval(
@@ -291,13 +290,13 @@ def test_the_aa_check_passed_failed_and_absent() -> None:
     failed = wording.aa_check(AaCheck(passed=False, comparisons=8, false_alarms=2), {})
 
     # No alarm is no proof of equality: the table below may hold every one of them inconclusive.
-    assert "came out different in none of 8 comparisons" in plain(passed)
-    assert "differences below 1.8 % in kernel RTT p50 are noise here" in plain(passed)
+    assert "no difference found in 8 comparisons" in plain(passed)
+    assert "differences below 1.8% in kernel RTT p50 are noise" in plain(passed)
     assert "different in 2 of 8 comparisons; do not trust the verdicts" in plain(failed)
     lucky = wording.aa_check(AaCheck(passed=True, comparisons=8, false_alarms=0), {}, 1)
-    assert "1 of the 8 looks different by itself, as chance allows" in plain(lucky)
+    assert "before Holm's correction 1 of 8 is different, as expected by chance" in plain(lucky)
     two = wording.aa_check(AaCheck(passed=True, comparisons=8, false_alarms=0), {}, 2)
-    assert "2 of the 8 look different by themselves" in plain(two)
+    assert "2 of 8 are different, as expected by chance" in plain(two)
     assert wording.aa_check(None, floor).verdict == "not measured"
 
 
@@ -308,11 +307,11 @@ def test_blame_names_who_how_much_and_why() -> None:
     )
 
     assert plain(wording.blame(found, {"n2": "two"})) == (
-        "Node two: the median kernel round trip is 40.0 % above that of the others (robust z = "
-        "9.30): stands out. Evidence: E."
+        "Node two: median kernel RTT is 40.0% above the others (robust z = 9.30): outlier. "
+        "Evidence: E."
     )
     pair = msgspec.structs.replace(found, kind="pair", subject="n2 > n3", effect_ratio=0.5)
-    assert plain(wording.blame(pair, {"n2": "two"})).startswith("Pair two to n3: the median")
+    assert plain(wording.blame(pair, {"n2": "two"})).startswith("Pair two to n3: median")
 
 
 def test_messages_become_sentences() -> None:
@@ -330,6 +329,6 @@ def test_questions_without_an_interval_share_one_sentence() -> None:
     (only,) = wording.open_questions(unclear, KERNEL)
 
     assert plain(only) == (
-        "Whether VXLAN and BGP differ in kernel RTT p50 and jitter (PDV p99) (too few blocks for "
+        "VXLAN against BGP in kernel RTT p50 and jitter (PDV p99) (too few blocks for "
         "an interval): inconclusive."
     )

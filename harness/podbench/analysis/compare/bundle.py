@@ -1,6 +1,6 @@
-"""What a comparison of runs hands to whoever shows it: one immutable bundle, figures and reasons.
+"""Result of a comparison of runs: one immutable bundle of values and reasons.
 
-Made by `compare`; the page draws from it and computes nothing.
+`side_by_side` builds it; the page renders it and computes nothing.
 """
 
 import msgspec
@@ -9,13 +9,13 @@ from podbench.analysis.bundle import Damage
 from podbench.analysis.compare.rank import Ranking
 from podbench.model.summary import Interval, Summary
 
-WELCH = "Welch t on log block statistics, campaigns taken as independent"
+WELCH = "Welch t on log block statistics, campaigns assumed independent"
 DESCRIPTIVE = "descriptive: one campaign each"
 REFUSED = "not compared"
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the comparison. `note`: what was wrong with its directory, null: nothing."""
+    """One run of the comparison. `note`: a problem with its directory, or null."""
 
     label: str
     path: str
@@ -26,14 +26,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that was asked for and cannot be compared at all."""
+    """A requested run that cannot be compared."""
 
     path: str
     reason: str
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact about all runs, in words; null: not known. `same`: all agree."""
+    """One fact about all runs; null: unknown. `same`: all runs agree."""
 
     name: str
     values: tuple[str | None, ...]
@@ -41,24 +41,24 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason not to compare (`refused`) or to take care, said once for all pairs of runs."""
+    """One refusal (`refused`) or caveat, stated once for all pairs of runs."""
 
     refused: bool
     what: str
     values: tuple[tuple[str, tuple[str, ...]], ...]
     """Each value and the labels of the runs that have it."""
     touches: str
-    """What it concerns, in words."""
+    """The results it affects, in words."""
 
     @property
     def message(self) -> str:
-        """In words, with every run's value."""
+        """Message with the values of all runs."""
         said = "; ".join(f"{value}: {', '.join(who)}" for value, who in self.values)
         return f"{self.what} ({said})" if said else self.what
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's figure in one row. `points` are its blocks, in order."""
+    """One run's value in one row. `points` are its blocks, in order."""
 
     run: int
     value: float | None
@@ -68,9 +68,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contrast(msgspec.Struct, frozen=True, kw_only=True):
-    """Two runs on one figure, in the form of `comparisons` in summary.json, with both runs named.
+    """Two runs on one metric, in the form of `comparisons` in summary.json, with both runs named.
 
-    `base` and `other` are `<run>:<arm>`; `ratio` = other/base. `design` says how it was come by.
+    `base` and `other` are `<run>:<arm>`; `ratio` = other/base. `design` is the method.
     """
 
     metric: str
@@ -103,7 +103,7 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of one row of arms and one group of pairs: every run's, and the contrasts."""
+    """One metric of one row of arms and one group of pairs: all runs, and their contrasts."""
 
     metric: str
     unit: str
@@ -115,7 +115,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TailLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's tail, from the median to the last quantile supported."""
+    """One run's tail, from the median to the highest supported quantile."""
 
     run: int
     q: tuple[float, ...]
@@ -123,7 +123,7 @@ class TailLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
-    """The tails of all runs in one row of arms. `refused`: runs that may not stand beside them."""
+    """Tails of all runs in one row of arms. `refused`: runs that are not comparable."""
 
     metric: str
     """`rtt_app_ns` or `rtt_kernel_ns`."""
@@ -133,7 +133,7 @@ class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a compare page shows."""
+    """Everything the compare page shows."""
 
     title: str
     cards: tuple[Card, ...]
@@ -141,9 +141,9 @@ class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...]
     remarks: tuple[Remark, ...]
     lines: tuple[Line, ...]
-    """All pairs together, in the order of metrics and rows."""
+    """All pairs pooled, in the order of metrics and rows."""
     group_lines: tuple[Line, ...]
     matched_by: str
-    """`name`, `zone`, `role` or `none`: how `group_lines` came about."""
+    """`name`, `zone`, `role` or `none`: how pairs in `group_lines` are matched."""
     rankings: tuple[Ranking, ...]
     tails: tuple[TailPanel, ...] = ()

@@ -2,8 +2,8 @@
 
 Blocks of one campaign are not blocks of the other, so nothing is paired: d = mean(log other) -
 mean(log base), its error from both spreads, degrees of freedom by Welch, Biometrika 34 (1947) 28-35
-(Satterthwaite's formula). The verdict rule is that of `verdicts`: 95 % interval and margin, TOST at
-90 %. The assumption to say beside every such figure: blocks of a campaign are independent and stand
+(Satterthwaite's formula). The verdict rule is that of `verdicts`: 95% interval and margin, TOST at
+90%. The assumption to say beside every such figure: blocks of a campaign are independent and stand
 for it; what differs between the days of the two campaigns is inside the difference.
 
 Loss: block counts as log((lost + 0.5)/(sent + 1)), withdrawn where an exact test on the counts is
@@ -29,8 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MIN_BLOCKS = 5
-"""Below this a spread is known so badly that an interval between campaigns says next to nothing;
-also the first look of a run, and the default number of blocks."""
+"""With fewer blocks the spread is too uncertain for a useful interval between campaigns; also the
+first look of a run, and the default number of blocks."""
 
 
 class Welch(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
             ci95=None,
             blocks=blocks,
             reason=f"descriptive: one campaign each ({len(base)} and {len(other)} blocks; "
-            f"an interval takes {MIN_BLOCKS} of each)",
+            f"an interval needs {MIN_BLOCKS} each)",
         )
     verdict = _classify(found, margin)
     centre = hodges_lehmann(base, other)
@@ -146,7 +146,7 @@ def _classify(found: Welch, margin: float) -> Word:
 
 
 def _detectable(found: Welch) -> float | None:
-    """The ratio told from 1 with 80 % power at 5 %, at this spread."""
+    """The ratio told from 1 with 80% power at 5%, at this spread."""
     steps = found.quantile(0.975) + found.quantile(POWER)
     with np.errstate(over="ignore"):
         ratio = float(np.exp(steps * found.error))
@@ -197,18 +197,18 @@ def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
             smallest_detectable_ratio=None,
             blocks_needed=None,
             reason=f"none of {totals[0][1]} and {totals[1][1]} probes lost: "
-            f"each below {show_limit(upper)} (95 %)",
+            f"each below {show_limit(upper)} (95%)",
         )
     p = loss.exact_p((base.episodes, other.episodes), (totals[0][1], totals[1][1]))
     if p >= aa.SIGNIFICANCE:
         decision = unresolved(
             decision,
-            f"{totals[0][0]} against {totals[1][0]} lost is what chance gives (p = {p:.2f})",
+            f"{totals[0][0]} against {totals[1][0]} lost: explained by chance (p = {p:.2f})",
         )
     if negligible and decision.verdict is Word.INCONCLUSIVE:
         return replace(
             decision,
             verdict=Word.EQUIVALENT,
-            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95 %)",
+            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95%)",
         )
     return decision

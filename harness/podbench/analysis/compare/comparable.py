@@ -1,9 +1,9 @@
-"""May two runs' figures stand side by side? What agrees, what is flagged, what is refused.
+"""Comparability of two runs: which results agree, are flagged or are refused.
 
-Numbers with different Type-P (RFC 2330: kind of probe, size, rate, time stamps) are never compared;
-neither are transfers of different iperf3 versions. What may differ because it is the very thing
-compared (CNI, kernel, place) is only shown. Facts come from summary.json; the measured rate and the
-time stamps from the samples, where they are there.
+Results with different Type-P (RFC 2330: probe type, size, rate, timestamps) are never compared;
+neither are transfers of different iperf3 versions. Differences that may be the subject of the
+comparison (CNI, kernel, place) are only shown. Facts come from summary.json; the measured rate and
+the timestamps come from the samples, if present.
 """
 
 import re
@@ -18,7 +18,7 @@ from podbench.model.units import show_bps
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One run as it is compared."""
+    """One run in a comparison."""
 
     label: str
     summary: Summary
@@ -26,15 +26,15 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def arms(self) -> dict[str, ArmSummary]:
-        """Its arms by name."""
+        """Arms by name."""
         return {arm.arm: arm for arm in self.summary.arms}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that two runs do not share, and what follows.
+    """One difference between two runs, and its effect.
 
-    `values`: each run's label and what it has. `series`: beginnings of the metrics it touches,
-    empty: all. `arm`: the arm, null: all.
+    `values`: each run's label and value. `series`: prefixes of the affected metrics, empty: all.
+    `arm`: the affected arm, null: all.
     """
 
     refused: bool
@@ -44,14 +44,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     arm: str | None = None
 
     def touches(self, arm: str, metric: str) -> bool:
-        """Whether it concerns this metric of this arm."""
+        """Reports whether it affects this metric of this arm."""
         if self.arm is not None and self.arm != arm:
             return False
         return not self.series or metric.startswith(self.series)
 
     @property
     def message(self) -> str:
-        """In words, with both runs' values."""
+        """Message with the values of both runs."""
         said = ", ".join(f"{label}: {value}" for label, value in self.values)
         return f"{self.what} ({said})" if said else self.what
 
@@ -66,26 +66,26 @@ _PHASES = {
     "loaded": ("rtt_loaded_ns",),
 }
 _RATE_TOLERANCE = 0.05
-"""The measured rate wavers by a little; 1,000 and 100 packets a second are told apart for sure."""
+"""Tolerates small variation of the measured rate."""
 _TYPE_P = {
     "udp_payload_bytes": "size",
     "schedule": "schedule",
-    "spin": "whether senders spin before a send",
+    "spin": "busy-waiting before a send (--spin)",
     "dscp": "DSCP",
 }
-"""What run.json may say of the probes, by the names of `wire.messages.LatencySession`. A run that
-says nothing was taken with what its version of podbench always sends."""
+"""Probe settings that run.json may record, by the names of `wire.messages.LatencySession`. A run
+without them used the fixed settings of its podbench version."""
 _FAULTS = ("rate_bps", "losses", "cpu_noise", "equal_mtu", "underlay_mtu")
 
 
 def between(a: Side, b: Side) -> tuple[Finding, ...]:
-    """Everything that keeps two runs' figures apart, refusals first."""
+    """Returns all differences between two runs that affect comparability, refusals first."""
     found = [finding for rule in _RULES for finding in rule(a, b)]
     return tuple(sorted(found, key=lambda finding: not finding.refused))
 
 
 def refusal(findings: tuple[Finding, ...], arm: str, metric: str) -> str | None:
-    """Why one metric of one arm is not compared; null where it may be."""
+    """Returns the reason not to compare one metric of one arm; null if it is comparable."""
     for finding in findings:
         if finding.refused and finding.touches(arm, metric):
             return finding.message
@@ -93,13 +93,13 @@ def refusal(findings: tuple[Finding, ...], arm: str, metric: str) -> str | None:
 
 
 def flags(findings: tuple[Finding, ...], arm: str, metric: str) -> tuple[str, ...]:
-    """What to keep in mind about one metric of one arm."""
+    """Returns the caveats on one metric of one arm."""
     return tuple(f.message for f in findings if not f.refused and f.touches(arm, metric))
 
 
 def _both(a: Side, b: Side, one: object, other: object) -> tuple[tuple[str, str], ...]:
-    """What each run has, in words."""
-    said = ("not known" if value is None else str(value) for value in (one, other))
+    """Returns each run's label and value."""
+    said = ("unknown" if value is None else str(value) for value in (one, other))
     return tuple(zip((a.label, b.label), said, strict=True))
 
 
@@ -108,7 +108,7 @@ def _place(a: Side, b: Side) -> Iterator[Finding]:
     if one != other:
         yield Finding(
             refused=True,
-            what="a lab is network namespaces on one machine and says nothing about a cluster",
+            what="a lab (network namespaces on one machine) is not comparable with a cluster",
             values=_both(a, b, one, other),
         )
 
@@ -118,13 +118,13 @@ def _void(a: Side, b: Side) -> Iterator[Finding]:
         if side.summary.status == "invalid":
             yield Finding(
                 refused=True,
-                what="a campaign whose A/A check failed tells nothing",
-                values=((side.label, "void"),),
+                what="the A/A check failed: the run is invalid",
+                values=((side.label, "invalid"),),
             )
         elif side.summary.status == "partial":
             yield Finding(
                 refused=False,
-                what="only part of what was planned was measured",
+                what="the run is partial",
                 values=((side.label, "partial"),),
             )
 
@@ -136,8 +136,8 @@ def _probe_rate(a: Side, b: Side) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 series=series,
-                what=f"the {phase} probes' rates differ",
-                values=_both(a, b, f"{one:.4g} a second", f"{other:.4g} a second"),
+                what=f"the rates of the {phase} probes differ",
+                values=_both(a, b, f"{one:.4g} per second", f"{other:.4g} per second"),
             )
 
 
@@ -147,7 +147,7 @@ def _stamps(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=True,
             series=KERNEL,
-            what="the time stamps were taken in different places",
+            what="timestamps were taken at different points",
             values=_both(a, b, one, other),
         )
 
@@ -170,7 +170,7 @@ def _udp_size(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=False,
             series=("goodput_bps.udp", "small_packets_pps"),
-            what="UDP payloads differ, octets",
+            what="UDP payload sizes differ (octets)",
             values=_both(a, b, _listed(one), _listed(other)),
         )
 
@@ -180,7 +180,7 @@ def _listed(sizes: tuple[int, ...]) -> str:
 
 
 def iperf3_version(side: Side) -> str | None:
-    """The version's number; the program's own line names its JSON library too."""
+    """Returns the bare version number; the program also prints its JSON library."""
     stated = side.summary.versions.get("iperf3")
     found = _VERSION.search(stated) if stated else None
     return found.group() if found else stated
@@ -202,8 +202,8 @@ def _versions(a: Side, b: Side) -> Iterator[Finding]:
     if one != other:
         yield Finding(
             refused=False,
-            what="measured by different versions of podbench, whose probes may differ in what "
-            "run.json does not state",
+            what="podbench versions differ; their probes may differ in ways that run.json does not "
+            "record",
             values=_both(a, b, one, other),
         )
 
@@ -215,7 +215,7 @@ def _caps(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=True,
             series=TRANSFERS,
-            what="the runs' own caps on transfers differ",
+            what="the bandwidth caps of the runs differ",
             values=_both(a, b, *said),
         )
 
@@ -226,8 +226,7 @@ def _cnis(a: Side, b: Side) -> Iterator[Finding]:
         yield Finding(
             refused=False,
             series=KERNEL,
-            what="kernel time stamps are not taken at the same place in every CNI: rely on "
-            "rtt_app_ns",
+            what="CNIs take kernel timestamps at different points: use rtt_app_ns",
             values=_both(a, b, one, other),
         )
 
@@ -236,7 +235,7 @@ def _method(a: Side, b: Side) -> Iterator[Finding]:
     if a.summary.method != b.summary.method:
         yield Finding(
             refused=False,
-            what="the arms came about differently",
+            what="the modes were set up differently",
             values=_both(a, b, a.summary.method, b.summary.method),
         )
 
@@ -267,7 +266,7 @@ def _arm(a: Side, b: Side, name: str) -> Iterator[Finding]:
             yield Finding(
                 refused=True,
                 arm=name,
-                what=f"{name} was not what it is called",
+                what=f"{name} did not use its mode",
                 values=((side.label, f"{proof.verdict}{seen}"),),
             )
     if one.pod_mtu != other.pod_mtu:
@@ -275,14 +274,14 @@ def _arm(a: Side, b: Side, name: str) -> Iterator[Finding]:
             refused=False,
             arm=name,
             series=RATES,
-            what=f"MTUs of {name} differ, and goodput rises with the MTU",
+            what=f"MTUs of {name} differ; goodput rises with the MTU",
             values=_both(a, b, one.pod_mtu, other.pod_mtu),
         )
     if one.implementation != other.implementation:
         yield Finding(
             refused=False,
             arm=name,
-            what=f"{name} is made differently",
+            what=f"the implementations of {name} differ",
             values=_both(a, b, one.implementation, other.implementation),
         )
 

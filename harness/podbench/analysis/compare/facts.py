@@ -1,4 +1,4 @@
-"""The facts about runs that say whether they may be compared, in words, one line for all runs."""
+"""Facts about runs that decide comparability, one line for all runs."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,11 +8,11 @@ from podbench.model.summary import Summary
 
 
 def facts(sides: Sequence[Side], blocks: Sequence[int]) -> tuple[Fact, ...]:
-    """Every fact about every run, in the order to read them.
+    """Returns every fact about every run, in reading order.
 
     Args:
         sides: the runs.
-        blocks: how many blocks each has.
+        blocks: the number of blocks of each run.
     """
     held = [_fact(name, [say(side) for side in sides]) for name, say in _SAID.items()]
     held.append(_fact("blocks", [str(count) for count in blocks]))
@@ -41,7 +41,7 @@ def _cni(side: Side) -> str:
 
 def _rates(side: Side) -> str | None:
     said = [f"{phase} {rate:.4g}" for phase, rate in sorted(side.seen.rate_pps.items())]
-    return f"{', '.join(said)} a second" if said else None
+    return f"{', '.join(said)} per second" if said else None
 
 
 def _joined(values: Sequence[object]) -> str | None:
@@ -94,7 +94,7 @@ _SAID: dict[str, Callable[[Side], str | None]] = {
     "iperf3": iperf3_version,
     "probes": _probes,
     "probe rate": _rates,
-    "time stamps": lambda side: side.seen.stamps[0] if side.seen.stamps else None,
+    "timestamps": lambda side: side.seen.stamps[0] if side.seen.stamps else None,
     "faults injected": _faults,
     "status": lambda side: side.summary.status,
     "A/A check": _aa,
@@ -102,7 +102,7 @@ _SAID: dict[str, Callable[[Side], str | None]] = {
 
 
 def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
-    """Each reason once, refusals first, with every run's value and what it concerns in words."""
+    """Returns each reason once, refusals first, with all values and the affected results."""
     found: dict[tuple[bool, str, str], dict[str, str]] = {}
     for finding in (finding for held in findings for finding in held):
         key = (finding.refused, finding.what, _touched(finding))
@@ -115,7 +115,7 @@ def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
 
 
 def _values(by_run: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each value with the runs that have it."""
+    """Returns each value with the runs that have it."""
     held: dict[str, tuple[str, ...]] = {}
     for label, value in by_run.items():
         held[value] = (*held.get(value, ()), label)
@@ -123,5 +123,5 @@ def _values(by_run: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _touched(finding: Finding) -> str:
-    what = ", ".join(name.rstrip("_") for name in finding.series) or "every figure"
+    what = ", ".join(name.rstrip("_") for name in finding.series) or "all results"
     return what + (f" of {finding.arm}" if finding.arm else "")

@@ -1,9 +1,9 @@
-"""What belongs beside what: arms by name or kind, pairs of nodes by name, zone or role.
+"""Matches arms by name or kind, and pairs of nodes by name, zone or role.
 
-Arms of the same name belong together. Where a run lacks one and has another routed mode instead
-(`bgp` here, `host-gw` there), those two stand in one row: neither wraps its packets. Pairs of runs
-on the same nodes belong together by name, those of runs in the same zones by zone, all others by
-role: within a zone, between zones, between regions.
+Arms of the same name match. If a run lacks an arm but has another routed mode (`bgp` and
+`host-gw`), the two share a row: neither encapsulates. Pairs match by name if the runs have the same
+nodes, by zone if they have the same zones, else by role: within a zone, between zones, between
+regions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from podbench.model.summary import NodeSummary, Summary
 ROUTED = "routed"
 _ROUTED_MODES = tuple(str(mode) for mode, extra in OVERHEAD_BYTES.items() if extra == 0)
 MOST_NAMED_NODES = 12
-"""Beyond, a table of all pairs is longer than anybody reads; zones and roles stay."""
+"""Above this, a table of all pairs is too long to read; zones and roles remain."""
 
 
 class ArmRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Arms that stand side by side: `arms[i]` is run i's, null where it has none."""
+    """Arms in one row: `arms[i]` belongs to run i, null if it has none."""
 
     label: str
     path: str
@@ -36,7 +36,7 @@ def _split(arm: str) -> tuple[str, str]:
 
 
 def arm_rows(runs: Sequence[Summary]) -> tuple[ArmRow, ...]:
-    """The rows of a comparison, in the order of the first run; A/A repeats are left out."""
+    """Returns the rows of a comparison, in the order of the first run, without A/A repeats."""
     held = [[arm.arm for arm in run.arms if "#" not in arm.arm] for run in runs]
     rows: dict[str, ArmRow] = {}
     for arm in dict.fromkeys(chain.from_iterable(held)):
@@ -53,23 +53,23 @@ def arm_rows(runs: Sequence[Summary]) -> tuple[ArmRow, ...]:
 
 
 def _routed(arms: Sequence[str], path: str) -> str | None:
-    """The first routed arm of a path, in the order of `model.arms`."""
+    """Returns the first routed arm of a path, in the order of `model.arms`."""
     found = [f"{mode}/{path}" for mode in _ROUTED_MODES if f"{mode}/{path}" in arms]
     return found[0] if found else None
 
 
 class Matching(msgspec.Struct, frozen=True, kw_only=True):
-    """How pairs of all runs are matched: `how` is `name`, `zone`, `role` or `none`."""
+    """Matching of pairs over all runs: `how` is `name`, `zone`, `role` or `none`."""
 
     how: str
     groups: tuple[str, ...] = ()
-    """Names of the groups, in the order to show them."""
+    """Names of the groups, in display order."""
     of_pair: tuple[dict[PairKey, tuple[str, ...]], ...] = ()
-    """Per run, the groups each directed pair counts in, all pairs together included."""
+    """For each run, the groups of each directed pair, including the group of all pairs."""
 
 
 def match_pairs(runs: Sequence[Summary]) -> Matching:
-    """Groups of pairs that all runs share."""
+    """Returns the groups of pairs that all runs share."""
     nodes = [{node.name: node for node in run.nodes} for run in runs]
     every = [{(pair.src, pair.dst) for pair in run.pairs} for run in runs]
     how = _how(nodes)
@@ -104,7 +104,7 @@ def _how(nodes: Sequence[Mapping[str, NodeSummary]]) -> str:
 
 
 def _group(how: str, nodes: Mapping[str, NodeSummary], pair: PairKey) -> str | None:
-    """A pair's group; both directions belong to one, as a round trip crosses both."""
+    """Returns the group of a pair; both directions share one, because a round trip crosses both."""
     if how == "name":
         return " – ".join(sorted(pair))
     ends = [nodes.get(name) for name in pair]
@@ -119,5 +119,5 @@ def _group(how: str, nodes: Mapping[str, NodeSummary], pair: PairKey) -> str | N
 
 
 def groups_of(matching: Matching, run: int) -> Groups:
-    """The groups of one run's pairs."""
+    """Returns the groups of one run's pairs."""
     return matching.of_pair[run]

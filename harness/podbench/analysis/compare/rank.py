@@ -1,8 +1,8 @@
-"""A ranking of campaigns, only as far as their intervals support it.
+"""Ranks campaigns, only as far as their intervals support it.
 
-For one figure of one arm all runs are compared two by two; p values are corrected by Holm over
-these pairs. A run's best place is one after the number of runs shown to be better, its worst the
-place before those shown to be worse; what is not told apart shares places. (Confidence sets for
+For one metric of one arm, all runs are compared pairwise; p values are corrected by Holm over these
+pairs. A run's best rank is one after the number of runs shown to be better, its worst the rank
+before those shown to be worse; undecided runs share ranks. (Confidence sets for
 ranks by pairwise tests: Mogstad, Romano, Shaikh, Wilhelm, Review of Economic Studies 91 (2024)
 476-518.)
 """
@@ -17,7 +17,7 @@ from podbench.analysis.stats.verdicts import Decision, Word
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's places, 1 the best; `best` equals `worst` where it is settled."""
+    """Ranks of one run, 1 is best; `best` equals `worst` if the rank is settled."""
 
     run: int
     best: int
@@ -25,7 +25,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """Places of the runs, best first. `told_apart`: pairs shown to differ, of `pairs`."""
+    """Ranks of the runs, best first. `told_apart`: significant differences, of `pairs`."""
 
     metric: str
     row: str
@@ -35,7 +35,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every run has one place."""
+        """True if every run has one rank."""
         return all(place.best == place.worst for place in self.places)
 
 
@@ -46,18 +46,18 @@ def rank(
     *,
     more_is_better: bool,
 ) -> Ranking | None:
-    """The ranking that pairwise decisions support; None where no two runs are told apart.
+    """Returns the ranking that pairwise decisions support; None if no two runs differ.
 
     Args:
-        metric: what is ranked.
+        metric: to rank.
         row: the arms.
-        decisions: by (i, j), of run j against run i; pairs that were refused are left out.
+        decisions: by (i, j), of run j against run i, without refused pairs.
         more_is_better: the direction.
     """
     testable = {pair: d for pair, d in decisions.items() if d.p_value is not None}
     runs = sorted({run for pair in testable for run in pair})
     if len(testable) < len(runs) * (len(runs) - 1) // 2 or len(runs) < 2:
-        # A pair without a test may hide any order.
+        # An untested pair leaves the order unknown.
         return None
     adjusted = multiple.holm([d.p_value or 0.0 for d in testable.values()])
     better: dict[int, set[int]] = {run: set() for run in runs}

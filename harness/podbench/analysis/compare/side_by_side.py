@@ -1,8 +1,8 @@
-"""Runs side by side: which figures may be compared, and what their intervals support.
+"""Assembles the comparison of several runs.
 
-`comparable` says what is refused, `compare_match` what belongs together, `campaigns` how two
-independent campaigns are compared, `compare_rank` what order they support. This module assembles.
-One campaign each cannot separate the provider from the day; the bundle's readers say so.
+`comparable` refuses comparisons, `match` pairs up arms and nodes, `campaigns` compares two
+independent campaigns, `rank` orders them. One campaign each cannot separate the provider from the
+day; the page says so.
 """
 
 import math
@@ -36,11 +36,11 @@ from podbench.analysis.stats.verdicts import Decision, Word
 from podbench.model.summary import Interval
 
 GROUP_METRICS = ("rtt_kernel_ns.p50", "rtt_app_ns.p50", "rtt_app_ns.p99", "goodput_bps.tcp.p50")
-"""What is shown group by group: more would bury the answer."""
+"""Metrics shown for each group of pairs; more would hide the answer."""
 
 
 class _Page:
-    """The runs with what holds for every two of them."""
+    """The runs, and the differences of every pair of them."""
 
     def __init__(self, runs: Sequence[Campaign]) -> None:
         self.runs = runs
@@ -51,7 +51,7 @@ class _Page:
         }
 
     def refusal(self, i: int, j: int, row: ArmRow, metric: str) -> str | None:
-        """Why runs i < j may not stand side by side there; null where they may."""
+        """Returns the reason not to compare runs i < j; null if they are comparable."""
         arms = row.arms[i] or "", row.arms[j] or ""
         return _refusal(self.findings[i, j], arms, metric)
 
@@ -59,13 +59,13 @@ class _Page:
 def compare(
     title: str, runs: Sequence[Campaign], matching: Matching, left_out: Sequence[LeftOut] = ()
 ) -> SideBySide:
-    """Everything about two or more runs side by side.
+    """Compares two or more runs.
 
     Args:
-        title: the page's.
+        title: of the page.
         runs: two or more, labels unique; the first is the base of every contrast it is in.
         matching: how their pairs are grouped; `runs[i].points` holds those groups.
-        left_out: runs asked for that cannot be read.
+        left_out: requested runs that cannot be read.
     """
     page = _Page(runs)
     rows = arm_rows([run.card.summary for run in runs])
@@ -108,7 +108,7 @@ def _group_lines(page: _Page, rows: Sequence[ArmRow], matching: Matching) -> lis
 
 
 def _line(page: _Page, place: Place) -> tuple[Line | None, dict[tuple[int, int], Decision]]:
-    """One line and its decisions by (base run, other run); None where no run has the figure."""
+    """Returns a line and its decisions by (base run, other run); None if no run has the metric."""
     union = any(
         run.points.needs_union(arm, place.metric.name, place.group)
         for run, arm in zip(page.runs, place.row.arms, strict=True)
@@ -203,7 +203,7 @@ def _design(decision: Decision, *, refused: bool) -> str:
 
 
 def _refusal(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) -> str | None:
-    """Arms of two names touch what concerns either."""
+    """A finding about either arm applies to both."""
     reasons = (comparable.refusal(findings, arm, metric) for arm in dict.fromkeys(arms))
     return next((reason for reason in reasons if reason is not None), None)
 
@@ -211,7 +211,7 @@ def _refusal(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) 
 def _flags(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) -> tuple[str, ...]:
     found = [flag for arm in arms for flag in comparable.flags(findings, arm, metric)]
     if arms[0] != arms[1]:
-        found.insert(0, f"{arms[0]} beside {arms[1]}: both routed, neither wraps its packets")
+        found.insert(0, f"{arms[0]} against {arms[1]}: both routed, without encapsulation")
     return tuple(dict.fromkeys(found))
 
 
@@ -246,17 +246,17 @@ def _decision(
             ratio=ratio,
             ci95=None,
             blocks=min(base.blocks, other.blocks),
-            reason=f"{DESCRIPTIVE} (no block statistics: samples are missing or damaged)",
+            reason=f"{DESCRIPTIVE} (no block statistics: samples missing or damaged)",
         )
     decision = campaigns.decide(logs[0], logs[1], place.metric.margin)
     decision = below_floor(place.metric, decision, difference, floor)
-    # Runs with different caps are refused before.
+    # Runs with different caps are already refused.
     most_bps = cap.of(page.runs[base.run].card.summary)
     return capped.judged(decision, (base.value, other.value), place.metric.unit, most_bps)
 
 
 def _floor(page: _Page, pair: tuple[Standing, Standing], metric: str) -> float | None:
-    """The larger A/A noise floor of the two, as |log ratio|; null where neither has one."""
+    """Returns the larger A/A noise floor of the two, as |log ratio|; null if neither has one."""
     held = [page.runs[s.run].card.summary.noise_floor.get(metric) for s in pair]
     known = [floor for floor in held if floor is not None]
     return math.log1p(max(known)) if known else None

@@ -1,7 +1,7 @@
-"""One run's figure in one line of a comparison, with the blocks it rests on.
+"""One run's value in one line of a comparison, with its blocks.
 
-Where the samples say nothing (they may be gone) the run's own summary.json speaks. `compare` puts
-the runs' figures side by side.
+If the samples are missing, the value comes from the run's summary.json. `side_by_side` assembles
+the lines.
 """
 
 import math
@@ -22,19 +22,19 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One run as it is compared: its card, and the block statistics of its groups."""
+    """One run in a comparison: its card, and the block statistics of its groups."""
 
     card: Card
     points: GroupPoints
 
     @property
     def side(self) -> Side:
-        """What `comparable` asks for."""
+        """Input of `comparable`."""
         return Side(label=self.card.label, summary=self.card.summary, seen=self.points.seen)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a line is: one metric, one row of arms, one group of pairs."""
+    """Position of a line: one metric, one row of arms, one group of pairs."""
 
     metric: Metric
     row: ArmRow
@@ -42,7 +42,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standing(run: Campaign, number: int, place: Place, *, union: bool) -> Standing:
-    """The figure of run `number`; without a value where it has none."""
+    """Returns the value of run `number`, or a standing without a value."""
     arm = place.row.arms[number]
     if arm is None:
         return Standing(run=number, value=None, ci95=None)
@@ -62,7 +62,7 @@ def standing(run: Campaign, number: int, place: Place, *, union: bool) -> Standi
 
 
 def _stated(run: Campaign, number: int, what: tuple[str, str, str]) -> Standing:
-    """What summary.json says of (arm, metric, group) where the samples say nothing."""
+    """Returns the value of (arm, metric, group) in summary.json, if samples are missing."""
     arm, metric, group = what
     if group == ALL:
         for estimate in run.card.summary.estimates:
@@ -92,13 +92,13 @@ def _loss_standing(run: Campaign, number: int, arm: str, group: str) -> Standing
 
 
 def logs(run: Campaign, place: Place, number: int, *, union: bool) -> FloatArray:
-    """(blocks,) its log block statistics; empty where it has none."""
+    """Returns (blocks,) log block statistics; empty if it has none."""
     arm = place.row.arms[number] or ""
     return run.points.logs(arm, place.metric.name, place.group, union=union)
 
 
 def counts(run: Campaign, place: Place, number: int) -> Counts:
-    """Its losses by block."""
+    """Returns the losses by block."""
     held = run.points.losses.get((place.row.arms[number] or "", place.group), [])
     return Counts(
         np.array([one.sent for one in held], dtype=np.int64),

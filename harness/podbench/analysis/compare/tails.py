@@ -1,7 +1,7 @@
 """Tails of several runs for one plot: by arm and latency series, from merged log histograms.
 
-A run whose figures may not be put beside those of the first that has the series is named, not
-drawn. `compare` assembles; `sketch` says how exact such a quantile is (0.5 %).
+A run that is not comparable with the first run of the series is named, not drawn.
+`sketch` states the precision of such a quantile (0.5%).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ from podbench.analysis.figures.shapes import TAIL_GRID
 from podbench.analysis.stats.sketch import LogHistogram
 
 SERIES = ("rtt_app_ns", "rtt_kernel_ns")
-"""What programs feel first: it is what runs of different CNIs are compared by."""
+"""Application RTT first: it is comparable between CNIs."""
 
 Refusal = Callable[[int, int, ArmRow, str], str | None]
-"""Why two runs' figures of a row and metric may not stand side by side; null: they may."""
+"""Reason not to compare two runs on a row and metric; null: comparable."""
 
 
 def panels(
     runs: Sequence[Campaign], rows: Sequence[ArmRow], refusal: Refusal
 ) -> tuple[TailPanel, ...]:
-    """One panel for each series and row of pod arms that some run has a tail of."""
+    """Returns one panel for each series and row of pod arms with at least one tail."""
     found = (
         _panel(runs, row, series, refusal) for series in SERIES for row in rows if row.path == "pod"
     )

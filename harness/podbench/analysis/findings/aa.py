@@ -6,7 +6,7 @@
   nothing. The floor is never below the A/A ratio seen. A difference between modes inside it is not
   resolved.
 - Check: an A/A comparison that is `different` after Holm's correction over all of them
-  (`multiple`) is a false alarm. More than 10 % void the run.
+  (`multiple`) is a false alarm. More than 10% void the run.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which node, which pair, and whether a host rather than the path: named only on evidence.
+"""Outliers: nodes, pairs, and hosts (as opposed to paths), each with its evidence.
 
 - Node: z(out + in) > 3.5 and effect above the margin; out-only or in-only names the direction.
   Pair: residual z > 5 and above the margin. Both by median polish (`polish`) of the log figures of
@@ -75,8 +75,8 @@ def _without_zones(table: FloatArray, zones: Sequence[str | None]) -> FloatArray
 
 def _direction(out: float, into: float, limit: float) -> str:
     if out > limit >= into:
-        return "as a sender"
-    return "as a receiver" if into > limit >= out else "both ways"
+        return "as sender"
+    return "as receiver" if into > limit >= out else "in both directions"
 
 
 def _nodes(effects: polish.Effects, nodes: Sequence[str], name: str) -> list[Blame]:
@@ -93,9 +93,9 @@ def _nodes(effects: polish.Effects, nodes: Sequence[str], name: str) -> list[Bla
                 metric=name,
                 effect_ratio=_ratio(max(out, into), name),
                 z=float(scores[i]),
-                evidence=f"{100 * np.expm1(out):+.1f} % as a sender, "
-                f"{100 * np.expm1(into):+.1f} % as a receiver: "
-                f"stands out {_direction(out, into, limit / 2)}",
+                evidence=f"{100 * np.expm1(out):+.1f}% as sender, "
+                f"{100 * np.expm1(into):+.1f}% as receiver: "
+                f"outlier {_direction(out, into, limit / 2)}",
             )
         )
     return found
@@ -117,7 +117,7 @@ def _pairs(effects: polish.Effects, nodes: Sequence[str], name: str) -> list[Bla
             metric=name,
             effect_ratio=_ratio(float(effects.residual[i, j]), name),
             z=float(scores[i, j]),
-            evidence="beyond what its two nodes explain",
+            evidence="beyond the effect of its two nodes",
         )
         for i, j in flagged
     ]
@@ -130,8 +130,8 @@ def _hosts(held: Residues, nodes: list[str], on_path: set[str]) -> list[Blame]:
     limit = float(np.log1p(BY_NAME["rtt_app_ns.p99"].margin))
     found: list[Blame] = []
     for kind, logs, said in (
-        ("host_cpu", own, "its own host time (p99) is up while its path is not"),
-        ("reflector", residence, "its residence time as a reflector (p99) is up"),
+        ("host_cpu", own, "its host time (p99) is high while its path is normal"),
+        ("reflector", residence, "its residence time as reflector (p99) is high"),
     ):
         scores = polish.robust_z(logs)
         effect = logs - np.nanmedian(logs) if not np.isnan(logs).all() else logs
@@ -192,7 +192,7 @@ def effects(pairs: Sequence[Pair], zones: Mapping[str, str | None]) -> tuple[Nod
 def blame(
     pairs: Sequence[Pair], split: Residues | Streams, zones: dict[str, str | None]
 ) -> tuple[Blame, ...]:
-    """Everything that stands out, strongest first; nothing below four nodes.
+    """Returns all outliers, strongest first; none below four nodes.
 
     Args:
         pairs: the full-mesh table.

@@ -1,8 +1,8 @@
-"""Verdicts on rates that a run's own cap holds down: withdrawn, with the reason.
+"""Withdraws verdicts on rates that the run's bandwidth cap limits.
 
-Two arms that both reach the cap come out equal because of it, so no verdict on their rates stands,
-`equivalent` least. Where one reaches it, it could have done more: that the other is slower stands,
-that they hardly differ does not.
+If both arms reach the cap, their rates are equal because of it: no verdict stands, `equivalent`
+least of all. If only one reaches it, that arm could be faster: `different` stands, `equivalent` and
+`small` do not.
 """
 
 import dataclasses
@@ -14,19 +14,19 @@ from podbench.analysis.stats.verdicts import Decision, Word
 from podbench.model.summary import Comparison, Doubt
 from podbench.model.units import show_bps
 
-_HELD = "held by this run's own cap"
+_HELD = "limited by this run's bandwidth cap"
 
 
 def judged(
     decision: Decision, found: Sequence[float | None], unit: str, most_bps: float | None
 ) -> Decision:
-    """A decision on capped figures, `inconclusive` where the cap made it; more blocks do not help.
+    """Returns the decision, `inconclusive` where the cap determines it; more blocks do not help.
 
     Args:
-        decision: on two figures.
-        found: the two.
-        unit: theirs.
-        most_bps: the most one transfer may send; None: no cap.
+        decision: on two rates.
+        found: the two rates.
+        unit: their unit.
+        most_bps: bandwidth cap of one transfer; None: no cap.
     """
     held = [cap.reached(value, unit, most_bps) for value in found]
     open_anyway = decision.verdict in {Word.EQUIVALENT, Word.SMALL}
@@ -42,21 +42,21 @@ def judged(
 
 
 def doubts(compared: tuple[Comparison, ...], most_bps: float | None) -> tuple[Doubt, ...]:
-    """One warning where any comparison was withdrawn."""
+    """Returns one caveat if any comparison was withdrawn."""
     held = sorted({f"{c.other} against {c.base}" for c in compared if holds(c.reason)})
     if not held or most_bps is None:
         return ()
     return (
         Doubt(
             code=Code.CAPPED,
-            message=f"transfers reached this run's own cap of {show_bps(most_bps)}: their rates "
-            "are the cap's, and which mode carries more was not measured",
-            advice="raise --max-bandwidth, or --saturate where nobody else needs the links",
+            message=f"transfers reached this run's bandwidth cap of {show_bps(most_bps)}: they "
+            "measure the cap, not the modes",
+            advice="raise --max-bandwidth, or use --saturate if nobody else needs the links",
             evidence=", ".join(held),
         ),
     )
 
 
 def holds(reason: str | None) -> bool:
-    """Whether a verdict was left open by the cap: then more blocks do not help."""
+    """Reports whether the cap made a verdict inconclusive: then more blocks do not help."""
     return _HELD in (reason or "")

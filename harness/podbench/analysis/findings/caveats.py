@@ -1,8 +1,7 @@
-"""Doubts as data: what to know before believing a figure, each with its code and a way out.
+"""Caveats as data: each has a code, a message, advice and evidence.
 
-An enum of codes; each finding looks at one thing and returns what it found. Nothing is decided here
-that a verdict does not already carry. Here: what place, arms, proofs and design imply; what the
-tables themselves say is in `data_doubts`.
+This module covers target, arms, proofs and design; `data_caveats` covers the sample tables,
+`end_caveats` the counters of both ends. Caveats never change a verdict.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from podbench.model.units import counted
 
 
 class Code(StrEnum):
-    """What kind of doubt."""
+    """Kind of caveat."""
 
     ONE_MACHINE = "one_machine"
     CONFOUNDED = "cluster_state_confounded"
@@ -61,16 +60,16 @@ class Code(StrEnum):
 
 SHOWN_PLACES = 6
 MIN_BLOCKS = 5
-"""Below, a t interval is so wide that hardly any difference can be shown."""
+"""With fewer blocks, a t interval is too wide to show most differences."""
 
 
 def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
-    """What the place and the way of measuring imply."""
+    """Yields caveats about the target and the method."""
     if inputs.target == "lab":
         yield Doubt(
             code=Code.ONE_MACHINE,
             message="network namespaces on one machine, not your cluster",
-            advice="compare modes here; take absolute figures on the cluster itself",
+            advice="compare modes here; measure absolute numbers on the cluster",
         )
     if inputs.target == "kubernetes" and inputs.method == "switch":
         yield _confounded(inputs.cni.name)
@@ -83,40 +82,40 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
         ):
             yield Doubt(
                 code=Code.STAND_IN,
-                message=f"{arm.arm} is carried by {arm.implementation}, not by the kernel's own "
-                "device: the bytes on the wire are the same, the CPU cost need not be",
-                advice="measure its CPU cost on a kernel that has the device",
+                message=f"{arm.arm} uses {arm.implementation} instead of the kernel's device: the "
+                "bytes on the wire are the same, the CPU cost may differ",
+                advice="measure the CPU cost on a kernel that has the device",
                 evidence=arm.arm,
             )
     if inputs.faults_injected:
         yield Doubt(
             code=Code.FAULTS_INJECTED,
-            message="known faults were injected on request",
+            message="known faults were injected (as requested)",
             evidence="; ".join(inputs.faults_injected),
         )
     for damage in inputs.damages:
         yield Doubt(
             code=Code.FILE_DAMAGED,
-            message=f"{damage.file} could not be read; everything else is shown",
+            message=f"{damage.file} could not be read; the report shows everything else",
             advice="measure again, or restore the file and run bench report",
             evidence=damage.reason,
         )
 
 
 def _confounded(cni: str) -> Doubt:
-    unsupported = "; Flannel's authors do not support changing its backend at runtime"
+    unsupported = "; Flannel does not support changing its backend at runtime"
     return Doubt(
         code=Code.CONFOUNDED,
-        message="the modes took turns by reprogramming every node: a difference between them can "
-        "be the cluster's state after a change as well as the mode"
+        message="modes were switched by reprogramming every node: a difference may come from the "
+        "mode or from the cluster's state after the change"
         + (unsupported if cni == "flannel" else ""),
-        advice="the A/A check has changes between its visits: trust differences well above it, or "
-        "compare pools beside each other where the CNI can have them",
+        advice="trust only differences well above the A/A noise floor, which includes such "
+        "changes; or use --method pools if the CNI supports it",
     )
 
 
 def of_lost(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
-    """Modes that were measured until they could not be had any more."""
+    """Yields modes that became unavailable during the run."""
     why = {each.arm: each.reason for each in inputs.arms}
     for arm in arms:
         reason = why.get(arm.arm)
@@ -124,25 +123,25 @@ def of_lost(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             yield Doubt(
                 code=Code.MODE_LOST,
                 message=f"{arm.arm} was measured in the first blocks only",
-                advice="look at the CNI's pods; what it has is compared with the same blocks",
+                advice="check the CNI's pods; only its own blocks are compared",
                 evidence=reason,
             )
 
 
 def of_arms(arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
-    """Pod arms without samples; a repeat or a host path goes without saying."""
+    """Yields pod arms without samples; their repeats and host paths are implied."""
     for arm in arms:
         if arm.status == "not measured" and arm.path == "pod" and "#" not in arm.arm:
             yield Doubt(
                 code=Code.ARM_NOT_MEASURED,
                 message=f"{arm.arm} was not measured",
-                advice="bench doctor says what is missing and how to get it",
+                advice="bench doctor shows what is missing and how to fix it",
                 evidence=arm.reason,
             )
 
 
 def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
-    """Proofs that are not a match, and what the provers warned of."""
+    """Yields proofs that do not match, and warnings of the provers."""
     worst: dict[tuple[str, str], list[int]] = {}
     warned: dict[tuple[str, str], list[int]] = {}
     for held in inputs.proofs:
@@ -155,8 +154,8 @@ def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
     for (mode, said), blocks in worst.items():
         yield Doubt(
             code=Code.PROOF_NOT_MATCH,
-            message=f"{mode}: the packets' mode was not proven to be {mode}: {said}",
-            advice="do not read this arm's figures as that mode's",
+            message=f"{mode}: the packets were not proven to use {mode}: {said}",
+            advice="do not attribute this arm's results to that mode",
             evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
         )
     for (mode, warning), blocks in warned.items():
@@ -164,7 +163,7 @@ def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
         yield Doubt(
             code=Code.BGP_STALE if stale else Code.PROOF_WARNING,
             message=f"{mode}: {warning.replace('_', ' ')}",
-            advice="look at the BGP sessions: routes outlive them only for the restart time"
+            advice="check the BGP sessions: routes outlive them only for the restart time"
             if stale
             else None,
             evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
@@ -172,7 +171,7 @@ def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
 
 
 def of_unmeasured(inputs: Inputs) -> Iterable[Doubt]:
-    """What was planned and could not be taken: one doubt for each arm, kind and reason."""
+    """Yields planned measurements that failed: one caveat for each arm, kind and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for one in inputs.unmeasured:
         where = f"block {one.block} {one.src} > {one.dst}"
@@ -192,30 +191,30 @@ def _times(number: int) -> str:
 
 
 def of_design(inputs: Inputs, check: AaCheck) -> Iterable[Doubt]:
-    """Blocks and the A/A check."""
+    """Yields caveats about blocks and the A/A check."""
     plan = inputs.plan
     if plan.blocks_done < plan.blocks_planned:
         yield Doubt(
             code=Code.BLOCKS_MISSING,
             message=f"{plan.blocks_done} of {plan.blocks_planned} planned blocks were measured",
-            advice="bench resume goes on after the last whole round",
+            advice="bench resume continues after the last complete round",
         )
     if plan.blocks_done < MIN_BLOCKS:
         yield Doubt(
             code=Code.FEW_BLOCKS,
-            message=f"{counted(plan.blocks_done, 'block')}: intervals are wide or cannot be had",
-            advice=f"give the run a budget for at least {MIN_BLOCKS} blocks",
+            message=f"{counted(plan.blocks_done, 'block')}: intervals are wide or missing",
+            advice=f"use a budget for at least {MIN_BLOCKS} blocks",
         )
     if check.passed is None:
         yield Doubt(
             code=Code.AA_MISSING,
-            message="no arm was compared with itself: the noise floor of this run is unknown",
+            message="no A/A comparison: the noise floor of this run is unknown",
             advice="measure at least two blocks with the A/A repeat",
         )
     elif not check.passed:
         yield Doubt(
             code=Code.AA_FAILED,
-            message=f"{check.false_alarms} of {check.comparisons} comparisons of an arm with "
-            "itself came out different: the place changes more between visits than chance explains",
-            advice="measure more blocks, on a quieter machine",
+            message=f"{check.false_alarms} of {check.comparisons} A/A comparisons are different: "
+            "conditions change between visits by more than chance explains",
+            advice="measure more blocks on a quieter machine",
         )

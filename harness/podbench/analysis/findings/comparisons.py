@@ -143,15 +143,15 @@ def below_floor(
     """Withdraws a difference inside the noise floor or below the instrument's resolution."""
     effect = 0.0 if decision.ratio is None else abs(float(np.log(decision.ratio)))
     if abs(difference) < metric.resolution:
-        # More blocks narrow an interval, not an instrument.
+        # More blocks narrow the interval, not the resolution.
         return unresolved(
             decision,
             f"{show_ns(abs(difference))} is below the {show_ns(metric.resolution)} "
-            "this measurement can resolve",
+            "resolution of this measurement",
         )
     if floor_log is None or effect > floor_log or effect == 0.0:
         return decision
-    # The floor of a place without bias falls with the square root of the blocks.
+    # Without bias, the floor falls with the square root of the blocks.
     needed = math.ceil(min(decision.blocks * (floor_log / effect) ** 2, 2.0**31)) + 1
     reason = f"within this run's noise floor, {_show_floor(floor_log)}"
     if needed <= HOPELESS_BLOCKS:
@@ -186,9 +186,9 @@ def resolved(
 
 def _show_floor(floor_log: float) -> str:
     ratio = float(np.exp(floor_log))
-    # With the digits that pages and tables show a floor with.
+    # As many digits as pages and tables show.
     percent = 100 * (ratio - 1)
-    return f"{percent:.{0 if percent >= 100 else 1 if percent >= 1 else 2}f} %"
+    return f"{percent:.{0 if percent >= 100 else 1 if percent >= 1 else 2}f}%"
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,14 +263,14 @@ def _why_no_block(metric: Metric, arms: tuple[str, str], tables: Tables) -> str:
     if missing:
         sent = any(of in missing for of, _ in tables.losses)
         names = " and ".join(missing)
-        return f"no probe of {names} came back" if sent else f"no sample of {names}"
+        return f"no reply on {names}" if sent else f"no sample of {names}"
     if metric.tail_rule:
-        return f"too few samples in a block beyond quantile {metric.q} (10 are needed)"
+        return f"too few samples beyond quantile {metric.q} in a block (10 are needed)"
     return "no pair was measured in both arms of one block"
 
 
 def not_measured(arms: tuple[str, str], reason: str | None) -> list[Comparison]:
-    """What would have been compared with an arm that has no samples."""
+    """Returns the missing comparisons with an arm that has no samples."""
     decision = Decision(verdict=Word.NOT_MEASURED, ratio=None, ci95=None, blocks=0, reason=reason)
     shown = {"rtt_kernel_ns.p50", "rtt_kernel_ns.p99", "rtt_app_ns.p50", "rtt_app_ns.p99"}
     return [_comparison(metric, arms, decision) for metric in HEADLINES if metric.name in shown]

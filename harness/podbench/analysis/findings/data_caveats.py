@@ -1,6 +1,6 @@
-"""Doubts that the tables themselves raise: samples, quantiles, transfers, CPU.
+"""Caveats from the sample tables: probes, quantiles, transfers, CPU.
 
-One function per table, each yields what it found (`doubts.Code`). Neighbour: `doubts`, for the run.
+One function per table; each yields caveats (`caveats.Code`). `caveats` covers the run as a whole.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,60 +17,60 @@ from podbench.model.units import counted, show_ratio
 from podbench.wire import fates
 
 INVALID_LIMIT = 0.02
-"""More than 2 % of an arm's samples invalid: the run is flagged (exit code 3)."""
+"""More than 2% of an arm's samples invalid: the run is flagged (exit code 3)."""
 STEAL_LIMIT = 0.05
-"""A hypervisor that takes 5 % of a second's CPU moves the p99 of anything measured in it."""
+"""Steal of 5% within a second moves the p99 of everything measured in it."""
 CPU_BOUND_RATIO = 0.9
 CEILING_SLACK = 0.01
-"""One point of the line rate: interval edges and shaper bursts."""
+"""One percentage point of the line rate: interval edges and shaper bursts."""
 LATE_LIMIT = 0.02
 SLEW_RATIO = 500e-6
-"""The fastest a kernel slews a clock."""
+"""Maximum rate at which a kernel slews a clock."""
 CLOCK_SLACK_NS = 1e7
-"""A tick's two clocks are read one after the other; what is smaller hardly moves a figure."""
+"""A tick reads its two clocks one after the other; smaller steps hardly matter."""
 _TOGETHER = 5
 
 
 def _percent(ratio: float) -> str:
-    return f"{100 * ratio:.0f} %" if ratio >= 0.095 else f"{100 * ratio:.2g} %"
+    return f"{100 * ratio:.0f}%" if ratio >= 0.095 else f"{100 * ratio:.2g}%"
 
 
 def of_samples(quality: Quality) -> Iterable[Doubt]:
-    """Samples the instrument itself doubts."""
+    """Yields caveats about invalid samples."""
     if quality.unusable:
         yield Doubt(
             code=Code.SAMPLES_UNUSABLE,
-            message=f"{quality.unusable} rows name no place or no send time and were left out",
+            message=f"{quality.unusable} rows have no place or no send time and were dropped",
         )
     if quality.impossible:
         yield Doubt(
             code=Code.IMPOSSIBLE_VALUES,
-            message=f"{quality.impossible} round trips cannot be (not above zero, or longer "
-            "between the kernel's stamps than for the program around them) and were left out",
-            advice="look for a clock that was set during the run",
+            message=f"{quality.impossible} RTTs are impossible (not above zero, or kernel RTT "
+            "above application RTT) and were dropped",
+            advice="check whether a clock was set during the run",
         )
     stepped = {why: n for why, n in quality.reasons.items() if why.endswith(fates.STEPPED)}
     if stepped:
         yield Doubt(
             code=Code.CLOCK_STEPPED,
-            message=f"a clock was set during the run: {sum(stepped.values())} probes were under "
-            "way and were left out",
-            advice="let the clock be slewed, not set, while a run measures",
+            message=f"a clock was set during the run: {sum(stepped.values())} probes in flight "
+            "were dropped",
+            advice="slew the clock instead of setting it while a run measures",
             evidence=", ".join(f"{why}: {counted(n, 'probe')}" for why, n in stepped.items()),
         )
     yield from _invalid(quality)
     if quality.rows and quality.late / quality.rows > LATE_LIMIT:
         yield Doubt(
             code=Code.LATE_SENDERS,
-            message=f"{_percent(quality.late / quality.rows)} of the probes left more than half a "
-            "gap late",
-            advice="less load on the machine, or --spin",
+            message=f"{_percent(quality.late / quality.rows)} of the probes were sent late, by "
+            "more than half the probe interval",
+            advice="re-run on an idle machine, or use --spin",
         )
     yield from _stamps(quality)
 
 
 def _invalid(quality: Quality) -> Iterable[Doubt]:
-    """Two doubts at most: arms above the limit (the run is flagged), and arms below it."""
+    """Yields at most two caveats: arms above the limit (the run is flagged), and arms below it."""
     shares = {arm: bad / rows for arm, (rows, bad) in sorted(quality.by_arm.items())}
     reasons = quality.reasons_in_order()
     why = f": {reasons[0]}" if reasons else ""
@@ -84,9 +84,9 @@ def _invalid(quality: Quality) -> Iterable[Doubt]:
             most = max(held.values())
             yield Doubt(
                 code=code,
-                message=f"up to {_percent(most)} of an arm's samples are not valid{why}; the "
-                f"kernel path latency and losses of {which} are kept",
-                advice="less load on the machine; invalid_reason in samples/latency has each",
+                message=f"up to {_percent(most)} of an arm's samples are invalid{why}; the "
+                f"kernel RTT and losses of {which} are kept",
+                advice="re-run on an idle machine; see `invalid_reason` in samples/latency",
                 evidence=", ".join(f"{arm} {_percent(share)}" for arm, share in held.items())
                 + "; all reasons: "
                 + ", ".join(f"{reason} ({quality.reasons[reason]})" for reason in reasons),
@@ -98,26 +98,26 @@ def _stamps(quality: Quality) -> Iterable[Doubt]:
     if other:
         yield Doubt(
             code=Code.STAMP_SOURCE,
-            message="not all round trips are stamped by the kernel's driver: "
+            message="not all RTTs have kernel timestamps: "
             + ", ".join(f"{n} by {s}" for s, n in sorted(other.items())),
-            advice="compare rtt_kernel_ns only between arms with the same source",
+            advice="compare rtt_kernel_ns only between arms with the same stamp_source",
         )
 
 
 def of_losses(losses: LossTable) -> Iterable[Doubt]:
-    """Arms that never got an answer."""
+    """Yields arms that lost every probe."""
     for arm in sorted({of for of, _ in losses}):
         summary = of_arm(losses, arm)
         if summary is not None and summary.ratio == 1.0:
             yield Doubt(
                 code=Code.ARM_SILENT,
-                message=f"{arm}: every one of {summary.sent} probes was lost",
-                advice="look at the proof and the routes of this mode",
+                message=f"{arm}: all {summary.sent} probes were lost",
+                advice="check the proof and the routes of this mode",
             )
 
 
 def of_pairs(pairs: Sequence[Pair]) -> Iterable[Doubt]:
-    """Quantiles whose tails hold fewer than 10 effective samples."""
+    """Yields quantiles with fewer than 10 effective samples beyond them."""
     coarse: dict[str, int] = {}
     for pair in pairs:
         if pair.rtt_kernel_ns is not None:
@@ -126,8 +126,8 @@ def of_pairs(pairs: Sequence[Pair]) -> Iterable[Doubt]:
     if coarse:
         yield Doubt(
             code=Code.COARSE_QUANTILES,
-            message="some pairs' quantiles rest on fewer than 10 effective samples beyond them",
-            advice="read them as coarse; intervals come from blocks and are not affected",
+            message="some pairs' quantiles have fewer than 10 effective samples beyond them",
+            advice="treat them as coarse; intervals come from blocks and are not affected",
             evidence=", ".join(
                 f"{name}: {counted(n, 'pair')}" for name, n in sorted(coarse.items())
             ),
@@ -137,15 +137,15 @@ def of_pairs(pairs: Sequence[Pair]) -> Iterable[Doubt]:
 def of_throughput(
     throughput: pd.DataFrame | None, encapsulation: Sequence[Encapsulation]
 ) -> Iterable[Doubt]:
-    """Transfers that failed, were CPU-bound, or beat arithmetic."""
+    """Yields transfers that failed, were CPU-bound or exceed the ceiling."""
     for one in encapsulation:
         measured, ceiling = one.measured_goodput_share, one.predicted_goodput_share
         beyond = one.share_of == "shaped rate" and measured is not None and ceiling is not None
         if beyond and (measured or 0.0) > (ceiling or 0.0) + CEILING_SLACK:
             yield Doubt(
                 code=Code.ABOVE_CEILING,
-                message=f"{one.mode}: goodput is above what its headers allow at this link rate",
-                advice="a wrong assumption about the link, or offloads behind the shaper",
+                message=f"{one.mode}: goodput exceeds the ceiling of its headers at this link rate",
+                advice="check the link rate, and offloads behind the shaper",
                 evidence=f"{show_ratio(measured or 0.0)} measured, {show_ratio(ceiling or 0.0)} "
                 "possible",
             )
@@ -164,20 +164,20 @@ def of_throughput(
     if not bound.empty:
         yield Doubt(
             code=Code.CPU_BOUND,
-            message="iperf3 used over 90 % of a core: these transfers measure a CPU, not a path",
-            advice="read goodput as this machine's, and look at cpu_price",
+            message="iperf3 used over 90% of a core: these transfers measure the CPU, not the path",
+            advice="treat goodput as a limit of this machine; see cpu_price",
             evidence=", ".join(sorted(bound["arm"].astype(str).unique())),
         )
 
 
 def of_prices(paid: Prices) -> Iterable[Doubt]:
-    """What a packet is in `cpu_price`, and where there is no price for other load."""
+    """Yields modes without a CPU cost, and the meaning of a packet in `cpu_price`."""
     if paid.drowned:
         yield Doubt(
             code=Code.PRICE_DROWNED,
-            message="the nodes' CPUs were no busier during transfers than between them: other load "
-            "hides what a transfer costs",
-            advice="measure when less else runs on the nodes, or with faster transfers",
+            message="CPUs were no busier during transfers than between them: other load hides the "
+            "CPU cost",
+            advice="measure with less other load on the nodes, or with faster transfers",
             evidence=", ".join(paid.drowned),
         )
     if paid.by_segments:
@@ -189,7 +189,7 @@ def of_prices(paid: Prices) -> Iterable[Doubt]:
 
 
 def of_clocks(host: pd.DataFrame | None) -> Iterable[Doubt]:
-    """Nodes whose wall clock was set while the run measured, by its distance from the monotonic."""
+    """Yields nodes whose wall clock was set during the run, by its offset to the monotonic."""
     if host is None or host.empty:
         return
     for node, ticks in host.groupby("node"):
@@ -198,7 +198,7 @@ def of_clocks(host: pd.DataFrame | None) -> Iterable[Doubt]:
         mono = ordered["mono_ns"].to_numpy(dtype=np.int64)
         if len(mono) < _TOGETHER:
             continue
-        # Medians, since a reader that lost the CPU between its two clocks moves one tick only.
+        # Medians: a reader that lost the CPU between two clock reads moves only one tick.
         window = np.lib.stride_tricks.sliding_window_view
         offsets = np.median(window(wall - mono - (wall[0] - mono[0]), _TOGETHER), axis=1)
         middle = mono[_TOGETHER // 2 : len(mono) - _TOGETHER // 2]
@@ -210,13 +210,13 @@ def of_clocks(host: pd.DataFrame | None) -> Iterable[Doubt]:
                 code=Code.CLOCK_STEPPED,
                 message=f"the wall clock of {node} was set {len(steps)} time"
                 f"{'s' if len(steps) > 1 else ''} during the run",
-                advice="let the clock be slewed, not set, while a run measures",
-                evidence=f"the largest step: {largest / 1e9:+.3g} s",
+                advice="slew the clock instead of setting it while a run measures",
+                evidence=f"largest step: {largest / 1e9:+.3g} s",
             )
 
 
 def of_host(host: pd.DataFrame | None) -> Iterable[Doubt]:
-    """What the machine did to the measurement."""
+    """Yields host conditions that disturb the measurement."""
     if host is None or host.empty:
         return
     if "cpu_steal_ratio" in host:
@@ -224,18 +224,17 @@ def of_host(host: pd.DataFrame | None) -> Iterable[Doubt]:
         if bool(high.any()):
             yield Doubt(
                 code=Code.HIGH_STEAL,
-                message="the hypervisor took more than 5 % of the CPU in "
-                f"{_percent(float(high.mean()))} of the ticks",
-                advice="rtt_app_ns feels this; rtt_kernel_ns hardly",
+                message=f"CPU steal was above 5% in {_percent(float(high.mean()))} of the ticks",
+                advice="steal affects rtt_app_ns; rtt_kernel_ns hardly",
                 evidence=f"at most {_percent(float(host['cpu_steal_ratio'].max()))}",
             )
     counters = (
-        (Code.THROTTLED, "cfs_throttled_ns", "the probes' control group was throttled"),
-        (Code.SOFTNET_DROPS, "softnet_dropped", "packets were dropped at a CPU's backlog"),
+        (Code.THROTTLED, "cfs_throttled_ns", "the cgroup of the probes was throttled"),
+        (Code.SOFTNET_DROPS, "softnet_dropped", "packets were dropped in a CPU's backlog queue"),
         (
             Code.RCVBUF_ERRORS,
             "udp_rcvbuf_errors",
-            "datagrams were dropped at a full receive buffer",
+            "datagrams were dropped by full receive buffers",
         ),
     )
     for code, column, message in counters:

@@ -3,7 +3,7 @@
 For every pair of nodes, d_b = log(other) - log(base) in block b, both directions that a block has
 taken together (initiators alternate by block); for every node the mean over its pairs. Paired t
 over blocks, p values adjusted by Benjamini-Hochberg inside a set (`multiple`), nodes first, since
-they are few, then pairs. Found is what has an adjusted p of at most 5 %, an effect beyond the
+they are few, then pairs. Found is what has an adjusted p of at most 5%, an effect beyond the
 metric's margin, or the run's A/A noise floor where that is larger, and a difference the instrument
 can resolve; `confirmed` what Benjamini-Yekutieli finds too. The A/A pair has no floor but the
 margin: it is what the floor comes from.
@@ -108,7 +108,7 @@ class Tests(msgspec.Struct, frozen=True, eq=False):
     blocks: npt.NDArray[np.int64]
     mean: FloatArray
     half: FloatArray
-    """Half-width of the 95 % interval."""
+    """Half-width of the 95% interval."""
     p: FloatArray
 
 

@@ -1,6 +1,6 @@
-"""Doubts from what the two ends themselves count: it looks like loss, and here it is told apart.
+"""Caveats from the counters of both ends: they separate drops at an end from loss on the path.
 
-Neighbours: `doubts` (place, arms, proofs, design), `data_doubts` (the tables).
+Neighbours: `caveats` (target, arms, proofs, design), `data_caveats` (sample tables).
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ from podbench.model.summary import Doubt
 
 
 def of_ends(inputs: Inputs) -> Iterable[Doubt]:
-    """What the two ends threw away unread or refused."""
+    """Yields datagrams that an end dropped or refused."""
     for code, name, message, advice in (
         (
             Code.CHECKSUM_ERRORS,
             "csum_errors",
-            "datagrams came with a wrong UDP checksum and were thrown away unread: they count as "
-            "lost in their direction",
-            "look for a device, driver or offload that damages packets",
+            "datagrams arrived with a wrong UDP checksum and were dropped: they count as lost in "
+            "their direction",
+            "check devices, drivers and offloads for packet corruption",
         ),
         (
             Code.SOCKET_DROPS,
             "rx_drops",
-            "datagrams were refused by a full receive buffer of ours: losses of that direction in "
-            "these sessions are not valid",
-            "less load on the machine, or a larger net.core.rmem_max",
+            "datagrams were dropped by a full receive buffer of podbench: losses of that direction "
+            "in these sessions are invalid",
+            "re-run on an idle machine, or raise net.core.rmem_max",
         ),
     ):
         found = [one for one in inputs.counted if one.counts.get(name)]
@@ -53,14 +53,15 @@ def _refused(inputs: Inputs) -> Iterable[Doubt]:
         (
             Code.NOT_ANSWERED,
             _REFLECTOR_REFUSES,
-            "requests reached a reflector, which did not answer them",
-            "another program may probe these ports; unauthenticated ones may be damaged",
+            "requests reached a reflector but were not answered",
+            "check for other programs that probe these ports; unauthenticated requests may be "
+            "corrupted",
         ),
         (
             Code.NOT_SENT,
             _SENDER_FAILS,
             "sends failed or came back as an ICMP error",
-            "look at routes, policies and the pod's MTU",
+            "check routes, network policies and the pod MTU",
         ),
     ):
         found = [one for one in inputs.counted if any(one.counts.get(name) for name in names)]
@@ -75,7 +76,7 @@ def _refused(inputs: Inputs) -> Iterable[Doubt]:
 
 
 def _places(found: Sequence[EndCounted], names: Sequence[str]) -> str:
-    """Where and how many, the first few."""
+    """Returns the first few places, with counts."""
     places = [
         f"block {one.block} {one.arm} {one.end} {one.node}: "
         + ", ".join(f"{one.counts[name]} {name}" for name in names if one.counts.get(name))

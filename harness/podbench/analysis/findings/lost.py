@@ -72,13 +72,13 @@ def _verdict(d: np.ndarray, held: PairedLoss, upper: tuple[float, float]) -> Dec
             decision,
             verdict=Word.INCONCLUSIVE,
             blocks_needed=None,
-            reason="too few blocks lost anything for their spread to say how the arms compare",
+            reason="too few blocks have losses for an interval",
         )
     p = loss.exact_p(held.episodes, sent)
     if p >= aa.SIGNIFICANCE:
         a, b = held.episodes
         decision = unresolved(
-            decision, f"{a} against {b} bursts of loss is what chance gives (p = {p:.2f})"
+            decision, f"{a} against {b} bursts of loss: explained by chance (p = {p:.2f})"
         )
     if decision.p_value is not None:
         decision = replace(decision, p_value=max(decision.p_value, p))

@@ -1,4 +1,4 @@
-"""What a run cannot tell yet, and how much longer it would take: blocks, and time at its pace.
+"""Open questions of a run, and the blocks and time to answer them.
 
 While it measures: the questions of the first screen that a look leaves open. When it is
 done: for every inconclusive comparison the blocks that would narrow its interval to half the margin
@@ -64,14 +64,14 @@ def undecided(
 
 
 def block_s(plan: PlanFacts) -> float | None:
-    """Measuring seconds of one block; None where none is done or its time was not kept."""
+    """Returns the measuring time of one block; None if none is done or its time is unknown."""
     if plan.blocks_done < 1 or plan.measuring_s <= 0.0:
         return None
     return plan.measuring_s / plan.blocks_done
 
 
 def timed(found: Iterable[Comparison], plan: PlanFacts) -> tuple[Comparison, ...]:
-    """The comparisons, each open one with the time that the blocks it lacks would take."""
+    """Adds to each open comparison the time for its missing blocks."""
     each_s = block_s(plan)
     return tuple(_timed(one, each_s) for one in found)
 
@@ -88,18 +88,18 @@ def _timed(one: Comparison, each_s: float | None) -> Comparison:
 
 
 def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
-    """One doubt for everything between modes that more blocks would settle, or would not."""
-    asked = [one for one in found if one.verdict == Word.INCONCLUSIVE and "#" not in one.other]
-    missing = [(one, one.blocks_needed or 0) for one in asked if one.blocks_needed is not None]
+    """Yields one caveat on all inconclusive comparisons between modes."""
+    unclear = [one for one in found if one.verdict == Word.INCONCLUSIVE and "#" not in one.other]
+    missing = [(one, one.blocks_needed or 0) for one in unclear if one.blocks_needed is not None]
     sensible = [(one, n) for one, n in missing if one.blocks < n <= HOPELESS_BLOCKS]
     if sensible:
         most, blocks = max(sensible, key=lambda both: both[1])
-        time = "" if most.further_s is None else f", {show_duration(most.further_s)} of measuring"
-        settled = _all_or(len(sensible), len(asked))
+        time = "" if most.further_s is None else f", {show_duration(most.further_s)} measuring time"
+        settled = _all_or(len(sensible), len(unclear))
         yield Doubt(
             code=Code.MORE_BLOCKS,
-            message=f"{counted(len(asked), 'comparison')} between modes "
-            f"are inconclusive; about {blocks} blocks would settle {settled}: "
+            message=f"{counted(len(unclear), 'comparison')} between modes "
+            f"{_are(len(unclear))} inconclusive; about {blocks} blocks would settle {settled}: "
             f"{blocks - most.blocks} more{time}",
             advice=f"bench run --blocks {blocks}",
             evidence=_listed(sensible),
@@ -108,10 +108,15 @@ def of_open(found: Iterable[Comparison]) -> Iterable[Doubt]:
         yield Doubt(
             code=Code.MORE_BLOCKS,
             message=f"{counted(len(missing), 'comparison')} between modes "
-            "are inconclusive: block-to-block noise is too large, more blocks will not help",
-            advice="a quieter machine, or longer sessions",
+            f"{_are(len(missing))} inconclusive: block-to-block noise is too large, more blocks "
+            "will not help",
+            advice="re-run on a quieter machine, or with longer sessions",
             evidence=_listed(missing),
         )
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _all_or(some: int, all_of: int) -> str:

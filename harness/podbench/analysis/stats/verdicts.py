@@ -1,17 +1,17 @@
 """From block differences to a verdict: different, equivalent, small, inconclusive.
 
 d_b = log(other) - log(base) in block b; exp of their mean is the ratio. With margin m:
-- `different`: the 95 % interval excludes 1 and the effect exceeds m;
-- `equivalent`: the 90 % interval lies inside [1/(1+m), 1+m]: two one-sided tests at 5 % (TOST),
+- `different`: the 95% interval excludes 1 and the effect exceeds m;
+- `equivalent`: the 90% interval lies inside [1/(1+m), 1+m]: two one-sided tests at 5% (TOST),
   Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680;
-- `small`: the 95 % interval excludes 1, the effect is within m, equivalence not shown;
+- `small`: the 95% interval excludes 1, the effect is within m, equivalence not shown;
 - `inconclusive`: none of these. Never "no difference" from a large p. A difference below the noise
 floor (A/A and host paths) or the instrument's resolution is `inconclusive`, and says so.
 
 The spread of d_b comes from these differences alone, or from all arms of the run (`scale`).
 
 Looking several times costs certainty: at 5, 10, 15, 20, 30, 50 blocks a run may stop early only on
-99 % intervals (99.5 % at 5) in place of 95/90 %; at its maximum plain 95/90 % hold.
+99% intervals (99.5% at 5) in place of 95/90%; at its maximum plain 95/90% hold.
 """
 
 import math
@@ -31,9 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 LOOKS = (5, 10, 15, 20, 30, 50)
 POWER = 0.8
 _TWIN_CAN_DECIDE = 6
-"""With 5 blocks the signed-rank test's least p is 0.0625: it cannot confirm anything."""
+"""With 5 blocks the smallest p of the signed-rank test is 0.0625: it cannot confirm anything."""
 HOPELESS_BLOCKS = 500
-"""Ten times the last look: whoever needs this many needs a quieter place instead."""
+"""Ten times the last look: a run that needs more blocks needs a quieter machine instead."""
 _MAX_BLOCKS = 100_000
 OPEN = "the interval includes both faster and slower"
 """Why most inconclusive comparisons are."""
@@ -102,9 +102,9 @@ def classify(
 
 
 def twins_disagree(d: FloatArray) -> bool:
-    """Whether the robust twin tells another story than the mean.
+    """Reports whether the robust check contradicts the mean.
 
-    True where the Hodges-Lehmann centre lies outside the 95 % interval or on the other side of zero
+    True where the Hodges-Lehmann centre lies outside the 95% interval or on the other side of zero
     than a significant mean, or where (from 6 blocks on) one test is clear (p < 0.05) and the other
     not even close (p > 0.10).
     """
@@ -124,7 +124,7 @@ def twins_disagree(d: FloatArray) -> bool:
 
 
 def smallest_detectable_ratio(sd: float, blocks: int) -> float | None:
-    """The ratio told from 1 with 80 % power at 5 %, given the spread of block log-ratios."""
+    """The ratio told from 1 with 80% power at 5%, given the spread of block log-ratios."""
     if blocks < 2:
         return None
     df = blocks - 1
@@ -135,7 +135,7 @@ def smallest_detectable_ratio(sd: float, blocks: int) -> float | None:
 
 
 def blocks_needed(sd: float, margin: float) -> int | None:
-    """Blocks until the 95 % interval's half-width is m/2; None beyond any sensible number."""
+    """Blocks until the 95% interval's half-width is m/2; None beyond any sensible number."""
     target = float(np.log1p(margin)) / 2.0
     low, high = 2, _MAX_BLOCKS
 
@@ -171,7 +171,7 @@ def decide(
             ratio=None,
             ci95=None,
             blocks=0,
-            reason="no block has this figure in both arms",
+            reason="no block has this metric in both arms",
         )
     ratio = float(np.exp(d.mean()))
     if len(d) == 1:
@@ -180,7 +180,7 @@ def decide(
             ratio=ratio,
             ci95=None,
             blocks=1,
-            reason="one block only: there is no interval without a second",
+            reason="one block only: an interval needs two",
         )
     sd = float(d.std(ddof=1)) if spread is None else math.sqrt(spread.variance)
     verdict = classify(d, margin, levels, spread)
@@ -217,7 +217,7 @@ def patience(blocks: int, needed: int | None) -> str:
 
 
 def unresolved(decision: Decision, reason: str, blocks_needed: int | None = None) -> Decision:
-    """A claimed difference withdrawn: `different` and `small` become `inconclusive`.
+    """Withdraws a claimed difference: `different` and `small` become `inconclusive`.
 
     Args:
         decision: any; other verdicts stay as they are.

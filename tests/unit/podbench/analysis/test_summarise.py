@@ -149,7 +149,7 @@ def test_below_resolution_is_not_different() -> None:
     )
     assert found.verdict == "inconclusive"
     assert found.reason is not None
-    assert "can resolve" in found.reason
+    assert "resolution of this measurement" in found.reason
 
 
 def test_equal_modes_are_equivalent() -> None:

@@ -73,7 +73,7 @@ def test_a_baseline_lies_beside_the_file(tmp_path: Path) -> None:
             "unknown unit 'GB/s'",
         ),
         ("slos:\n- metric: loss.ratio\n  path: pod\n  max: -1%", 4, "below zero"),
-        ("slos:\n- metric: loss.ratio\n  path: pod\n  max: 150%", 4, "more than 100 %"),
+        ("slos:\n- metric: loss.ratio\n  path: pod\n  max: 150%", 4, "more than 100%"),
         ("slos:\n- metric: loss.ratio\n  path: pod\n  max: .nan", 4, "not a number"),
         ("slos:\n- metric: loss.ratio\n  path: pod\n  max: [1]", 4, "one value"),
         ("slos:\n- metric: loss.ratio\n  path: pod\n  maximum: 1%", 4, "mean 'max'"),

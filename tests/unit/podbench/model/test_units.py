@@ -43,7 +43,7 @@ def test_ratio(text: str, ratio: float) -> None:
 
 def test_ratio_above_one_is_refused() -> None:
     """More than everything cannot be lost."""
-    with pytest.raises(ConfigError, match="100 %"):
+    with pytest.raises(ConfigError, match="100%"):
         units.parse_ratio("101%", "--lab-loss")
 
 

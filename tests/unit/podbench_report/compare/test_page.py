@@ -102,47 +102,48 @@ def test_it_says_first_what_may_be_compared() -> None:
     """A refusal stands before any figure, with its reason; its contrasts have no figures."""
     text = build.render(PAGES["refused"])
     assert "reason to refuse" in text
-    assert text.index("a lab is network namespaces on one machine") < text.index('id="figures"')
+    assert text.index("a lab (network namespaces on one machine)") < text.index('id="figures"')
     assert "not compared" in text
-    assert "No ranking: no figure of these runs may be compared." in text
+    assert "No ranking: no results of these runs are comparable." in text
     two = " ".join(build.render(PAGES["two"]).split())
-    assert "Nothing is refused" in two
+    assert "No comparison is refused" in two
     # The table below may list a mode or a rate that only one of them measured.
-    assert "In what they both measured, the runs agree" in two
+    assert "For everything that both runs measured, they agree" in two
 
 
 def test_few_blocks_are_called_descriptive() -> None:
     """The plain words stand on the page, and no verdict is claimed."""
     text = build.render(PAGES["few blocks"])
     assert "descriptive: one campaign each" in text
-    assert "No ranking: no figure has an interval between runs" in text
+    assert "No ranking: no metric has an interval between runs" in text
     assert '<b class="v">different</b>' not in text
 
 
 def test_runs_without_a_place_are_named_beside_an_order() -> None:
-    """That all with a place are told apart is not said of all runs."""
+    """A run without a rank is named; it is not part of the order."""
     runs = [*some(2), *some(1, n=2, name="short")]
     text = " ".join(html.unescape(build.render(sides.side_by_side(*runs))).split())
 
-    assert "; 1 of 1 pair of runs is told apart; without a place, as without an interval: C" in text
-    assert "every two runs are told apart" not in text
-    assert "In what they all measured" in text
-    assert "every two runs are told apart" in build.render(sides.side_by_side(*some(3)))
+    assert "A > B, all differences significant; no rank without an interval: C." in text
+    assert "For everything that all runs measured" in text
+    assert "A &gt; B &gt; C, all differences significant." in build.render(
+        sides.side_by_side(*some(3))
+    )
 
 
 def test_the_caveat_is_on_every_page() -> None:
     """One campaign each cannot tell place from day: said wherever runs are compared."""
     for name in ("two", "twelve", "few blocks"):
-        assert "One campaign each: a difference between two runs may be the place" in (
+        assert "One campaign each: a difference between two runs may come from the place" in (
             build.render(PAGES[name])
         )
 
 
 def test_places_only_as_intervals_support_them() -> None:
     """Runs ten percent apart are placed; two alike would share a place."""
-    assert "place 1: run 0; place 2: run 1" in build.render(PAGES["two"])
+    assert "rank 1: run 0; rank 2: run 1" in build.render(PAGES["two"])
     text = build.render(sides.side_by_side(*some(1), *some(1, name="twin")))
-    assert "No ranking: no figure" in text
+    assert "No ranking: no two runs differ" in text
 
 
 def test_shares_change_in_points() -> None:
@@ -153,7 +154,7 @@ def test_shares_change_in_points() -> None:
     ]
     text = build.render(sides.side_by_side(*runs)).replace("\u00a0", " ")
     assert "4.04 percentage points higher" in text
-    assert re.search(r"95 % CI [\d.–\u2060]+ times as much", text)
+    assert re.search(r"95% CI [\d.–\u2060]+ times", text)
 
 
 def test_tails_of_the_runs_lie_in_one_plot() -> None:
@@ -161,9 +162,9 @@ def test_tails_of_the_runs_lie_in_one_plot() -> None:
     text = build.render(PAGES["twelve"])
     plots = re.findall(r"<figure><h3>([^<]+)</h3>.*?</figure>", text, re.DOTALL)
     assert plots == [
-        "Application round trip, VXLAN",
-        "Application round trip, BGP",
-        "Kernel round trip, VXLAN",
+        "Application RTT, VXLAN",
+        "Application RTT, BGP",
+        "Kernel RTT, VXLAN",
     ]
     first = re.search(r"<figure>.*?</figure>", text, re.DOTALL)
     assert first is not None
@@ -173,15 +174,15 @@ def test_tails_of_the_runs_lie_in_one_plot() -> None:
 def test_tails_that_may_not_be_compared_are_named_not_drawn() -> None:
     """A lab's tail is not laid over a cluster's; which run is missing, and why, is said."""
     text = build.render(PAGES["refused"]).replace("\u00a0", " ")
-    assert "Not to be put beside these, so not drawn: cluster 0 (" in text
+    assert "Not comparable and not drawn: cluster 0 (" in text
 
 
 def test_the_lede_of_two_runs_says_which_way_and_how_surely() -> None:
     """In words, each mode with its interval."""
     text = build.render(PAGES["two"]).replace("\u00a0", " ")
     assert re.search(
-        r"Compared with run 0, the median application round trip of run 1 is [\d.]+ % longer on "
-        r"VXLAN \(95 % CI \+[\d.]+ to \+[\d.]+ %\) and [\d.]+ % longer on BGP",
+        r"Compared with run 0, the median application RTT of run 1 is [\d.]+% higher for "
+        r"VXLAN \(95% CI \+[\d.]+ to \+[\d.]+%\) and [\d.]+% higher for BGP",
         text,
     )
 
@@ -212,7 +213,7 @@ def test_the_console_stays_silent(name: str, tmp_path: Path) -> None:
     build.write(PAGES[name], tmp_path / "c.html")
     shown, console = chromium.dom(tmp_path / "c.html", tmp_path / "p")
     assert console == []
-    assert "What may be compared" in shown
+    assert "Comparability" in shown
 
 
 @pytest.mark.browser

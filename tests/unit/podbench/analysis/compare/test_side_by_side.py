@@ -84,11 +84,11 @@ def test_what_one_run_lacks_is_not_measured() -> None:
     [
         ({"versions": {"podbench": "0.1.0", "iperf3": "iperf 3.16"}}, TCP, "iperf3 versions"),
         ({"versions": {"podbench": "0.1.0", "iperf3": "iperf 3.16"}}, APP, None),
-        ({"target": "kubernetes"}, APP, "a lab is network namespaces"),
-        ({"status": "invalid"}, APP, "A/A check failed tells nothing (b: void)"),
+        ({"target": "kubernetes"}, APP, "a lab (network namespaces"),
+        ({"status": "invalid"}, APP, "A/A check failed: the run is invalid (b: invalid)"),
         ({"spec": {"udp_payload_bytes": 1400}}, APP, "differ in size"),
         ({"spec": {"udp_payload_bytes": 1400}}, TCP, None),
-        ({"spec": {"spin": True}}, APP, "whether senders spin"),
+        ({"spec": {"spin": True}}, APP, "busy-waiting before a send"),
         ({"spec": {}}, APP, None),
     ],
 )
@@ -164,7 +164,7 @@ def test_flags_go_with_the_contrast() -> None:
     page = sides.side_by_side(a, b)
     assert contrast(page, APP).flags == ()
     (flag,) = contrast(page, KERNEL).flags
-    assert "rely on rtt_app_ns" in flag
+    assert "use rtt_app_ns" in flag
 
 
 def test_both_runs_are_judged_on_one_statistic() -> None:
@@ -275,9 +275,14 @@ def test_an_arm_without_mtu_or_with_another() -> None:
 @pytest.mark.parametrize(
     ("caps", "rate", "verdict", "reason"),
     [
-        ((5e8, 1e9), (5e8, 1e9), "inconclusive", "own caps on transfers differ (a: 500 Mbit/s"),
+        (
+            (5e8, 1e9),
+            (5e8, 1e9),
+            "inconclusive",
+            "bandwidth caps of the runs differ (a: 500 Mbit/s",
+        ),
         ((5e8, None), (5e8, 2e9), "inconclusive", "b: none"),
-        ((5e8, 5e8), (5e8, 5e8), "inconclusive", "both are held by this run's own cap"),
+        ((5e8, 5e8), (5e8, 5e8), "inconclusive", "both are limited by this run's bandwidth cap"),
         ((5e8, 5e8), (5e8, 2e8), "different", ""),
         ((5e8, 5e8), (2e8, 2e8), "equivalent", ""),
     ],

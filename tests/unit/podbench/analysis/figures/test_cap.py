@@ -32,7 +32,7 @@ def test_arms_at_the_cap_are_not_called_equivalent() -> None:
     levels = {"bgp/pod": CAP_BPS, "vxlan/pod": 0.99 * CAP_BPS}
     one = comparisons.compare(TCP, ("bgp/pod", "vxlan/pod"), _tables(levels)).comparison
     assert (one.verdict, one.blocks_needed) == ("inconclusive", None)
-    assert one.reason == "both are held by this run's own cap of 500 Mbit/s"
+    assert one.reason == "both are limited by this run's bandwidth cap of 500 Mbit/s"
     (doubt,) = capped.doubts((one,), CAP_BPS)
     assert (doubt.code, doubt.evidence) == ("throughput_capped", "vxlan/pod against bgp/pod")
     free = comparisons.compare(TCP, ("bgp/pod", "vxlan/pod"), _tables(levels, None)).comparison
@@ -53,7 +53,7 @@ def test_an_arm_at_the_cap_is_not_called_equivalent_to_one_just_below() -> None:
     one = comparisons.compare(TCP, ("bgp/pod", "vxlan/pod"), _tables(levels)).comparison
     assert (one.verdict, one.reason) == (
         "inconclusive",
-        "one of them is held by this run's own cap of 500 Mbit/s",
+        "one of them is limited by this run's bandwidth cap of 500 Mbit/s",
     )
 
 

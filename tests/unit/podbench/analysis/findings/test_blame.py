@@ -131,7 +131,7 @@ def test_distance_between_zones_is_nobodys_fault() -> None:
     zones = {f"n{i:03}": ("b" if far[i] else "a") for i in range(12)}
     found = blame(_pairs(table), read(None), {**zones})
     assert [one.subject for one in found if one.kind == "node"] == ["n008"]
-    assert "as a sender" in found[0].evidence
+    assert "as sender" in found[0].evidence
 
 
 def test_a_starved_host_is_told_from_a_slow_path() -> None:

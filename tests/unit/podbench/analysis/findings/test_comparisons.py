@@ -35,7 +35,7 @@ def test_more_blocks_do_not_sharpen_the_instrument() -> None:
     """Below what the stamps can tell apart no number of blocks helps."""
     found = comparisons.below_floor(P50, CLEAR, 300.0, None)
     assert (found.verdict, found.blocks_needed) == (Word.INCONCLUSIVE, None)
-    assert "can resolve" in (found.reason or "")
+    assert "resolution of this measurement" in (found.reason or "")
 
 
 @pytest.mark.parametrize("floor_log", [None, 0.01])

@@ -75,7 +75,7 @@ def test_one_doubt_names_blocks_time_and_the_command() -> None:
     assert doubt.code == "more_blocks_needed"
     assert doubt.message == (
         "3 comparisons between modes are inconclusive; about 30 blocks would settle 2 of them: "
-        "25 more, 25 min 0 s of measuring"
+        "25 more, 25 min 0 s measuring time"
     )
     assert doubt.advice == "bench run --blocks 30"
     assert doubt.evidence == (
@@ -87,7 +87,7 @@ def test_where_blocks_do_not_help_it_says_so() -> None:
     """Thousands of blocks are no advice."""
     (doubt,) = open_questions.of_open([_open(blocks_needed=4_000)])
     assert "too large" in doubt.message
-    assert doubt.advice == "a quieter machine, or longer sessions"
+    assert doubt.advice == "re-run on a quieter machine, or with longer sessions"
 
 
 def test_the_number_of_blocks_settles_the_comparison() -> None:
