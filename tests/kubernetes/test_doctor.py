@@ -241,5 +241,5 @@ def test_doctor_s_page_shows_each_fix(tmp_path: Path) -> None:
     """For people: a table, a line for each remedy, and what it means together."""
     code, out = bench_doctor(tmp_path, "--context", "<i>&prod")
     assert code == 2
-    assert "nodes: see to what keeps the others out" in out
+    assert "nodes: fix what keeps the others out" in out
     assert out.rstrip().endswith("bench run cannot work on this cluster yet.")

@@ -14,12 +14,12 @@ from podbench.campaign import plan
 from podbench.campaign.cluster import changes
 from podbench.campaign.cluster.survey import (
     Survey,
-    _survey,
     consented,
     consented_again,
     named_image,
     resolve,
     survey,
+    survey_now,
 )
 from podbench.campaign.options.table import Options
 from podbench.campaign.spec import RunSpec, filled_in
@@ -34,7 +34,7 @@ def surveyed(folder: Path, *, version: str = "v3.31.0", bgp: bool = True) -> Sur
         async with cluster(folder) as (server, _):
             calico.install(server, version, bgp=bgp)
             put(server, control_plane(9))
-            found = await _survey(Options())
+            found = await survey_now(Options())
             assert {each.partition(" ")[0] for each in server.requests} == {"GET"}
             return found
 
@@ -141,7 +141,7 @@ def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
             calico.install(server)
             for number in range(1, closed + 1):
                 put(server, node(number, **{"node-role.kubernetes.io/control-plane": ""}))
-            return await _survey(Options())
+            return await survey_now(Options())
 
     one = resolved(asyncio.run(asyncio.wait_for(run(1), 30)))
     assert one.probes == ("latency", "throughput")
@@ -173,7 +173,7 @@ def surveyed_as(folder: Path, *bodies: Object) -> Survey:
         async with cluster(folder, ApiServer(groups=set())) as (server, _):
             for body in bodies:
                 put(server, body)
-            return await _survey(Options())
+            return await survey_now(Options())
 
     return asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -231,7 +231,7 @@ def test_encapsulation_between_subnets_only_is_observed_as_found(tmp_path: Path)
             assert pool is not None
             pool["spec"]["vxlanMode"] = "CrossSubnet"
             put(server, pool)
-            return await _survey(Options())
+            return await survey_now(Options())
 
     found = asyncio.run(asyncio.wait_for(run(), 30))
     asked = resolved(found, method="observe")

@@ -6,21 +6,21 @@ every other network is observed as found.
 
 from podbench.cni.base import Driver
 from podbench.cni.calico.driver import Calico
-from podbench.cni.detect.images import IMAGES, NAMES
+from podbench.cni.detect.workloads import NAMES
 from podbench.cni.flannel.driver import Flannel
 from podbench.cni.observed.cilium import Cilium
 from podbench.cni.observed.generic import Generic
 from podbench.model.errors import ConfigError
 
 DRIVERS: dict[str, Driver] = {"calico": Calico(), "flannel": Flannel()}
-"""Drivers whose modes can be laid, by the name users type. They keep no state."""
+"""Drivers whose modes can be deployed, by the name users type. They keep no state."""
 OBSERVED: dict[str, Driver] = {"cilium": Cilium()}
 UNKNOWN = "unknown"
 """The name of a network that nothing gave away."""
 
 
 def names() -> tuple[str, ...]:
-    """The CNIs whose modes podbench can lay."""
+    """The CNIs whose modes podbench can deploy."""
     return tuple(DRIVERS)
 
 
@@ -31,7 +31,7 @@ def driver(name: str) -> Driver:
         ConfigError: No CNI of that name is known.
     """
     known = {**DRIVERS, **OBSERVED}
-    named = {*(cni for _, cni in IMAGES), *NAMES.values(), UNKNOWN}
+    named = {*NAMES, UNKNOWN}
     if name not in known and name in named:
         return Generic(name)
     if name not in known:

@@ -14,6 +14,7 @@ import msgspec
 
 from podbench.cni.calico import pools
 from podbench.cni.detect.calico import CalicoDetected
+from podbench.cni.detect.cluster import mode_found
 from podbench.cni.recipes import recipe
 from podbench.doctor import admission, machine, network
 from podbench.doctor import broker as doctor_broker
@@ -29,6 +30,10 @@ from podbench.target.kubernetes.preflight.rights import ALWAYS, BY_METHOD, roles
 
 PATIENCE_S = 5.0
 """Who asks a doctor sits there and waits; a run has more."""
+
+
+GROUP_PATIENCE_S = 3.0
+"""The same for Calico's API server, which runs in pods."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +54,23 @@ def examined_checks(asked: Asked) -> list[Check]:
     other = None if asked.broker is None else other_broker.named(asked.broker)
     brokers = [] if asked.broker is None else [doctor_broker.broker(asked.broker, os.environ)]
     try:
-        found = asyncio.run(_examined(asked, other))
+        found = asyncio.run(checks_now(asked, other))
     except PodbenchError as error:
         return [_unreachable(error), *brokers]
-    return [*cluster_checks(found, asked), *brokers]
+    return [*found, *brokers]
+
+
+async def checks_now(asked: Asked, other: OtherBroker | None = None) -> list[Check]:
+    """The checks of the cluster itself, where an event loop runs already.
+
+    Raises:
+        PodbenchError: It cannot be looked at.
+    """
+    return cluster_checks(await _examined(asked, other), asked)
 
 
 async def _examined(asked: Asked, other: OtherBroker | None) -> Examined:
-    async with Api(asked.context, patience_s=PATIENCE_S) as api:
+    async with Api(asked.context, patience_s=PATIENCE_S, group_patience_s=GROUP_PATIENCE_S) as api:
         return await examine(api, asked.image, other)
 
 
@@ -66,6 +80,7 @@ def cluster_checks(found: Examined, asked: Asked) -> list[Check]:
         api_server(found),
         nodes(found),
         cni(found),
+        mode_as_found(found),
         *modes(found),
         switching(found),
         *rights(found),
@@ -124,14 +139,16 @@ def nodes(found: Examined) -> Check:
         found="; ".join([said, *([f"left out: {listed(out)}"] if out else [])]),
         needed_for="pairs to measure between",
         need=Need.RUN,
-        advice="see to what keeps the others out, or measure on the lab (--target lab)",
+        advice="fix what keeps the others out, or measure on the lab (--target lab)",
     )
 
 
 def cni(found: Examined) -> Check:
     """Which network this is."""
     name, version = found.detected.cni, found.detected.version
-    told = f"{name.value} {version.value or '(version not known)'}, by {name.source}"
+    told = f"{found.detected.title} {version.value or '(version not known)'}, by {name.source}"
+    rest = listed(found.detected.left_over)
+    told += f"; installed, and carries nothing: {rest}" if rest else ""
     return Check(
         name="CNI",
         ok=True if name.value else None,
@@ -139,6 +156,20 @@ def cni(found: Examined) -> Check:
         needed_for="knowing which mode packets ought to take",
         need=Need.ADVICE,
         advice="without it the run observes what it finds, and names the mode by what it sees",
+    )
+
+
+def mode_as_found(found: Examined) -> Check:
+    """What packets take now, by the same judgement as `bench plan` and `bench run`."""
+    mode, wrapped = mode_found(found.detected), found.detected.encryption
+    known = mode.value not in (None, Mode.AS_FOUND)
+    return Check(
+        name="mode as found",
+        ok=True if known and wrapped.value in ("none", None) else None,
+        found=f"{mode.value}: {mode.source}" if known else f"not one for all pairs: {mode.source}",
+        needed_for="--method observe, which measures the network as configured",
+        need=Need.ADVICE,
+        advice="the proof names, pair by pair, what packets take",
     )
 
 

@@ -25,6 +25,7 @@ from support.apiserver.watching import matches, serve_watch
 
 SPACES = ("default", "kube-system")
 """What every cluster has."""
+HANGS_S = 60.0
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -37,6 +38,8 @@ class Faults(msgspec.Struct):
     expired_tokens: set[str] = set()
     calico_api_away: bool = False
     """Calico's own API server, which runs in pods, is out of reach of the aggregator."""
+    calico_api_hangs: bool = False
+    """It is reached, and never answers."""
     watch_s: float | None = None
     """Every watch is closed after this."""
     cuts: list[int] = []
@@ -133,6 +136,8 @@ class ApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         user = self._user(request)
         path = request.path.removesuffix("/")
+        if self.faults.calico_api_hangs and path.startswith("/apis/projectcalico.org/"):
+            await asyncio.sleep(HANGS_S)
         if self.faults.calico_api_away and path.startswith("/apis/projectcalico.org/"):
             raise Refused(admission.status(503, "ServiceUnavailable", "service unavailable"))
         if path in ("/apis", "/version"):

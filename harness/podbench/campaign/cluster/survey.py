@@ -35,6 +35,8 @@ from podbench.target.kubernetes.world import Method
 
 SURVEY_PATIENCE_S = 10.0
 """Somebody waits for the answer, and nothing is lost yet."""
+GROUP_PATIENCE_S = 3.0
+"""The same for Calico's API server, which runs in pods: the rest is told without it."""
 FEWEST_NODES = 2
 MOST_FORWARDED = 50
 """Nodes whose results the API server's port-forward carries without anybody minding."""
@@ -66,7 +68,7 @@ def survey(options: Options) -> Survey:
         ClusterError: Its API server refuses, or stays away.
     """
     try:
-        return asyncio.run(_survey(options))
+        return asyncio.run(survey_now(options))
     except ApiError as error:
         error.advice = error.advice or _kubectl(options.context)
         raise
@@ -77,8 +79,11 @@ def _kubectl(context: str | None) -> str:
     return f"check: `kubectl{named} get nodes`, or use --target lab"
 
 
-async def _survey(options: Options) -> Survey:
-    async with Api(options.context, patience_s=SURVEY_PATIENCE_S) as api:
+async def survey_now(options: Options) -> Survey:
+    """The same, where an event loop runs already; `survey` adds advice to errors."""
+    async with Api(
+        options.context, patience_s=SURVEY_PATIENCE_S, group_patience_s=GROUP_PATIENCE_S
+    ) as api:
         choice = choose(await api.items(collection("Node")), options.nodes)
         facts = await collect(api)
         detected = detect_cluster(facts)

@@ -108,14 +108,44 @@ def _length(destination: str) -> int:
         return 0
 
 
+def refusals(calico: CalicoDetected, *, allow_bgp_export: bool) -> dict[Mode, str]:
+    """Why temporary pools of each mode would harm or lie here; modes that can be had are not in it.
+
+    The one judgement that doctor, plan and run draw from.
+    """
+    found = {mode: refusal(mode, calico, allow_bgp_export=allow_bgp_export) for mode in MODES}
+    return {mode: reason for mode, reason in found.items() if reason is not None}
+
+
 def refusal(mode: Mode, calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
     """Why a temporary pool of a mode would harm or lie here; null where it would not."""
-    return _harm(calico, allow_bgp_export=allow_bgp_export) or unroutable(mode, calico)
+    return (
+        _meaningless(calico)
+        or _harm(calico, allow_bgp_export=allow_bgp_export)
+        or unroutable(mode, calico)
+    )
+
+
+def _meaningless(calico: CalicoDetected) -> str | None:
+    """Why packets would not go by a pool, whatever it says."""
+    if not calico.carries:
+        return "Calico enforces policy only here, another CNI carries the packets"
+    if calico.wireguard.value:
+        return (
+            f"WireGuard is on ({calico.wireguard.source}): packets between nodes take it, whatever"
+            " a pool says, so that all modes would be one"
+        )
+    if calico.ipam.value not in (None, "calico-ipam"):
+        return (
+            f"pods get their addresses from {calico.ipam.value} ({calico.ipam.source}), which"
+            " knows no pools"
+        )
+    if calico.pools.value and all(":" in each.cidr for each in calico.pools.value):
+        return "all pools are IPv6's: IPv6-only clusters cannot be measured"
+    return None
 
 
 def _harm(calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
-    if not calico.carries:
-        return "Calico enforces policy only here, another CNI carries the packets"
     number = release(calico.version.value) if calico.version.value else None
     if number is None:
         return (
@@ -127,9 +157,25 @@ def _harm(calico: CalicoDetected, *, allow_bgp_export: bool) -> str | None:
             f"Calico {calico.version.value} has no assignmentMode (3.30 has): other pods could "
             "get addresses of a temporary pool"
         )
-    if calico.api.value not in ("aggregated", "crd"):
-        return "projectcalico.org/v3 is not served: pools are made and removed through it only"
-    return _export(calico, allowed=allow_bgp_export)
+    return _unserved(calico) or _export(calico, allowed=allow_bgp_export)
+
+
+def _unserved(calico: CalicoDetected) -> str | None:
+    """Why pools cannot be made through Calico's API: only that releases their addresses again.
+
+    Source: projectcalico/calico, libcalico-go/lib/clientv3/ippool.go (Delete: disable the pool,
+    release its blocks' affinities, delete); a bare object of crd.projectcalico.org/v1 has none of
+    it, and its validation is not in the CustomResourceDefinition either.
+    """
+    if calico.api.value in ("aggregated", "crd"):
+        return None
+    if calico.api.value is None:
+        return f"whether projectcalico.org/v3 is served is not known: {calico.api.reason}"
+    return (
+        "projectcalico.org/v3 is not served: pools are made and removed through it only. Install"
+        f" Calico's API server (manifests/apiserver.yaml of v{calico.version.value}, and its"
+        " certificate: 'Install the Calico API server' in Calico's documentation)"
+    )
 
 
 def _export(calico: CalicoDetected, *, allowed: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""Calico's own mode changed in place: one pool's encapsulation, for clusters that may break. Pure.
+"""Calico's own mode changed in place: one pool's encapsulation, for disposable clusters. Pure.
 
 Where the operator owns the pool (it labels it) only the Installation may be written: the operator
 writes a pool that was changed by hand back. Else the pool itself, through projectcalico.org/v3
@@ -57,14 +57,7 @@ def _pool_in_use(calico: CalicoDetected) -> Pool | str:
     """The one pool that pods get addresses from, or why it is not clear which."""
     if calico.pools.value is None:
         return f"which pools there are is not known: {calico.pools.reason}"
-    used = [
-        each
-        for each in calico.pools.value
-        if not each.disabled
-        and not each.ours
-        and each.assignment == "Automatic"
-        and ":" not in each.cidr
-    ]
+    used = [each for each in calico.pools.value if each.usual]
     if len(used) == 1:
         return used[0]
     names = ", ".join(each.name for each in used) or "none"

@@ -4,8 +4,11 @@ Source: projectcalico/calico at 3.32 and its successor (api/pkg/apis/projectcali
 design/cluster-route-programming), tigera/operator (api/v1).
 """
 
+import re
+
 import msgspec
 
+from podbench.cni.detect import calico_routing
 from podbench.cni.detect import pools as detect_pools
 from podbench.cni.detect.calico_settings import (
     Settings,
@@ -18,6 +21,7 @@ from podbench.cni.detect.calico_settings import (
 from podbench.cni.detect.facts import (
     CALICO,
     TIGERA,
+    UNAVAILABLE,
     ClusterFacts,
     Fact,
     Object,
@@ -27,11 +31,9 @@ from podbench.cni.detect.facts import (
     unknown,
     version_in,
 )
-from podbench.cni.detect.images import Found
+from podbench.cni.detect.workloads import Found
 
 VXLAN_PORT, VXLAN_VNI = 4789, 4096
-ROUTE_PROTOCOL, BOOT_PROTOCOL = 80, 3
-"""Felix marks cluster routes with 80 unless told otherwise; 3, the setting's default, means 80."""
 
 
 class CalicoDetected(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,8 @@ class CalicoDetected(msgspec.Struct, frozen=True, kw_only=True):
     (the API server itself), or `none`: only crd.projectcalico.org is there."""
     carries: bool
     """False where it enforces policy only and another CNI carries the packets (Canal, AWS VPC)."""
+    ipam: Fact[str]
+    """Who hands out pods' addresses: `calico-ipam`, which knows pools, `host-local`, ..."""
     dataplane: Fact[str]
     """`iptables`, `nftables`, `bpf`, `vpp`."""
     bgp: Fact[bool]
@@ -61,8 +65,14 @@ class CalicoDetected(msgspec.Struct, frozen=True, kw_only=True):
     """FelixConfigurations of single nodes: what is said here may not hold on those."""
 
 
-def detect_calico(facts: ClusterFacts, agent: Found) -> CalicoDetected:
-    """Everything about the Calico whose calico-node this is."""
+def detect_calico(facts: ClusterFacts, agent: Found, *, canal: bool = False) -> CalicoDetected:
+    """Everything about the Calico whose calico-node this is.
+
+    Args:
+        facts: The cluster.
+        agent: Its calico-node.
+        canal: Flannel's agent runs in the same pods, and carries the packets.
+    """
     installations = facts.of(f"installations.{TIGERA}")
     at = Settings(
         facts,
@@ -71,7 +81,7 @@ def detect_calico(facts: ClusterFacts, agent: Found) -> CalicoDetected:
         calico_object(facts, "felixconfigurations", "default"),
         calico_object(facts, "bgpconfigurations", "default"),
     )
-    version, bgp = _version(at), _bgp(at)
+    version, bgp = _version(at), calico_routing.bgp(at)
     routing = detect_pools.Routing(
         version=version.value,
         felix=_known_setting(at.felix, "programClusterRoutes"),
@@ -84,16 +94,17 @@ def detect_calico(facts: ClusterFacts, agent: Found) -> CalicoDetected:
         version=version,
         install=_install(at),
         api=_api(facts),
-        carries=_carries(at),
+        carries=not canal and _carries(at),
+        ipam=_ipam(at),
         dataplane=_dataplane(at),
         bgp=bgp,
-        node_mesh=_node_mesh(at),
-        bgp_peers=_bgp_peers(facts),
-        wireguard=felix(at, "wireguardEnabled", default=False),
+        node_mesh=calico_routing.node_mesh(at),
+        bgp_peers=calico_routing.bgp_peers(facts),
+        wireguard=calico_routing.wireguard(at, felixes),
         pod_mtu=_mtu(at),
         vxlan_port=felix(at, "vxlanPort", default=VXLAN_PORT),
         vxlan_vni=felix(at, "vxlanVNI", default=VXLAN_VNI),
-        route_protocol=_route_protocol(at),
+        route_protocol=calico_routing.route_protocol(at),
         pools=_pools(facts, routing),
         node_settings=tuple(name_of(each) for each in felixes if name_of(each).startswith("node.")),
     )
@@ -130,6 +141,11 @@ def _api(facts: ClusterFacts) -> Fact[str]:
         return unknown("the API groups were not read")
     if CALICO not in facts.groups:
         return told("none", f"{CALICO} is not served")
+    if facts.unread.get(f"ippools.{CALICO}") == UNAVAILABLE:
+        return unknown(
+            f"{CALICO}/v3 is registered, and nobody answers for it: `kubectl get apiservice"
+            f" v3.{CALICO}` says why"
+        )
     if (why := facts.why_unread(crds)) is not None:
         return unknown(why)
     if facts.named(crds, f"ippools.{CALICO}") is not None:
@@ -176,32 +192,22 @@ def _tables(at: Settings, asked: object) -> Fact[str]:
     return unknown("nftablesMode is not fixed: Felix follows kube-proxy, or its release's default")
 
 
-def _bgp(at: Settings) -> Fact[bool]:
-    backend = environment(at, "CALICO_NETWORKING_BACKEND")
-    if backend is not None:
-        return told(
-            backend.startswith("bird"),
-            f"{at.agent.where}: CALICO_NETWORKING_BACKEND is {backend}",
-        )
-    asked = at.calico_network("bgp")
-    if asked is not None:
-        return told(asked == "Enabled", f"Installation default, bgp is {asked}")
-    return unknown(f"{at.agent.where} does not show CALICO_NETWORKING_BACKEND")
-
-
-def _node_mesh(at: Settings) -> Fact[bool]:
-    value = dig(at.bgp, "spec", "nodeToNodeMeshEnabled")
-    if value is not None:
-        return told(bool(value), "BGPConfiguration default, nodeToNodeMeshEnabled")
-    if (why := why_unread(at.facts, "bgpconfigurations")) is not None:
-        return unknown(why)
-    return told(value=True, source="Calico's default, nodeToNodeMeshEnabled is not set")
-
-
-def _bgp_peers(facts: ClusterFacts) -> Fact[int]:
-    if (why := why_unread(facts, "bgppeers")) is not None:
-        return unknown(why)
-    return told(len(calico_objects(facts, "bgppeers")), "BGPPeers")
+def _ipam(at: Settings) -> Fact[str]:
+    """By the Installation, or by the CNI configuration that calico-node installs."""
+    asked = dig(at.installation, "status", "computed", "cni", "ipam", "type") or dig(
+        at.installation, "spec", "cni", "ipam", "type"
+    )
+    if asked:
+        names = {"Calico": "calico-ipam", "HostLocal": "host-local"}
+        return told(names.get(str(asked), str(asked)), "Installation default, ipam")
+    for name in ("calico-config", "canal-config", "rke2-canal-config"):
+        text = dig(at.facts.named("configmaps", name), "data", "cni_network_config")
+        if text is None:
+            continue
+        found = re.search(r'"ipam"\s*:\s*\{[^}]*?"type"\s*:\s*"([^"]+)"', str(text))
+        if found is not None:
+            return told(found[1], f"ConfigMap {name}, cni_network_config")
+    return unknown("neither an Installation nor a ConfigMap calico-config shows it")
 
 
 def _mtu(at: Settings) -> Fact[int]:
@@ -218,13 +224,6 @@ def _mtu(at: Settings) -> Fact[int]:
     return unknown("Calico detects the MTU on each node; the agents' own interfaces show it")
 
 
-def _route_protocol(at: Settings) -> Fact[int]:
-    number = felix(at, "deviceRouteProtocol", default=BOOT_PROTOCOL)
-    if number.value == BOOT_PROTOCOL:
-        return told(ROUTE_PROTOCOL, number.source or "")
-    return number
-
-
 def _known_setting(configuration: Object | None, field: str) -> str | None:
     value = dig(configuration, "spec", field)
     return None if value is None else str(value)
@@ -235,5 +234,11 @@ def _pools(
 ) -> Fact[tuple[detect_pools.Pool, ...]]:
     if (why := why_unread(facts, "ippools")) is not None:
         return unknown(why)
-    pools = tuple(detect_pools.pool(each, routing) for each in calico_objects(facts, "ippools"))
+    nodes = [each for each in facts.of("nodes") if _linux(each)]
+    found = calico_objects(facts, "ippools")
+    pools = tuple(detect_pools.pool(each, routing, nodes) for each in found)
     return told(pools, "IPPools")
+
+
+def _linux(node: Object) -> bool:
+    return bool(dig(node, "metadata", "labels", "kubernetes.io/os") in (None, "linux"))

@@ -20,7 +20,7 @@ from podbench.cni.detect.facts import (
     told,
     unknown,
 )
-from podbench.cni.detect.images import Found
+from podbench.cni.detect.workloads import Found
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -65,6 +65,20 @@ def environment(at: Settings, name: str) -> str | None:
             return _text(variable.get("value"))
         settings = at.facts.named("configmaps", str(reference.get("name")))
         return _text(dig(settings, "data", str(reference.get("key"))))
+    return None
+
+
+def unread_reference(at: Settings, name: str) -> str | None:
+    """What a variable comes from, where that could not be read; null where it is known."""
+    for variable in at.agent.container.get("env") or ():
+        if variable.get("name") == name and variable.get("valueFrom") is not None:
+            reference = dig(variable, "valueFrom", "configMapKeyRef")
+            if reference is None:
+                return "a field or a Secret, which is not read"
+            where = f"ConfigMap {reference.get('name')}, {reference.get('key')}"
+            settings = at.facts.named("configmaps", str(reference.get("name")))
+            found = dig(settings, "data", str(reference.get("key")))
+            return None if found is not None else f"{where}, which is not there or was not read"
     return None
 
 

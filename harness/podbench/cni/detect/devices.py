@@ -1,6 +1,6 @@
 """Which CNI carries a node's packets, by the devices it has. Pure: facts in, a name out."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -16,6 +16,21 @@ SIGNS: tuple[tuple[str, str], ...] = (
 )
 
 
+POD_ENDS = {
+    # CNI -> beginnings of the host's ends of its pods' interfaces: these a left-over has not.
+    "calico": ("cali",),
+    "cilium": ("lxc",),
+    "flannel": ("cni0",),
+    "aws-vpc-cni": ("eni",),
+    "azure-cni": ("azv",),
+    "antrea": ("antrea-gw",),
+    "kube-ovn": ("ovn0",),
+    "ovn-kubernetes": ("ovn-k8s-mp",),
+    "kube-router": ("kube-bridge",),
+    "weave": ("weave",),
+}
+
+
 class Detected(msgspec.Struct, frozen=True, kw_only=True):
     """A CNI and what gave it away. `version` is null where facts of nodes do not tell it."""
 
@@ -24,16 +39,25 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
     detected_from: tuple[str, ...]
 
 
-def detect(nodes: Iterable[NodeFacts]) -> Detected | None:
+def shows(nodes: Iterable[NodeFacts], cni: str) -> bool:
+    """Whether pods of a CNI are plugged in on any node."""
+    ends = POD_ENDS.get(cni, ())
+    return any(
+        link.name.startswith(ends) and link.up for facts in nodes for link in facts.links if ends
+    )
+
+
+def detect(nodes: Iterable[NodeFacts], without: Container[str] = ()) -> Detected | None:
     """The CNI whose devices the nodes show; null when none is recognised.
 
     Where several are present the first of `SIGNS` wins, for it is the one that carries the packets.
+    `without` are CNIs that are known to carry none.
     """
     found: dict[str, list[str]] = {}
     for facts in nodes:
         for link in facts.links:
             name = _cni(link)
-            if name is not None:
+            if name is not None and name not in without:
                 found.setdefault(name, []).append(f"{facts.node}: {_describe(link)}")
     for _, name in SIGNS:
         if name in found:

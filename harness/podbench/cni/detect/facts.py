@@ -59,6 +59,8 @@ def _in(namespaces: tuple[str, ...], name: str) -> tuple[tuple[str, str], ...]:
 
 
 CALICO, CALICO_CRD, TIGERA = "projectcalico.org", "crd.projectcalico.org", "operator.tigera.io"
+UNAVAILABLE = "nobody answers for this API group"
+"""Why a kind was not read: its group is registered, and the server behind it is down."""
 SYSTEM = ("kube-system",)
 CONFIG_MAPS = (
     *_in(SYSTEM, "kube-proxy"),
@@ -183,10 +185,14 @@ def image(reference: str) -> Image:
 _VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?([-+._].*)?$")
 
 
+_REBUILT = re.compile(r"(-iptables[\d.]+)?-\d{1,3}$")
+"""A vendor's count of its builds, with what it built in: no part of the CNI's own version."""
+
+
 def version_in(tag: str) -> str | None:
-    """`3.31.0` from `v3.31.0`; null where a tag is none (`master`, `local`)."""
+    """`3.31.0` from `v3.31.0` and from `v3.31.0-1`; null where a tag is none (`master`)."""
     match = _VERSION.fullmatch(tag)
-    return tag.removeprefix("v") if match else None
+    return _REBUILT.sub("", tag.removeprefix("v")) if match else None
 
 
 def release(version: str) -> tuple[int, int] | None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from podbench.cni.detect import go_json
 from podbench.cni.detect.facts import ClusterFacts, Fact, dig, name_of, told, unknown
+from podbench.cni.detect.go_json import pick
 from podbench.model.arms import Mode
 
 CONFIG_MAPS = ("kube-flannel-cfg", "canal-config", "rke2-canal-config")
@@ -64,9 +66,9 @@ def detect_flannel(facts: ClusterFacts, version: Fact[str]) -> FlannelDetected:
         udp_port=_number(facts, conf, where, "Port", DEFAULT_PORT)
         if vxlan
         else _not_vxlan(backend),
-        direct_routing=_switch(dig(conf, "Backend", "DirectRouting"), conf, where),
-        network=_text(dig(conf, "Network"), where),
-        nftables=_switch(dig(conf, "EnableNFTables"), conf, where),
+        direct_routing=_direct(conf, where),
+        network=_text(pick(conf, "Network"), where),
+        nftables=_switch(pick(conf, "EnableNFTables"), conf, where),
         node_backends=nodes,
     )
 
@@ -87,7 +89,7 @@ def _configuration(facts: ClusterFacts) -> tuple[dict[str, Any] | None, str]:
         if text is None:
             continue
         try:
-            conf = json.loads(text)
+            conf = go_json.loads(text)
         except ValueError as error:
             return None, f"ConfigMap {name}, net-conf.json: {error}"
         if not isinstance(conf, dict):
@@ -97,7 +99,7 @@ def _configuration(facts: ClusterFacts) -> tuple[dict[str, Any] | None, str]:
 
 
 def _backend(conf: dict[str, Any] | None, where: str, nodes: dict[str, str]) -> Fact[str]:
-    asked = dig(conf, "Backend", "Type")
+    asked = pick(conf, "Backend", "Type")
     seen = sorted(set(nodes.values()))
     if len(seen) > 1:
         return unknown(f"nodes differ: {', '.join(seen)}")
@@ -119,8 +121,8 @@ def _number(
         if len(noted) == 1:
             (number,) = noted
             return Fact(number, f"{DATA_NOTE} on the nodes")
-    value = dig(conf, "Backend", key)
-    if isinstance(value, int) and value:
+    value = pick(conf, "Backend", key)
+    if isinstance(value, int) and not isinstance(value, bool) and value:
         return told(value, where)
     if conf is None:
         return unknown(where)
@@ -146,6 +148,13 @@ def _switch(value: object, conf: dict[str, Any] | None, where: str) -> Fact[bool
     if conf is None:
         return unknown(where)
     return told(bool(value), where if value is not None else "Flannel's default")
+
+
+def _direct(conf: dict[str, Any] | None, where: str) -> Fact[bool]:
+    """Under the key as it is spelled there."""
+    spelled = go_json.keys(pick(conf, "Backend"), "DirectRouting")
+    said = f"{where}, {spelled[-1]}" if spelled else where
+    return _switch(pick(conf, "Backend", "DirectRouting"), conf, said)
 
 
 def _text(value: object, where: str) -> Fact[str]:

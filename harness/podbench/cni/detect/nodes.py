@@ -39,9 +39,20 @@ PROVIDERS = {
     "ibm": "IBM Cloud",
     "metal3": "bare metal (Metal3)",
     "kind": "kind",
-    "k3s": "k3s",
+    "ovhcloud": "OVHcloud",
+    "exoscale": "Exoscale",
+    "civo": "Civo",
+    "proxmox": "Proxmox",
+    "nutanix": "Nutanix",
+    "harvester": "Harvester",
+    "huaweicloud": "Huawei Cloud",
+    "brightbox": "Brightbox",
+    "upcloud": "UpCloud",
+    "cloudstack": "CloudStack",
 }
 """By the scheme of `spec.providerID`; another scheme is shown as it is."""
+DISTRIBUTIONS = frozenset({"k3s", "rke2", "k0s", "microk8s", "talos"})
+"""These write their own name where a cloud controller would write the provider's."""
 POD_DEVICES = ("cali", "veth", "lxc", "eni", "azv")
 """Beginnings of the names of the host's ends of pods' interfaces; `lxc` is Cilium's."""
 
@@ -94,14 +105,14 @@ def detect_node(node: Object, facts: ClusterFacts) -> NodeDetected:
     """Everything about one node of the cluster."""
     name = name_of(node)
     read = facts.nodes.get(name)
-    address = _address(node)
-    underlay = _underlay(read, address)
+    own = address(node)
+    underlay = _underlay(read, own)
     return NodeDetected(
         name=name,
-        address=address,
+        address=own,
         provider=_provider(node),
-        region=_label(node, REGION),
-        zone=_label(node, ZONE),
+        region=region(node),
+        zone=zone(node),
         instance_type=_label(node, INSTANCE_TYPE),
         kernel=_info(node, "kernelVersion"),
         architecture=_info(node, "architecture"),
@@ -130,26 +141,54 @@ def _label(node: Object, label: str) -> Fact[str]:
     return unknown(f"the node has no label {label}")
 
 
+def zone(node: Object) -> Fact[str]:
+    """Its availability zone; on Azure a bare number is a fault domain: racks of one data centre.
+
+    Source: kubernetes-sigs/cloud-provider-azure, GetZone (`REGION-N` for zones, `N` else).
+    """
+    found = _label(node, ZONE)
+    if found.value is not None and found.value.isdigit() and _scheme(node) == "azure":
+        return unknown(f"{found.source} is {found.value}: an Azure fault domain, not a zone")
+    return found
+
+
+def region(node: Object) -> Fact[str]:
+    """Its region."""
+    return _label(node, REGION)
+
+
+def address(node: Object) -> Fact[str]:
+    """Its InternalIP of IPv4, which probes and proofs are; kubelet may name IPv6's first."""
+    told_of = dig(node, "status", "addresses") or ()
+    found = [str(each.get("address")) for each in told_of if each.get("type") == "InternalIP"]
+    plain = next((each for each in found if ":" not in each), None)
+    if plain is not None:
+        return told(plain, "the node's status")
+    if found:
+        return unknown(
+            f"its InternalIP {found[0]} is IPv6: IPv6-only clusters cannot be measured, pools,"
+            " probes and proofs are IPv4"
+        )
+    return unknown("the node has no InternalIP")
+
+
 def _info(node: Object, field: str) -> Fact[str]:
     value = dig(node, "status", "nodeInfo", field)
     return told(str(value), "the node's status") if value else unknown(f"its status has no {field}")
 
 
-def _address(node: Object) -> Fact[str]:
-    for each in dig(node, "status", "addresses") or ():
-        if each.get("type") == "InternalIP":
-            return told(str(each.get("address")), "the node's status")
-    return unknown("the node has no InternalIP")
+def _scheme(node: Object) -> str:
+    """The beginning of its providerID; Oracle's are bare identifiers."""
+    scheme, mark, _ = str(dig(node, "spec", "providerID") or "").partition("://")
+    return "oci" if not mark and scheme.startswith("ocid1.") else scheme
 
 
 def _provider(node: Object) -> Fact[str]:
-    identity = dig(node, "spec", "providerID")
-    if not identity:
+    scheme = _scheme(node)
+    if not scheme:
         return unknown("the node has no providerID")
-    scheme, mark, _ = str(identity).partition("://")
-    if not mark:
-        # Oracle's are bare identifiers.
-        scheme = "oci" if scheme.startswith("ocid1.") else scheme
+    if scheme in DISTRIBUTIONS:
+        return unknown(f"spec.providerID names {scheme}, a distribution, and no provider")
     return told(PROVIDERS.get(scheme, scheme), "spec.providerID")
 
 

@@ -5,10 +5,13 @@ Encapsulation comes from the pool's fields alone; the programmer from two settin
 BIRD up to 3.32, and from 3.33 on Felix for IPIP, BIRD for plain ones.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from podbench.cni.base import Origin
 from podbench.cni.detect.facts import Fact, Object, dig, name_of, release, told, unknown
+from podbench.cni.detect.selectors import selects
 from podbench.model.arms import Mode
 
 FELIX_HAS_IPIP = (3, 33)
@@ -41,6 +44,15 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Whether BGP peers learn its routes."""
     ours: bool
     """Made by podbench, by this run or an earlier one."""
+    uses: tuple[str, ...] = ("Workload", "Tunnel")
+    """What its addresses are for."""
+    unused: str | None = None
+    """Why pods that name no pool get no address of it; null where they do."""
+
+    @property
+    def usual(self) -> bool:
+        """Whether pods that name no pool get addresses of it. podbench probes IPv4."""
+        return self.unused is None
 
 
 class Routing(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +65,14 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     unread: str | None = None
 
 
-def pool(each: Object, routing: Routing) -> Pool:
-    """Reads an IPPool of either of Calico's groups."""
+def pool(each: Object, routing: Routing, nodes: Sequence[Object] = ()) -> Pool:
+    """Reads an IPPool of either of Calico's groups.
+
+    Args:
+        each: The IPPool.
+        routing: What decides who programs its routes.
+        nodes: The cluster's nodes, which its selector is held against; empty: not known.
+    """
     vxlan = dig(each, "spec", "vxlanMode") or "Never"
     ipip = dig(each, "spec", "ipipMode") or "Never"
     mode = Mode.VXLAN if vxlan != "Never" else Mode.IPIP if ipip != "Never" else Mode.BGP
@@ -71,8 +89,45 @@ def pool(each: Object, routing: Routing) -> Pool:
         assignment=str(dig(each, "spec", "assignmentMode") or "Automatic"),
         node_selector=str(dig(each, "spec", "nodeSelector") or "all()"),
         exported=not dig(each, "spec", "disableBGPExport"),
-        ours=dig(each, "metadata", "labels", "app.kubernetes.io/managed-by") == "podbench",
+        ours=_ours(each),
+        uses=tuple(map(str, dig(each, "spec", "allowedUses") or ("Workload", "Tunnel"))),
+        unused=_unused(each, nodes),
     )
+
+
+def _ours(each: Object) -> bool:
+    return bool(dig(each, "metadata", "labels", "app.kubernetes.io/managed-by") == "podbench")
+
+
+def _unused(each: Object, nodes: Sequence[Object]) -> str | None:
+    """Why pods that name no pool get no IPv4 address of this one.
+
+    Source: projectcalico/calico, libcalico-go/lib/ipam/ipam.go (determinePools, filterPoolsByUse)
+    and lib/clientv3/ippool.go, whose defaults stand for what is not set.
+    """
+    uses = dig(each, "spec", "allowedUses") or ("Workload", "Tunnel")
+    selector = str(dig(each, "spec", "nodeSelector") or "all()")
+    answers = [selects(selector, dig(node, "metadata", "labels") or {}) for node in nodes]
+    reasons = (
+        (_ours(each), "podbench made it"),
+        (dig(each, "metadata", "deletionTimestamp"), "it is being deleted"),
+        (dig(each, "spec", "disabled"), "it is disabled"),
+        (":" in str(dig(each, "spec", "cidr") or ""), "it is an IPv6 pool"),
+        (
+            dig(each, "spec", "assignmentMode") == "Manual",
+            "assignmentMode Manual: for pods that name it",
+        ),
+        ("Workload" not in uses, f"allowedUses {', '.join(map(str, uses))}: not for pods"),
+        (
+            bool(answers) and all(answer is False for answer in answers),
+            f"no node matches its nodeSelector {selector}",
+        ),
+        (
+            dig(each, "spec", "namespaceSelector") not in (None, "", "all()"),
+            "namespaceSelector: for some namespaces only",
+        ),
+    )
+    return next((why for holds, why in reasons if holds), None)
 
 
 def origin(mode: Mode, routing: Routing) -> Fact[Origin]:

@@ -4,7 +4,9 @@ What kube-proxy answers on its node is worth most, for an empty `mode` is a defa
 release and system. Source: kubernetes/kubernetes, cmd/kube-proxy and pkg/proxy.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import msgspec
 import yaml
@@ -20,9 +22,12 @@ from podbench.cni.detect.facts import (
     told,
     unknown,
 )
+from podbench.cni.detect.workloads import for_windows, idle
 
 CONFIG_KEYS = (("kube-proxy", "config.conf"), ("kube-proxy-config", "config"))
 """ConfigMap and key: kubeadm's, and EKS's."""
+IMAGES = r"(.*-)?kube-proxy"
+"""The last part of the image's name, mirrors' too."""
 MARKS = (
     # What stands in a node's rules -> mode, the more telling first: IPVS writes some of the chains
     # of iptables too.
@@ -49,47 +54,78 @@ def detect_proxy(facts: ClusterFacts, replaced_by: str | None) -> Proxy:
         replaced_by: What is set to serve Services in kube-proxy's place; null: nothing.
     """
     nodes = {**_by_rules(facts), **facts.proxy_modes}
-    workload = next(_workloads(facts), None)
-    return Proxy(mode=_mode(facts, nodes, workload, replaced_by), nodes=nodes)
+    return Proxy(mode=_mode(facts, nodes, replaced_by), nodes=nodes)
 
 
-def _mode(
-    facts: ClusterFacts, nodes: dict[str, str], workload: Object | None, replaced_by: str | None
-) -> Fact[str]:
+def _mode(facts: ClusterFacts, nodes: dict[str, str], replaced_by: str | None) -> Fact[str]:
     seen = sorted(set(nodes.values()))
     if len(seen) > 1:
         return unknown(f"nodes differ: {', '.join(seen)}")
-    if replaced_by is not None and not seen and workload is None:
-        return told(replaced_by, "it is set to replace kube-proxy, and no kube-proxy is seen")
     if seen:
         return told(seen[0], f"{len(nodes)} nodes, as kube-proxy or its rules say")
-    asked = _flag(workload) or _configured(facts)
-    if asked is not None:
-        return asked
-    if workload is not None:
-        return unknown(f"DaemonSet {place_of(workload)} fixes no mode: its release decides")
+    there = [each for each in _workloads(facts) if not for_windows(each)]
+    nowhere = {place_of(each): why for each in there if (why := idle(each, facts)) is not None}
+    running = [each for each in there if place_of(each) not in nowhere]
+    if running:
+        return _of_those(facts, running)
+    absent = "; ".join(f"DaemonSet {name}: {why}" for name, why in nowhere.items())
+    if replaced_by is not None:
+        said = absent or "no kube-proxy is seen"
+        return told(replaced_by, f"it is set to replace kube-proxy, and {said}")
+    if absent:
+        return unknown(f"no kube-proxy runs ({absent}), and what serves Services is not seen")
     return unknown(
         facts.why_unread("daemonsets.apps")
         or "no DaemonSet of kube-proxy: it may be part of another program"
     )
 
 
+def _of_those(facts: ClusterFacts, running: Sequence[Object]) -> Fact[str]:
+    """The mode of all kube-proxies; there may be one for each architecture."""
+    found = [_asked(facts, each) for each in running]
+    modes = sorted({each.value for each in found if each.value is not None})
+    if len(modes) > 1:
+        return unknown(f"DaemonSets differ: {', '.join(modes)}")
+    return next((each for each in found if each.value is not None), found[0])
+
+
+def _asked(facts: ClusterFacts, workload: Object) -> Fact[str]:
+    """As it is started: a configuration file overrides its flags (kube-proxy --help)."""
+    flags = _flags(workload)
+    where = f"DaemonSet {place_of(workload)}"
+    configured = _configured(facts)
+    mode = flags.get("proxy-mode")
+    if "config" in flags and configured is not None:
+        return configured
+    if mode:
+        return told(mode, f"{where}: --proxy-mode {mode}")
+    if configured is not None:
+        return configured
+    return unknown(f"{where} fixes no mode: its release decides")
+
+
 def _workloads(facts: ClusterFacts) -> Iterator[Object]:
     for workload in facts.of("daemonsets.apps"):
         for container in containers(workload):
-            if image(str(container.get("image") or "")).name.split("/")[-1] == "kube-proxy":
+            last = image(str(container.get("image") or "")).name.split("/")[-1]
+            if container.get("name") == "kube-proxy" or re.fullmatch(IMAGES, last):
                 yield workload
+                break
 
 
-def _flag(workload: Object | None) -> Fact[str] | None:
-    if workload is None:
-        return None
+def _flags(workload: Object) -> dict[str, str]:
+    """By name: `--name=value`, `--name value`, and both within one word for a shell."""
+    found: dict[str, str] = {}
     for container in containers(workload):
-        for word in (*(container.get("command") or ()), *(container.get("args") or ())):
-            name, _, value = str(word).partition("=")
-            if name == "--proxy-mode" and value:
-                return told(value, f"DaemonSet {place_of(workload)}: {word}")
-    return None
+        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        parts = [part for word in words for part in str(word).split()]
+        for part, following in pairwise([*parts, ""]):
+            if not part.startswith("--"):
+                continue
+            name, equals, value = part[2:].partition("=")
+            value = value if equals else "" if following.startswith("-") else following
+            found[name.replace("_", "-")] = value.strip("'\"")
+    return found
 
 
 def _configured(facts: ClusterFacts) -> Fact[str] | None:

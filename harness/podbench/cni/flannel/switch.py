@@ -1,4 +1,4 @@
-"""Flannel's backend changed in place, for clusters that may break. Pure.
+"""Flannel's backend changed in place, for disposable clusters. Pure.
 
 flanneld reads its ConfigMap once, so its DaemonSet is rolled out after each change: a mark in the
 pods' template makes its controller do that. The new backend's routes replace the old one's; the old
@@ -10,8 +10,11 @@ at runtime"), pkg/backend/route_network.go.
 import json
 from typing import Any
 
+from podbench.cni.detect import go_json
 from podbench.cni.detect.facts import ClusterFacts, Object, dig, name_of
 from podbench.cni.detect.flannel import FlannelDetected
+from podbench.cni.detect.go_json import pick
+from podbench.cni.detect.workloads import idle
 from podbench.cni.edits import Edit, Recipe, kept, refusing
 from podbench.model.arms import Mode
 
@@ -90,7 +93,7 @@ def _readers(facts: ClusterFacts) -> list[Object]:
         volumes = dig(each, "spec", "template", "spec", "volumes") or ()
         reads = any(dig(volume, "configMap", "name") == CONFIG_MAP for volume in volumes)
         # Those of architectures that no node here has run nowhere.
-        if reads and dig(each, "status", "desiredNumberScheduled") != 0:
+        if reads and idle(each, facts) is None:
             found.append(each)
     return found
 
@@ -112,10 +115,10 @@ def _unfollowed(daemons: Object) -> str | None:
 
 def _parsed(text: object) -> dict[str, Any] | None:
     try:
-        conf = json.loads(str(text))
+        conf = go_json.loads(str(text))
     except ValueError:
         return None
-    return conf if isinstance(conf, dict) and isinstance(conf.get("Backend"), dict) else None
+    return conf if isinstance(conf, dict) and isinstance(pick(conf, "Backend"), dict) else None
 
 
 def _edits(
@@ -144,12 +147,16 @@ def _edits(
 
 def _text(conf: dict[str, Any], text: str, mode: Mode) -> str:
     """The settings with another backend; every other field stays, and the text where it fits."""
-    backend = dict(conf["Backend"])
+    backend = pick(conf, "Backend")
     # VXLAN between subnets only would leave pairs of one subnet unwrapped.
-    direct = bool(backend.get("DirectRouting"))
-    if str(backend.get("Type")).lower() == BACKENDS[mode] and not (mode == Mode.VXLAN and direct):
+    direct = bool(pick(backend, "DirectRouting"))
+    as_is = str(pick(backend, "Type")).lower() == BACKENDS[mode]
+    if as_is and not (mode == Mode.VXLAN and direct):
         return text
-    backend["Type"] = BACKENDS[mode]
+    gone = [*go_json.keys(backend, "Type")]
     if mode == Mode.VXLAN:
-        backend.pop("DirectRouting", None)
-    return json.dumps({**conf, "Backend": backend}, indent=2) + "\n"
+        gone += go_json.keys(backend, "DirectRouting")
+    kept_fields = {key: value for key, value in backend.items() if key not in gone}
+    place = go_json.keys(conf, "Backend")[-1]
+    changed = {"Type": BACKENDS[mode], **kept_fields}
+    return json.dumps({**conf, place: changed}, indent=2) + "\n"

@@ -51,7 +51,7 @@ from podbench.target.kubernetes.guard.canary import Watchman
 from podbench.target.kubernetes.request import Cluster, holder
 from podbench.target.kubernetes.survey import node_status
 from podbench.target.kubernetes.survey.collect import collect
-from podbench.target.kubernetes.survey.nodes import Choice
+from podbench.target.kubernetes.survey.nodes import Choice, pod_address
 from podbench.target.kubernetes.switch.change import Switch, interference
 from podbench.target.kubernetes.switch.convergence import Turning
 from podbench.target.kubernetes.world import KubernetesWorld
@@ -200,7 +200,7 @@ class LaidCluster:
         query = {"labelSelector": f"{RUN_LABEL}={self._asked.run_id}"}
         async for held in changes(self._api, collection("Pod", NAMESPACE), query):
             for pod in held.values():
-                address = pod.get("status", {}).get("podIP")
+                address = pod_address(pod)
                 if address and "deletionTimestamp" not in pod["metadata"]:
                     component = pod["metadata"]["labels"][COMPONENT_LABEL]
                     addresses.note(agent_id(pod["spec"]["nodeName"], component), address)

@@ -20,6 +20,7 @@ from podbench.target.kubernetes.deploy.settings import (
 )
 from podbench.target.kubernetes.guard.canary import Perch
 from podbench.target.kubernetes.survey import clocks
+from podbench.target.kubernetes.survey.nodes import pod_address
 from podbench.target.kubernetes.world import KubernetesWorld
 
 
@@ -66,7 +67,7 @@ async def nodes(
 
 
 async def _pod(world: KubernetesWorld, pod: Object, underlay_mtu: int, *, switched: bool) -> Pod:
-    node, address = pod["spec"]["nodeName"], pod["status"]["podIP"]
+    node, address = pod["spec"]["nodeName"], _address(pod)
     component = pod["metadata"]["labels"][COMPONENT_LABEL]
     mode = next(each for each in world.taken if each.value == component)
     agent = agent_id(node, component)
@@ -81,7 +82,7 @@ async def _pod(world: KubernetesWorld, pod: Object, underlay_mtu: int, *, switch
 def perches(nodes: Sequence[Node], pods: dict[str, Object]) -> tuple[Perch, ...]:
     """Where the canary sits: each node's host agent, and its pod outside the arms."""
     by_node = {
-        pod["spec"]["nodeName"]: pod["status"]["podIP"]
+        pod["spec"]["nodeName"]: _address(pod)
         for pod in pods.values()
         if pod["metadata"]["labels"][COMPONENT_LABEL] == CANARY_COMPONENT
     }
@@ -95,6 +96,18 @@ def perches(nodes: Sequence[Node], pods: dict[str, Object]) -> tuple[Perch, ...]
         )
         for node in nodes
     )
+
+
+def _address(pod: Object) -> str:
+    """Its IPv4 address.
+
+    Raises:
+        PodbenchError: It has none.
+    """
+    found = pod_address(pod)
+    if found is None:
+        raise PodbenchError(f"pod {pod['metadata']['name']} has no IPv4 address")
+    return found
 
 
 def _mtu_of(facts: NodeFacts, address: str) -> int:

@@ -124,5 +124,5 @@ def _require_pairs(choice: Choice, planned: Sequence[str]) -> None:
     told = "; ".join(f"{name}: {reason}" for name, reason in why.items())
     raise PrerequisiteError(
         f"a pair takes two nodes, and {len(choice.places)} can take part; {told or 'no others'}",
-        advice="see to what keeps the others out, or use --target lab",
+        advice="fix what keeps the others out, or use --target lab",
     )

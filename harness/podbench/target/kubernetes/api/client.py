@@ -49,6 +49,19 @@ class ApiError(ClusterError):
         self.reason = reason
 
 
+class GroupDownError(ApiError):
+    """An aggregated API is registered, and the server behind it does not answer; others do."""
+
+    def __init__(self, group_version: str, why: str) -> None:
+        group, _, version = group_version.partition("/")
+        service = f"APIService {version}.{group}"
+        super().__init__(
+            f"{group}/{version} is registered ({service}), and nobody answers for it: {why}",
+            status=503,
+        )
+        self.advice = f"`kubectl describe apiservice {version}.{group}` says why"
+
+
 class Context(msgspec.Struct, frozen=True):
     """Which cluster: shown before anything is changed."""
 
@@ -65,8 +78,20 @@ class Api:
         *,
         kubeconfig: str | None = None,
         patience_s: float = PATIENCE_S,
+        group_patience_s: float | None = None,
     ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            context: The kubeconfig's context.
+            kubeconfig: A file to read instead of KUBECONFIG's.
+            patience_s: How long a server that is away is waited for.
+            group_patience_s: The same for an aggregated API, whose server runs in pods: once it was
+                waited for in vain it is taken to be down. Null: no difference is made.
+        """
         self._patience_s = patience_s
+        self._group_patience_s = group_patience_s
+        self._down: dict[str, GroupDownError] = {}
         self._identity = Identity(context, kubeconfig)
         self._clients: list[ApiClient] = []
         """The last is in use; earlier ones, whose certificates ran out, end what they began."""
@@ -291,17 +316,48 @@ class Api:
         body: Object | None,
         content: str = "application/json",
     ) -> Object:
-        deadline = asyncio.get_running_loop().time() + self._patience_s
+        group = self._apart(path)
+        patience_s = self._patience_s
+        if group is not None and self._group_patience_s is not None:
+            patience_s = self._group_patience_s
+        deadline = asyncio.get_running_loop().time() + patience_s
         pause_s = PAUSE_MIN_S
         while True:
             try:
                 return await self._once(method, path, query, body, content)
+            except GroupDownError:
+                raise
             except ApiError as error:
                 passing = error.status == 0 or error.status in AGAIN
                 if not passing or asyncio.get_running_loop().time() + pause_s > deadline:
+                    if passing and group is not None:
+                        await self._require_up(group, error)
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _apart(self, path: str) -> str | None:
+        """The aggregated API that a path belongs to, where these are told apart."""
+        parts = path.split("/")
+        if self._group_patience_s is None or len(parts) < 4 or parts[1] != "apis":
+            return None
+        group = parts[2]
+        # Kubernetes' own groups have no dot, or are k8s.io's.
+        own = "." not in group or group.endswith(".k8s.io")
+        return None if own else f"{group}/{parts[3]}"
+
+    async def _require_up(self, group: str, error: ApiError) -> None:
+        """Takes an aggregated API for down, if the API server itself answers.
+
+        Raises:
+            GroupDownError: So it is.
+        """
+        try:
+            await self._once("GET", "/version", None, None)
+        except ApiError:
+            return
+        self._down[group] = GroupDownError(group, str(error).partition(": ")[2] or str(error))
+        raise self._down[group] from error
 
     async def _once(
         self,
@@ -327,6 +383,8 @@ class Api:
         *,
         stream: bool = False,
     ) -> aiohttp.ClientResponse:
+        if (down := self._down.get(self._apart(path) or "")) is not None:
+            raise down
         before = self._identity.readings
         try:
             return await self._request(method, path, query, body, content, stream=stream)
@@ -349,6 +407,8 @@ class Api:
     ) -> aiohttp.ClientResponse:
         url = f"{self.context.server}{path}" + (f"?{urlencode(query)}" if query else "")
         total_s = None if stream else REQUEST_S
+        if self._apart(path) is not None and self._group_patience_s is not None and not stream:
+            total_s = self._group_patience_s
         limit = aiohttp.ClientTimeout(total=total_s, connect=10.0, sock_read=STREAM_IDLE_S)
         headers = await self._identity.headers()
         headers["Content-Type"] = content

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from podbench.cni.calico.pools import DEFAULT_CIDR, MODES, plan
+from podbench.cni.calico.pools import DEFAULT_CIDR, MODES, plan, refusals
 from podbench.cni.detect.cluster import ClusterDetected, mode_found
 from podbench.model.arms import Mode
 from podbench.target.kubernetes.api.apply import FIELD_MANAGER
@@ -47,10 +47,12 @@ def objects_of(
     """What a run here would make; empty without nodes."""
     if not choice.places:
         return []
-    if detected.cni.value == "calico":
-        modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, MODES)]
-    else:
-        modes = [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
+    able: list[Mode] = []
+    if detected.cni.value == "calico" and detected.calico is not None:
+        refused = refusals(detected.calico, allow_bgp_export=True)
+        able = [mode for mode in MODES if mode not in refused]
+    modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, able)]
+    modes = modes or [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
     return preview_objects(choice.places, modes, image, other)
 
 

@@ -21,7 +21,7 @@ from podbench.target.kubernetes.preflight import dry_runs, rights
 from podbench.target.kubernetes.preflight.dry_runs import Tried
 from podbench.target.kubernetes.preflight.pods import SeenPod, seen
 from podbench.target.kubernetes.preflight.rights import Right
-from podbench.target.kubernetes.survey.collect import REFUSED, collect, taken_networks
+from podbench.target.kubernetes.survey.collect import collect, taken_networks, why_unread
 from podbench.target.kubernetes.survey.nodes import Choice, choose
 
 LISTED = (
@@ -193,6 +193,6 @@ def _refused(error: ApiError) -> str:
     Raises:
         ApiError: The server is out of reach: then nothing is.
     """
-    if error.status not in REFUSED:
+    if why_unread(error) is None:
         raise error
     return str(error)

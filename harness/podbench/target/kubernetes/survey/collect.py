@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from podbench.cni.detect.facts import WANTED, ClusterFacts, Read
+from podbench.cni.detect.facts import UNAVAILABLE, WANTED, ClusterFacts, Read
 from podbench.model.facts import NodeFacts
-from podbench.target.kubernetes.api.client import Api, ApiError
+from podbench.target.kubernetes.api.client import Api, ApiError, GroupDownError
 from podbench.target.kubernetes.api.refs import Object, collection
 
 REFUSED = {401: "not logged in", 403: "forbidden", 404: "not served"}
+
+
+def why_unread(error: ApiError) -> str | None:
+    """Why one kind could not be read; null where the server itself is away."""
+    if isinstance(error, GroupDownError):
+        return UNAVAILABLE
+    return REFUSED.get(error.status)
 
 
 async def collect(api: Api, nodes: Mapping[str, NodeFacts] | None = None) -> ClusterFacts:
@@ -31,9 +38,10 @@ async def collect(api: Api, nodes: Mapping[str, NodeFacts] | None = None) -> Clu
         try:
             objects[read.resource] = await _read(api, read)
         except ApiError as error:
-            if error.status not in REFUSED:
+            why = why_unread(error)
+            if why is None:
                 raise
-            unread[read.resource] = REFUSED[error.status]
+            unread[read.resource] = why
     return ClusterFacts(
         version=str(version.get("gitVersion") or "") or None,
         groups=frozenset(groups),
@@ -61,7 +69,7 @@ async def taken_networks(api: Api, nodes: Sequence[Object]) -> dict[str, list[st
         try:
             found = await api.items(collection(kind))
         except ApiError as error:
-            if error.status not in REFUSED:
+            if why_unread(error) is None:
                 raise
             continue
         for each in found:

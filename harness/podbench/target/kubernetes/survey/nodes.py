@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from podbench.cni.detect import nodes as detected
 from podbench.target.kubernetes.api.refs import Object
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -14,7 +15,6 @@ VIRTUAL = {
     "eks.amazonaws.com/compute-type": "fargate",
     "kubernetes.azure.com/role": "virtual-node",
 }
-ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 KEEPS_OUT = ("NoSchedule", "NoExecute")
 
 
@@ -52,13 +52,14 @@ def choose(nodes: Sequence[Object], most: int | None = None, only: Sequence[str]
     Nodes of the rarer architecture are left out: a pair of two kinds of machine would compare
     those, not the encapsulations.
     """
+    shared = _shared([each for each in nodes if _hindrance(each) is None])
     common = Counter(_architecture(each) for each in nodes if _hindrance(each) is None)
     wanted = common.most_common(1)[0][0] if common else None
     places: list[Place] = []
     left_out: list[LeftOut] = []
     for node in sorted(nodes, key=lambda each: str(each["metadata"]["name"])):
         name = node["metadata"]["name"]
-        reason = _hindrance(node)
+        reason = _hindrance(node) or shared.get(name)
         if reason is None and _architecture(node) != wanted:
             reason = f"its architecture is {_architecture(node)}, most others' {wanted}"
         if reason is None and only and name not in only:
@@ -70,6 +71,14 @@ def choose(nodes: Sequence[Object], most: int | None = None, only: Sequence[str]
         else:
             left_out.append(LeftOut(name, reason))
     return Choice(places=tuple(places), left_out=tuple(left_out))
+
+
+def pod_address(pod: Object) -> str | None:
+    """A pod's IPv4 address: in a cluster of both families the first may be IPv6's."""
+    status = pod.get("status") or {}
+    listed = [each.get("ip") for each in status.get("podIPs") or []]
+    found = [str(each) for each in (status.get("podIP"), *listed) if each]
+    return next((each for each in found if ":" not in each), None)
 
 
 def ready(node: Object) -> bool:
@@ -128,7 +137,34 @@ def _tainted(node: Object) -> str | None:
 
 
 def _nowhere(node: Object) -> str | None:
-    return None if _address(node) else "it has no InternalIP"
+    found = detected.address(node)
+    if found.value is None:
+        return str(found.reason).replace("the node has", "it has")
+    networks = node.get("spec", {}).get("podCIDRs") or []
+    if networks and all(":" in each for each in networks):
+        return (
+            f"its pods have IPv6 only ({networks[0]}): IPv6-only clusters cannot be measured,"
+            " pools, probes and proofs are IPv4"
+        )
+    return None
+
+
+def _shared(nodes: Sequence[Object]) -> dict[str, str]:
+    """Why nodes that have another's InternalIP cannot take part, by name.
+
+    Their own address leads to themselves, so that nothing reaches the other.
+    """
+    by_address: dict[str, list[str]] = {}
+    for node in nodes:
+        if (found := detected.address(node).value) is not None:
+            by_address.setdefault(found, []).append(str(node["metadata"]["name"]))
+    return {
+        name: f"{' and '.join(names)} have the same InternalIP {where}: give each kubelet its own"
+        " address with --node-ip"
+        for where, names in by_address.items()
+        if len(names) > 1
+        for name in names
+    }
 
 
 HINDRANCES: tuple[Callable[[Object], str | None], ...] = (
@@ -142,21 +178,15 @@ HINDRANCES: tuple[Callable[[Object], str | None], ...] = (
 )
 
 
-def _address(node: Object) -> str | None:
-    addresses = node.get("status", {}).get("addresses") or []
-    mine = [str(each["address"]) for each in addresses if each["type"] == "InternalIP"]
-    return mine[0] if mine else None
-
-
 def _place(node: Object) -> Place:
-    address = _address(node)
+    address = detected.address(node).value
     assert address is not None
     provider = str(node.get("spec", {}).get("providerID") or "").partition(":")[0]
     return Place(
         name=node["metadata"]["name"],
         address=address,
-        zone=_labels(node).get(ZONE),
-        region=_labels(node).get(REGION),
+        zone=detected.zone(node).value,
+        region=detected.region(node).value,
         provider=provider or None,
         light=_control_plane(node),
     )

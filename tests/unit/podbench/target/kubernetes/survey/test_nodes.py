@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 def node(name: str, **changes: Any) -> Object:
     """A worker that is ready; `labels`, `spec`, `ready`, `arch`, `os` and `address` change it."""
-    address = changes.get("address", "192.0.2.1")
+    address = changes.get("address", f"192.0.2.{ord(name[0])}")
     return {
         "metadata": {"name": name, "labels": changes.get("labels", {})},
         "spec": changes.get("spec", {}),
