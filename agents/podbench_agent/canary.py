@@ -1,18 +1,21 @@
 """The canary: ten probes a second on one path, for as long as a run lasts and says that it does.
 
 It runs in the agent's own event loop, which is idle while a round measures, and talks to the peer's
-reflector. So its round trips hold the scheduler's time: good for milliseconds, which is what
-trouble is made of, and no measurement. What counts as trouble is `watch`'s matter.
+reflector. Answers are stamped by the kernel on arrival at both ends, so that what a busy machine
+keeps them waiting is told from the network. What counts as trouble is `watch`'s matter.
 """
 
 import asyncio
 import contextlib
+import socket
 import time
-from typing import Any
 
 from podbench.model.errors import ProbeError, RemoteProtocolError
 from podbench.wire import messages, ntp, stamp
-from podbench_agent.watch import STALL_NS, Watch
+from podbench_agent import timestamping
+from podbench_agent.watch import STALL_NS, Shares, Watch
+
+ANSWER_BYTES = 2048
 
 
 class Canary:
@@ -71,19 +74,19 @@ class Canary:
     async def _run(self, watch: Watch, order: messages.WatchPath) -> messages.Watched:
         loop = asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Answers(watch, order.session_id, self._key),
-                remote_addr=(order.peer_address, order.peer_port),
-            )
+            sock = _connected(order.peer_address, order.peer_port)
         except OSError as error:
             raise ProbeError(f"no socket to {order.peer_address}: {error}") from error
+        answers = _Answers(sock, watch, order.session_id, self._key)
+        loop.add_reader(sock, answers.read)
         try:
-            return await self._send(watch, order, transport)
+            return await self._send(watch, order, sock)
         finally:
-            transport.close()
+            loop.remove_reader(sock)
+            sock.close()
 
     async def _send(
-        self, watch: Watch, order: messages.WatchPath, transport: asyncio.DatagramTransport
+        self, watch: Watch, order: messages.WatchPath, sock: socket.socket
     ) -> messages.Watched:
         step_ns = int(1e9 / order.rate_pps)
         due_ns = time.monotonic_ns()
@@ -97,8 +100,10 @@ class Canary:
                 watch.stalled()
                 due_ns = now_ns
             if now_ns >= self._held_until_ns:
-                transport.sendto(self._probe(number, order.session_id))
                 watch.sent(number, now_ns)
+                # A refusal by ICMP, or a full buffer, is one more probe without an answer.
+                with contextlib.suppress(OSError):
+                    sock.send(self._probe(number, order.session_id))
                 number += 1
             trouble = watch.trouble(now_ns)
             due_ns += step_ns
@@ -114,19 +119,58 @@ class Canary:
         return stamp.encode_sender(packet, self._key)
 
 
-class _Answers(asyncio.DatagramProtocol):
-    """Takes the reflector's answers in. A refusal by ICMP is one more probe without an answer."""
+def _connected(address: str, port: int) -> socket.socket:
+    """A socket to one peer whose datagrams the kernel stamps on arrival, where it does."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect((address, port))
+        with contextlib.suppress(ProbeError):
+            timestamping.enable(sock, stamp_code=None, receive=True)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
-    def __init__(self, watch: Watch, session_id: int, key: bytes | None) -> None:
+
+class _Answers:
+    """Takes the reflector's answers in."""
+
+    def __init__(
+        self, sock: socket.socket, watch: Watch, session_id: int, key: bytes | None
+    ) -> None:
+        self._sock = sock
         self._watch = watch
         self._session_id = session_id
         self._key = key
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        """One answer; what is none is none."""
-        del addr  # the socket is connected: there is one peer
-        now_ns = time.monotonic_ns()
-        with contextlib.suppress(RemoteProtocolError):
-            answer = stamp.decode_reflector(data, self._key)
-            if answer.session_id == self._session_id:
-                self._watch.answered(answer.sender_sequence, now_ns)
+    def read(self) -> None:
+        """All that there are; what is none is none."""
+        while True:
+            try:
+                data, ancillary, _, _ = self._sock.recvmsg(
+                    ANSWER_BYTES, timestamping.ANCILLARY_BYTES
+                )
+            except BlockingIOError:
+                return
+            except OSError:
+                # What ICMP said of an earlier probe: that one stays without an answer.
+                continue
+            now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+            arrived_ns, _ = timestamping.read_ancillary(ancillary)
+            with contextlib.suppress(RemoteProtocolError):
+                answer = stamp.decode_reflector(data, self._key)
+                if answer.session_id == self._session_id:
+                    shares = _shares(answer, arrived_ns, wall_ns) if arrived_ns else None
+                    self._watch.answered(answer.sender_sequence, now_ns, shares)
+
+
+def _shares(answer: stamp.ReflectorPacket, arrived_ns: int, read_ns: int) -> Shares:
+    """Of a round trip: less what both ends' programs kept it, by the kernel's receive stamps."""
+    there_ns = stamp.timestamp_ns(answer.timestamp, answer.error_bits) - stamp.timestamp_ns(
+        answer.receive_timestamp, answer.error_bits
+    )
+    sent_ns = ntp.ntp_to_ns(answer.sender_timestamp)
+    return Shares(
+        network=arrived_ns - sent_ns - there_ns, reflector=there_ns, own=read_ns - arrived_ns
+    )

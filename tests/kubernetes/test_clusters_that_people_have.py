@@ -12,7 +12,7 @@ from support import cases
 
 from podbench.campaign.cluster import survey as campaign_survey
 from podbench.campaign.cluster.survey import resolve
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.cni.detect.cluster import mode_found
 from podbench.doctor import cluster as doctor_cluster
 from podbench.doctor.checks import Need

@@ -14,7 +14,7 @@ from support.cluster import kubeconfig
 from support.recorded import FIXTURES
 
 from podbench.campaign.cluster.survey import Survey, survey_now
-from podbench.campaign.options import Options
+from podbench.campaign.options.table import Options
 from podbench.doctor.checks import Check
 from podbench.doctor.cluster import Asked, checks_now
 

@@ -319,6 +319,11 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     p50_ns: int | None
     p99_ns: int | None
     max_ns: int | None
+    network_p50_ns: int | None = None
+    """Less what both ends' programs kept it, by the kernel's stamps; this is what is judged."""
+    own_wait_max_ns: int | None = None
+    """The longest that an answer waited for the sender's CPU, and below for the reflector's."""
+    reflector_wait_max_ns: int | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

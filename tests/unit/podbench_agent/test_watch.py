@@ -10,7 +10,7 @@ from podbench.model.errors import ProbeError
 from podbench.wire import messages, stamp
 from podbench_agent import canary
 from podbench_agent.canary import Canary
-from podbench_agent.watch import Watch
+from podbench_agent.watch import Shares, Watch
 
 MS = 1_000_000
 STEP_NS = 100 * MS
@@ -49,6 +49,42 @@ def test_a_quiet_path_is_no_trouble() -> None:
     report = path.watch.report(None)
     assert (report.sent, report.lost, report.baseline_ns) == (600, 0, MS)
     assert (report.p50_ns, report.max_ns) == (MS, MS)
+
+
+@pytest.mark.parametrize(("whose", "field"), [("own", 2), ("reflector", 1)])
+def test_a_starved_cpu_is_never_the_network(whose: str, field: int) -> None:
+    """Round trips of 171 ms and of seconds, of which the network took a third of a millisecond."""
+    watch = Watch(ORDER)
+    now_ns = number = 0
+    for wait_ms in [0.1] * 50 + [171.0] * 100 + [1800.0] * 100:
+        watch.sent(number, now_ns)
+        shares = [MS // 3, 0, 0]
+        shares[field] = int(wait_ms * MS)
+        due_ns = now_ns + sum(shares)
+        # What is read late was given up for lost before.
+        assert watch.trouble(min(due_ns, now_ns + STEP_NS)) is None
+        watch.answered(number, due_ns, Shares(*shares))
+        number, now_ns = number + 1, now_ns + STEP_NS
+    report = watch.report(None)
+    assert report.lost == 0
+    assert report.network_p50_ns == MS // 3
+    waits = {"own": report.own_wait_max_ns, "reflector": report.reflector_wait_max_ns}
+    assert waits.pop(whose) == 1800 * MS
+    assert list(waits.values()) == [0]
+
+
+def test_a_slow_network_is_trouble_on_a_starved_machine_too() -> None:
+    """The kernel's stamps tell the one from the other."""
+    watch = Watch(ORDER)
+    found = None
+    for number in range(100):
+        now_ns = number * STEP_NS
+        watch.sent(number, now_ns)
+        network_ms = 0.3 if number < 50 else 150.0
+        shares = Shares(int(network_ms * MS), 30 * MS, 30 * MS)
+        watch.answered(number, now_ns + sum(shares), shares)
+        found = found or watch.trouble(now_ns + STEP_NS)
+    assert found == "round trips take 150 ms, at first 0.30 ms"
 
 
 def test_a_window_holds_what_was_sent_in_it() -> None:

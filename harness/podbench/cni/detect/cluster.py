@@ -191,10 +191,11 @@ def _encryption(
     cilium: CiliumDetected | None,
 ) -> Fact[str]:
     """Of whichever agent runs: each may encrypt what another carries."""
-    said = []
+    said: list[Fact[str]] = []
     if calico is not None:
         on = calico.wireguard
-        said.append(told("wireguard" if on.value else "none", on.source or "") if on.source else on)
+        known = told("wireguard" if on.value else "none", on.source or "")
+        said.append(unknown(on.reason or "not known") if on.value is None else known)
     if cilium is not None:
         said.append(cilium.encryption)
     if cni.value == "flannel" and flannel is not None:

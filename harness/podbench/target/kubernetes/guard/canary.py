@@ -40,6 +40,8 @@ LOOK_S = 0.5
 BLIND_S = 4.0
 HOLD_S = 60.0
 """Longer than any proof window; a watch goes on by itself then, should nobody tell it to."""
+STARVED_NS = 50_000_000
+"""An answer that waited so long for a node's CPU is worth a line."""
 SATURATED_LOST_RATIO = 0.9
 """Under `--saturate` our own transfers fill queues: what is lost in them is no trouble."""
 
@@ -283,6 +285,8 @@ class Watchman:
         if answer.trouble is not None and not alike:
             ended = f"{way.reflector} went away"
         self._accounts.append(Account(way=way, ended=ended, watched=answer))
+        if (starved := _starved(way, answer)) is not None:
+            self._say(starved)
         if answer.trouble is not None and alike:
             self._raise(f"{way}: {answer.trouble}")
 
@@ -353,6 +357,18 @@ class Watchman:
         where = self._folder / FILE
         earlier = read(self._folder)
         rundir.write_whole(where, msgspec.json.format(msgspec.json.encode([*earlier, now])))
+
+
+def _starved(way: Way, watched: messages.Watched) -> str | None:
+    """Whose CPU kept answers waiting, where that was long enough to be felt."""
+    waits = {way.src: watched.own_wait_max_ns or 0, way.dst: watched.reflector_wait_max_ns or 0}
+    node = max(waits, key=lambda name: waits[name])
+    if waits[node] < STARVED_NS or watched.network_p50_ns is None:
+        return None
+    return (
+        f"canary: {way}: answers waited up to {waits[node] / 1e6:.0f} ms for the CPU of {node};"
+        f" the network took {watched.network_p50_ns / 1e6:.2g} ms (median)"
+    )
 
 
 def read(folder: Path) -> list[Stretch]:
