@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from podbench.model import published
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TEXTS = {file.stem: file.read_text("utf-8") for file in FILES}
@@ -100,3 +102,15 @@ def test_nothing_is_published_untested() -> None:
     assert WORKFLOW["jobs"]["wheel"]["needs"] == "check"
     assert WORKFLOW["jobs"]["packages"]["needs"] == ["image", "wheel"]
     assert any("sudo .ci/run" in step.get("run", "") for step in _steps("check"))
+
+
+def test_the_package_names_the_image_of_its_own_release() -> None:
+    """What `--image` defaults to is written before the wheel is built, by the image's digest."""
+    written, built = (
+        _place("packages", "release.json"),
+        _place("packages", "hatchling build -d dist"),
+    )
+    assert written < built
+    step = _steps("packages")[written]
+    assert step["env"]["DIGEST"] == "${{ needs.image.outputs.digest }}"
+    assert f"harness/podbench/{published.FILE}" in step["run"]

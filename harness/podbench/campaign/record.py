@@ -95,6 +95,8 @@ class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
     cni_version: str | None
     detected_from: tuple[str, ...]
     left_out: tuple[LeftOutRecord, ...]
+    kubeconfig: str | None = None
+    """The file that `--kubeconfig` named, absolute."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

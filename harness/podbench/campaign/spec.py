@@ -91,7 +91,8 @@ def chosen_target(options: Options) -> str:
         ConfigError: No such target, or an option that has no meaning there.
     """
     words.check(options.target, TARGETS, "--target")
-    found, target = kubeconfig(), options.target
+    named = None if options.kubeconfig is None else Path(options.kubeconfig)
+    found, target = named or kubeconfig(), options.target
     if target == "auto":
         target = "lab" if found is None and options.context is None else "kubernetes"
     wrong = validate.misplaced(options, target)

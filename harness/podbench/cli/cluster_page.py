@@ -9,6 +9,7 @@ from podbench.campaign.cluster.survey import Survey
 from podbench.campaign.spec import RunSpec
 from podbench.cli import plan_page
 from podbench.cli.plan_page import INDENT, field
+from podbench.model import published
 from podbench.model.units import counted, show_bps
 from podbench.target.kubernetes.fleet import cap_bps
 
@@ -54,7 +55,7 @@ def lines(spec: RunSpec, found: Survey, drawn: planning.Plan) -> list[str]:
         *field("nodes", _nodes(found, drawn)),
         *field("left out", _shown([f"{x.name}: {x.reason}" for x in found.left_out])),
         *field("traffic", _traffic(spec, found, drawn, costs)),
-        f"image       {spec.cluster.image or 'to be named with --image'}",
+        f"image       {spec.cluster.image or f'to be named with --image: {published.BUILD}'}",
         *field("creates", changes.created(spec, found)),
         *field("changes", changes.moved(spec, found)),
         f"{INDENT}afterwards all of it is removed and checked to be gone",

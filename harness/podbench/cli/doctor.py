@@ -68,9 +68,17 @@ def _examine_lab() -> list[Check]:
 
 def _examine_cluster(asked: Options) -> list[Check]:
     # Late: brings the kubernetes client.
+    from podbench.campaign.cluster import survey
     from podbench.doctor import cluster
+    from podbench.model import published
 
-    look = cluster.Asked(context=asked.context, image=asked.image, broker=asked.broker)
+    look = cluster.Asked(
+        context=asked.context,
+        image=asked.image or published.image(),
+        broker=asked.broker,
+        kubeconfig=asked.kubeconfig,
+        wanted=survey.wanted(asked),
+    )
     return [*cluster.here_checks(), *cluster.examined_checks(look)]
 
 

@@ -36,7 +36,8 @@ def see_through(run: Path | None, options: Options) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    listing = undo(Wanted(run=run, context=options.context), say, asker())
+    wanted = Wanted(run=run, context=options.context, kubeconfig=options.kubeconfig)
+    listing = undo(wanted, say, asker())
     if options.json:
         print(msgspec.json.encode(listing).decode())
     else:

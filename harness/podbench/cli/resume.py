@@ -2,6 +2,8 @@
 
 import sys
 
+import msgspec
+
 from podbench.campaign.options.table import Options
 from podbench.cli import flags
 
@@ -38,5 +40,12 @@ def resume(options: Options, run: flags.RunDirectory) -> None:
                 context=options.context,
                 yes=options.yes,
                 disrupt=options.disrupt,
+                kubeconfig=options.kubeconfig,
             )
+            if options.kubeconfig is not None:
+                moved = msgspec.structs.replace(
+                    begun.spec.cluster, kubeconfig=survey.absolute(options.kubeconfig)
+                )
+                spec = msgspec.structs.replace(begun.spec, cluster=moved)
+                where.write_json(where.run_json, msgspec.structs.replace(begun, spec=spec))
         sys.exit(campaign.see_through(where, console, options))

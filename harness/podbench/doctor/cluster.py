@@ -27,6 +27,7 @@ from podbench.target.kubernetes.deploy import other_broker
 from podbench.target.kubernetes.deploy.settings import OtherBroker
 from podbench.target.kubernetes.preflight.examine import Answered, Examined, examine
 from podbench.target.kubernetes.preflight.rights import ALWAYS, BY_METHOD, roles_for
+from podbench.target.kubernetes.survey.nodes import Wanted
 
 PATIENCE_S = 5.0
 """Who asks a doctor sits there and waits; a run has more."""
@@ -43,6 +44,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None = None
     broker: str | None = None
     """Another broker's URL."""
+    kubeconfig: str | None = None
+    wanted: Wanted = Wanted()
+    """Which nodes are to take part."""
 
 
 def examined_checks(asked: Asked) -> list[Check]:

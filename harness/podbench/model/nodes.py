@@ -113,3 +113,13 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     saturate: bool = False
     broker: str | None = None
     """URL of somebody else's, without credentials; null: the run brings its own."""
+    kubeconfig: str | None = None
+    """The file that was read instead of KUBECONFIG's, absolute."""
+    node_selector: dict[str, str] = {}
+    """Labels that nodes must have to take part."""
+    tolerations: tuple[str, ...] = ()
+    """Taints that agents tolerate, `key[=value]:effect`."""
+    pull_secrets: tuple[str, ...] = ()
+    """`NAMESPACE/NAME` each; copied into the run's own namespaces."""
+    canary: bool = True
+    """Whether the cluster's own network is watched."""

@@ -322,8 +322,9 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     network_p50_ns: int | None = None
     """Less what both ends' programs kept it, by the kernel's stamps; this is what is judged."""
     own_wait_max_ns: int | None = None
-    """The longest that an answer waited for the sender's CPU, and below for the reflector's."""
+    """The longest that an answer waited for the sender's CPU."""
     reflector_wait_max_ns: int | None = None
+    """The longest that one waited for the reflector's CPU."""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

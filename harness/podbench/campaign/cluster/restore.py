@@ -23,6 +23,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     run: Path | None = None
     """A run directory: only that run's. Null: whichever run's are there."""
     context: str | None = None
+    kubeconfig: str | None = None
+    """A file to read instead of KUBECONFIG's, or of the one that the run was begun with."""
 
 
 class _Where(msgspec.Struct):
@@ -30,6 +32,7 @@ class _Where(msgspec.Struct):
 
     context: str
     server: str | None = None
+    kubeconfig: str | None = None
 
 
 class _Begun(msgspec.Struct):
@@ -50,6 +53,7 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
         ClusterError: A run is measuring there, or something does not go away.
     """
     run_id, context, server = None, wanted.context, None
+    kubeconfig = wanted.kubeconfig
     known: tuple[ledger.Entry, ...] = ()
     if wanted.run is not None:
         where = store.open_existing(wanted.run)
@@ -65,7 +69,9 @@ def restore(wanted: Wanted, say: Say, ask: consent.Ask | None) -> Listing:
         server = None if begun.cluster is None else begun.cluster.server
         if context is None:
             context = told if isinstance(told, str) else None
-    asked = msgspec.structs.replace(wanted, context=context)
+        if begun.cluster is not None and kubeconfig is None:
+            kubeconfig = begun.cluster.kubeconfig
+    asked = msgspec.structs.replace(wanted, context=context, kubeconfig=kubeconfig)
     if wanted.run is None:
         return asyncio.run(_undo(asked, server, run_id, known, say, ask))
     with lock.held(wanted.run):
@@ -103,7 +109,7 @@ async def _undo(
     ask: consent.Ask | None,
 ) -> Listing:
     context = wanted.context
-    async with Api(context) as api:
+    async with Api(context, kubeconfig=wanted.kubeconfig) as api:
         place = api.context
         if server not in (None, place.server):
             raise ConfigError(

@@ -6,7 +6,7 @@ two. Nothing is changed before the context was consented to (`consent`).
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,15 +21,17 @@ from podbench.cni.detect.cluster import ClusterDetected, detect_cluster, mode_fo
 from podbench.cni.detect.facts import Fact
 from podbench.cni.edits import Recipe
 from podbench.cni.recipes import recipe
+from podbench.model import published, taints
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions
+from podbench.model.taints import Toleration
 from podbench.target.kubernetes.api.client import Api, ApiError, Context
 from podbench.target.kubernetes.api.refs import collection
-from podbench.target.kubernetes.deploy import other_broker
+from podbench.target.kubernetes.deploy import other_broker, pull_secrets
 from podbench.target.kubernetes.request import Cluster
 from podbench.target.kubernetes.survey.collect import collect
-from podbench.target.kubernetes.survey.nodes import LeftOut, Place, choose
+from podbench.target.kubernetes.survey.nodes import LeftOut, Place, Wanted, choose
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
 
@@ -53,6 +55,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[Place, ...]
     """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
+    kubeconfig: str | None = None
+    """The file that was read instead of KUBECONFIG's, absolute."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -82,9 +86,13 @@ def _kubectl(context: str | None) -> str:
 async def survey_now(options: Options) -> Survey:
     """The same, where an event loop runs already; `survey` adds advice to errors."""
     async with Api(
-        options.context, patience_s=SURVEY_PATIENCE_S, group_patience_s=GROUP_PATIENCE_S
+        options.context,
+        kubeconfig=options.kubeconfig,
+        patience_s=SURVEY_PATIENCE_S,
+        group_patience_s=GROUP_PATIENCE_S,
     ) as api:
-        choice = choose(await api.items(collection("Node")), options.nodes)
+        choice = choose(await api.items(collection("Node")), wanted(options))
+        await pull_secrets.require(api, pull_secrets.named(options.image_pull_secret))
         facts = await collect(api)
         detected = detect_cluster(facts)
         return Survey(
@@ -94,6 +102,7 @@ async def survey_now(options: Options) -> Survey:
             recipe=recipe(facts, detected),
             places=choice.places,
             left_out=choice.left_out,
+            kubeconfig=absolute(options.kubeconfig),
         )
 
 
@@ -132,7 +141,7 @@ def resolve(options: Options, found: Survey) -> RunSpec:
         cluster=ClusterOptions(
             context=found.context,
             server=found.server,
-            image=options.image,
+            image=options.image or published.image(),
             nodes=found.nodes,
             light=tuple(each.name for each in found.places if each.light),
             pool_cidr=pool_cidr,
@@ -140,9 +149,33 @@ def resolve(options: Options, found: Survey) -> RunSpec:
             most_bps=options.bps("max_bandwidth"),
             saturate=options.saturate,
             broker=None if options.broker is None else other_broker.url(options.broker),
+            kubeconfig=absolute(options.kubeconfig),
+            node_selector=dict(options.node_selector),
+            tolerations=tuple(options.toleration),
+            pull_secrets=pull_secrets.named(options.image_pull_secret),
+            canary=not options.no_canary,
         ),
         **msgspec.structs.asdict(asked),
     )
+
+
+def wanted(options: Options) -> Wanted:
+    """Which nodes the user wants to take part."""
+    return Wanted(
+        most=options.nodes,
+        labels=options.node_selector,
+        tolerations=_tolerations(options.toleration),
+    )
+
+
+def _tolerations(asked: Sequence[str]) -> tuple[Toleration, ...]:
+    """What agents tolerate, from `--toleration`."""
+    return tuple(taints.read(each, "--toleration") for each in asked)
+
+
+def absolute(kubeconfig: str | None) -> str | None:
+    """So that whoever resumes or restores from elsewhere means the same file."""
+    return None if kubeconfig is None else str(Path(kubeconfig).absolute())
 
 
 def _observed(mode: Fact[Mode]) -> str:
@@ -293,6 +326,7 @@ def consented_again(
     context: str | None,
     yes: bool,
     disrupt: str | None = None,
+    kubeconfig: str | None = None,
 ) -> None:
     """Returns if a run may go on in the cluster that it began in; as explicit as its beginning.
 
@@ -308,7 +342,7 @@ def consented_again(
             f"--context: {context} is not {asked.context}, where this run began",
             advice="omit --context, or start another run there",
         )
-    now = asyncio.run(_context(asked.context))
+    now = asyncio.run(_context(asked.context, kubeconfig or asked.kubeconfig))
     if now.server != asked.server:
         raise ConfigError(
             f"context {asked.context} now points to {now.server}; this run began at {asked.server}",
@@ -319,8 +353,8 @@ def consented_again(
     consent.require(now.name, now.server, named=context is not None, yes=yes, ask=ask)
 
 
-async def _context(name: str) -> Context:
-    async with Api(name) as api:
+async def _context(name: str, kubeconfig: str | None) -> Context:
+    async with Api(name, kubeconfig=kubeconfig) as api:
         return api.context
 
 
@@ -329,6 +363,7 @@ def note(found: Survey) -> record.ClusterRecord:
     return record.ClusterRecord(
         context=found.context,
         server=found.server,
+        kubeconfig=found.kubeconfig,
         kubernetes=found.detected.kubernetes.value,
         cni_version=found.detected.version.value,
         detected_from=found.detected.detected_from,
@@ -363,6 +398,11 @@ def target(begun: record.RunRecord, folder: Path, say: Callable[[str], None]) ->
             most_bps=asked.most_bps,
             saturate=asked.saturate,
             capture=begun.spec.proof_capture,
+            kubeconfig=asked.kubeconfig,
+            node_selector=asked.node_selector,
+            tolerations=_tolerations(asked.tolerations),
+            pull_secrets=asked.pull_secrets,
+            canary=asked.canary,
             broker=None if asked.broker is None else other_broker.access(asked.broker, os.environ),
         ),
         say,
@@ -378,6 +418,5 @@ def named_image(asked: ClusterOptions) -> str:
     if asked.image:
         return asked.image
     raise ConfigError(
-        "--image: the agents' image has to be named on a cluster",
-        advice="build it with the Dockerfile and push it where the nodes can pull it",
+        "--image: the agents' image has to be named on a cluster", advice=published.BUILD
     )

@@ -14,7 +14,7 @@ import msgspec
 
 from podbench.campaign import pairwise
 from podbench.campaign.options.declaration import RUN, Group, Option, option, table
-from podbench.model import units
+from podbench.model import taints, units
 from podbench.model.arms import Mode
 
 CNIS = ("calico", "flannel", "cilium", "auto")
@@ -171,6 +171,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             commands=(*DOCTOR, "resume", *RESTORE),
         ),
     ] = None
+    kubeconfig: Annotated[
+        str | None,
+        option(
+            "Kubeconfig file to read instead of KUBECONFIG's",
+            Group.CLUSTER,
+            target="kubernetes",
+            metavar="FILE",
+            commands=(*DOCTOR, "resume", *RESTORE),
+        ),
+    ] = None
     yes: Annotated[
         bool,
         option(
@@ -211,9 +221,52 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     image: Annotated[
         str | None,
         option(
-            "The agents' image", Group.CLUSTER, target="kubernetes", metavar="REF", commands=DOCTOR
+            "The agents' image",
+            Group.CLUSTER,
+            target="kubernetes",
+            metavar="REF",
+            default_text="the published one of this version",
+            commands=DOCTOR,
         ),
     ] = None
+    image_pull_secret: Annotated[
+        list[str],
+        option(
+            "Secret that pulls the image, NAME in namespace default or NAMESPACE/NAME; repeatable",
+            Group.CLUSTER,
+            target="kubernetes",
+            metavar="NAME",
+            repeated=True,
+        ),
+    ] = []
+    node_selector: Annotated[
+        dict[str, str],
+        option(
+            "Label that nodes must have to take part; repeatable",
+            Group.CLUSTER,
+            target="kubernetes",
+            metavar="K=V",
+            commands=DOCTOR,
+        ),
+    ] = {}
+    toleration: Annotated[
+        list[str],
+        option(
+            "Taint that agents tolerate, key[=value]:effect; repeatable",
+            Group.CLUSTER,
+            target="kubernetes",
+            metavar="TAINT",
+            reads=taints.read,
+            repeated=True,
+            commands=DOCTOR,
+        ),
+    ] = []
+    no_canary: Annotated[
+        bool,
+        option(
+            "Measure without watching the cluster's own network", Group.CLUSTER, target="kubernetes"
+        ),
+    ] = False
     broker: Annotated[
         str | None,
         option(

@@ -18,9 +18,9 @@ from podbench.model.nodes import Node
 from podbench.target.kubernetes import roster
 from podbench.target.kubernetes.api import port_forward
 from podbench.target.kubernetes.api.client import Api
-from podbench.target.kubernetes.api.refs import Ref, collection
+from podbench.target.kubernetes.api.refs import Object, Ref, collection
 from podbench.target.kubernetes.api.watch import changes
-from podbench.target.kubernetes.deploy import credentials
+from podbench.target.kubernetes.deploy import credentials, pull_secrets
 from podbench.target.kubernetes.deploy.creation import Deployment, ready
 from podbench.target.kubernetes.deploy.ledger import Entry
 from podbench.target.kubernetes.deploy.objects import objects
@@ -28,6 +28,7 @@ from podbench.target.kubernetes.deploy.settings import (
     BROKER_COMPONENT,
     COMPONENT_LABEL,
     HOST_NAMESPACE,
+    LINUX,
     NAMESPACE,
     ORCHESTRATOR,
     RUN_LABEL,
@@ -120,7 +121,7 @@ class LaidCluster:
     @contextlib.asynccontextmanager
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         settings = await self._settings()
-        await self.deployment.make(objects(settings), self.changes)
+        await self.deployment.make(await self._objects(settings), self.changes)
         wanted = len(agents(settings)) + isinstance(settings.broker, Broker)
         async with self.deployment.lease.kept():
             pods = await self.deployment.until_running((NAMESPACE, HOST_NAMESPACE), wanted)
@@ -140,8 +141,7 @@ class LaidCluster:
                 self._world.settle(nodes, fleet)
                 following = asyncio.create_task(self._follow(addresses))
                 try:
-                    watching = self.watchman.watching(fleet, mqtt.gone, roster.perches(nodes, pods))
-                    async with watching:
+                    async with self._watching(fleet, mqtt, nodes, pods):
                         yield nodes, fleet
                     if self._turning is not None:
                         await self._turning.back()
@@ -149,6 +149,14 @@ class LaidCluster:
                     following.cancel()
                     await asyncio.gather(following, return_exceptions=True)
                     self._world.settle(nodes, None)
+
+    def _watching(
+        self, fleet: Fleet, mqtt: MqttFleet, nodes: Sequence[Node], pods: dict[str, Object]
+    ) -> AbstractAsyncContextManager[None]:
+        """The canary's watch, unless nobody wants one (`--no-canary`)."""
+        if not self._asked.canary:
+            return contextlib.nullcontext()
+        return self.watchman.watching(fleet, mqtt.gone, roster.perches(nodes, pods))
 
     @contextlib.asynccontextmanager
     async def _way_to_broker(self, settings: Settings) -> AsyncIterator[Endpoint]:
@@ -205,6 +213,15 @@ class LaidCluster:
                     component = pod["metadata"]["labels"][COMPONENT_LABEL]
                     addresses.note(agent_id(pod["spec"]["nodeName"], component), address)
 
+    async def _objects(self, settings: Settings) -> list[Object]:
+        """What the run makes: the namespaces, Secrets that pull the image, and the rest."""
+        made = objects(settings)
+        copied = await pull_secrets.copies(
+            self._api, self._asked.pull_secrets, (NAMESPACE, HOST_NAMESPACE), settings.run_id
+        )
+        spaces = [each for each in made if each["kind"] == "Namespace"]
+        return [*spaces, *copied, *(each for each in made if each["kind"] != "Namespace")]
+
     async def _settings(self) -> Settings:
         places = self.choice.places
         names = tuple(each.name for each in places)
@@ -221,6 +238,9 @@ class LaidCluster:
             node_status=asks_calico(names, modes),
             lease_holder=holder(),
             lease_s=self._asked.lease_s,
+            pull_secrets=pull_secrets.names(self._asked.pull_secrets),
+            node_selector={**LINUX, **self._asked.node_selector},
+            tolerations=tuple(each.body() for each in self._asked.tolerations),
         )
 
     async def _broker_for(self, who: Sequence[str]) -> tuple[Broker | OtherBroker, Credentials]:

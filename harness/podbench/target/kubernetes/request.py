@@ -3,10 +3,12 @@
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from podbench.model.taints import Toleration
 from podbench.target.kubernetes.api.client import PATIENCE_S
 from podbench.target.kubernetes.deploy.other_broker import Access
 from podbench.target.kubernetes.world import Method
@@ -35,6 +37,14 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     saturate: bool = False
     broker: Access | None = None
     """Somebody else's; null: the run brings its own."""
+    kubeconfig: str | None = None
+    """A file to read instead of KUBECONFIG's."""
+    node_selector: Mapping[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+    """`NAMESPACE/NAME` each."""
+    canary: bool = True
+    """Whether the cluster's own network is watched."""
     capture: bool = False
     """Whether proofs take captures (`--proof capture`): then host agents hold NET_RAW."""
 

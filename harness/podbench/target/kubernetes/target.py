@@ -21,7 +21,7 @@ from podbench.target.kubernetes.deployed import LaidCluster
 from podbench.target.kubernetes.guard.watchdog import guarded
 from podbench.target.kubernetes.request import Cluster, holder
 from podbench.target.kubernetes.survey.collect import collect, taken_networks
-from podbench.target.kubernetes.survey.nodes import Choice, choose
+from podbench.target.kubernetes.survey.nodes import Choice, Wanted, choose
 from podbench.target.kubernetes.switch.change import Switch
 
 
@@ -52,10 +52,16 @@ class KubernetesTarget:
 
     @contextlib.asynccontextmanager
     async def _up(self) -> AsyncIterator["LaidCluster"]:
-        async with Api(self._asked.context, patience_s=self._asked.patience_s) as api:
+        asked = self._asked
+        async with Api(
+            asked.context, kubeconfig=asked.kubeconfig, patience_s=asked.patience_s
+        ) as api:
             _require_server(api, self._asked.server)
             nodes = await api.items(collection("Node"))
-            choice = choose(nodes, only=self._asked.nodes)
+            wanted = Wanted(
+                only=asked.nodes, labels=asked.node_selector, tolerations=asked.tolerations
+            )
+            choice = choose(nodes, wanted)
             _require_pairs(choice, self._asked.nodes)
             facts = await collect(api)
             found = detect_cluster(facts)

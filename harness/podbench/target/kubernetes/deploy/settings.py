@@ -100,6 +100,10 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         return f"Credentials(of {len(self.passwords)} names)"
 
 
+LINUX = {"kubernetes.io/os": "linux"}
+"""What every node of a run has to be."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run's deployment."""
 
@@ -114,9 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: int = 60
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
-    node_selector: Mapping[str, str] = msgspec.field(
-        default_factory=lambda: {"kubernetes.io/os": "linux"}
-    )
+    node_selector: Mapping[str, str] = msgspec.field(default_factory=lambda: dict(LINUX))
     tolerations: tuple[Mapping[str, str], ...] = ()
     agent_port: int = AGENT_PORT
     agent_cpu: str = "250m"

@@ -22,7 +22,7 @@ from podbench.target.kubernetes.preflight.dry_runs import Tried
 from podbench.target.kubernetes.preflight.pods import SeenPod, seen
 from podbench.target.kubernetes.preflight.rights import Right
 from podbench.target.kubernetes.survey.collect import collect, taken_networks, why_unread
-from podbench.target.kubernetes.survey.nodes import Choice, choose
+from podbench.target.kubernetes.survey.nodes import Choice, Wanted, choose
 
 LISTED = (
     "Service",
@@ -77,13 +77,19 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """What has the name of something a run makes, and the run; null: none of podbench's."""
 
 
-async def examine(api: Api, image: str | None, other: OtherBroker | None = None) -> Examined:
+async def examine(
+    api: Api,
+    image: str | None,
+    other: OtherBroker | None = None,
+    wanted: Wanted | None = None,
+) -> Examined:
     """Looks at a cluster; takes a second or two, and a lease's length where a run left one.
 
     Args:
         api: The cluster.
         image: The agents' image; null where none was named.
         other: Another broker; null: the run brings its own.
+        wanted: Which nodes are to take part; null: all that can.
 
     Raises:
         ApiError: The server stays away, takes no credentials of ours, or shows no nodes.
@@ -91,7 +97,7 @@ async def examine(api: Api, image: str | None, other: OtherBroker | None = None)
     nodes = await api.items(collection("Node"))
     facts = await collect(api)
     detected = detect_cluster(facts)
-    choice = choose(nodes)
+    choice = choose(nodes, wanted)
     objects = dry_runs.objects_of(choice, detected, image, other)
     return Examined(
         context=api.context,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from podbench.cni.detect import nodes as detected
+from podbench.model.taints import Toleration
 from podbench.target.kubernetes.api.refs import Object
 
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -44,28 +45,39 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     left_out: tuple[LeftOut, ...]
 
 
-def choose(nodes: Sequence[Object], most: int | None = None, only: Sequence[str] = ()) -> Choice:
-    """Chooses the nodes that measure.
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes a user wants to take part."""
 
-    With `most`, the first so many by name; with `only`, none but these.
+    most: int | None = None
+    """The first so many by name; null: all."""
+    only: Sequence[str] = ()
+    """None but these; empty: all."""
+    labels: Mapping[str, str] = {}
+    tolerations: Sequence[Toleration] = ()
+
+
+def choose(nodes: Sequence[Object], wanted: Wanted | None = None) -> Choice:
+    """Chooses the nodes that measure.
 
     Nodes of the rarer architecture are left out: a pair of two kinds of machine would compare
     those, not the encapsulations.
     """
-    shared = _shared([each for each in nodes if _hindrance(each) is None])
-    common = Counter(_architecture(each) for each in nodes if _hindrance(each) is None)
-    wanted = common.most_common(1)[0][0] if common else None
+    wanted = wanted or Wanted()
+    able = [each for each in nodes if _hindrance(each, wanted) is None]
+    shared = _shared(able)
+    common = Counter(_architecture(each) for each in able)
+    usual = common.most_common(1)[0][0] if common else None
     places: list[Place] = []
     left_out: list[LeftOut] = []
     for node in sorted(nodes, key=lambda each: str(each["metadata"]["name"])):
         name = node["metadata"]["name"]
-        reason = _hindrance(node) or shared.get(name)
-        if reason is None and _architecture(node) != wanted:
-            reason = f"its architecture is {_architecture(node)}, most others' {wanted}"
-        if reason is None and only and name not in only:
+        reason = _hindrance(node, wanted) or shared.get(name)
+        if reason is None and _architecture(node) != usual:
+            reason = f"its architecture is {_architecture(node)}, most others' {usual}"
+        if reason is None and wanted.only and name not in wanted.only:
             reason = "the run was planned without it"
-        if reason is None and most is not None and len(places) >= most:
-            reason = f"not needed: --nodes {most}"
+        if reason is None and wanted.most is not None and len(places) >= wanted.most:
+            reason = f"not needed: --nodes {wanted.most}"
         if reason is None:
             places.append(_place(node))
         else:
@@ -87,8 +99,10 @@ def ready(node: Object) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _hindrance(node: Object) -> str | None:
-    return next((said for says in HINDRANCES if (said := says(node)) is not None), None)
+def _hindrance(node: Object, wanted: Wanted) -> str | None:
+    asked = _unwanted(node, wanted)
+    found = (said for says in HINDRANCES if (said := says(node)) is not None)
+    return asked or next(found, None) or _tainted(node, wanted) or _nowhere(node)
 
 
 def _labels(node: Object) -> Mapping[str, str]:
@@ -110,6 +124,13 @@ def _control_plane(node: Object) -> bool:
     return any(each in _labels(node) for each in CONTROL_PLANE)
 
 
+def _unwanted(node: Object, wanted: Wanted) -> str | None:
+    missing = [
+        f"{key}={value}" for key, value in wanted.labels.items() if _labels(node).get(key) != value
+    ]
+    return f"it has no label {', '.join(missing)} (--node-selector)" if missing else None
+
+
 def _virtual(node: Object) -> str | None:
     mine = [key for key, value in VIRTUAL.items() if _labels(node).get(key) == value]
     return f"a virtual node ({mine[0]})" if mine else None
@@ -128,9 +149,17 @@ def _not_ready(node: Object) -> str | None:
     return None if ready(node) else "not ready"
 
 
-def _tainted(node: Object) -> str | None:
+def _tainted(node: Object, wanted: Wanted) -> str | None:
     taints = node.get("spec", {}).get("taints") or []
-    mine = [each["key"] for each in taints if each["effect"] in KEEPS_OUT]
+    mine = [
+        each["key"]
+        for each in taints
+        if each["effect"] in KEEPS_OUT
+        and not any(
+            one.tolerates(each["key"], each.get("value") or "", each["effect"])
+            for one in wanted.tolerations
+        )
+    ]
     if mine and _control_plane(node):
         return f"a control-plane node that keeps pods out ({mine[0]})"
     return f"tainted: {mine[0]}" if mine else None
@@ -173,8 +202,6 @@ HINDRANCES: tuple[Callable[[Object], str | None], ...] = (
     _system,
     _cordoned,
     _not_ready,
-    _tainted,
-    _nowhere,
 )
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from podbench.target.kubernetes.survey.nodes import Choice, choose
+from podbench.model import taints
+from podbench.model.errors import ConfigError
+from podbench.target.kubernetes.survey.nodes import Choice, Wanted, choose
 
 Object = dict[str, Any]
 
@@ -77,7 +79,7 @@ def test_a_preference_keeps_nobody_out() -> None:
 def test_more_than_asked_for_are_not_needed() -> None:
     """`--nodes` takes the first by name; who cannot take part does not count."""
     nodes = [node("c"), node("b"), node("a", ready="False"), node("d")]
-    choice = choose(nodes, 2)
+    choice = choose(nodes, Wanted(most=2))
     assert [each.name for each in choice.places] == ["b", "c"]
     assert reasons(choice) == {"a": "not ready", "d": "not needed: --nodes 2"}
 
@@ -101,3 +103,38 @@ def test_names_with_markup_are_names() -> None:
 def test_an_empty_cluster_has_no_places() -> None:
     """Nothing to choose from is no error here."""
     assert choose([]) == Choice(places=(), left_out=())
+
+
+def test_labels_and_tolerations_say_who_takes_part() -> None:
+    """A node without the label is left out, one whose taint is tolerated is not."""
+    gpu = {"taints": [{"key": "gpu", "value": "a100", "effect": "NoSchedule"}]}
+    labels = {"pool": "net"}
+    nodes = [node("a", labels=labels, spec=gpu), node("b", labels=labels), node("c")]
+    tolerated = (taints.read("gpu=a100:NoSchedule", "--toleration"),)
+    found = choose(nodes, Wanted(labels=labels, tolerations=tolerated))
+    assert [each.name for each in found.places] == ["a", "b"]
+    assert found.left_out[0].reason == "it has no label pool=net (--node-selector)"
+    others = (taints.read("gpu=b200", "--toleration"), taints.read("*:NoExecute", "--toleration"))
+    assert [each.name for each in choose(nodes, Wanted(tolerations=others)).places] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("a=b:NoSchedule", {"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}),
+        ("a:NoExecute", {"key": "a", "operator": "Exists", "effect": "NoExecute"}),
+        ("a", {"key": "a", "operator": "Exists"}),
+        ("*", {"operator": "Exists"}),
+    ],
+)
+def test_a_toleration_is_what_a_pod_has(text: str, body: dict[str, str]) -> None:
+    """As kubectl writes taints."""
+    assert taints.read(text, "--toleration").body() == body
+
+
+@pytest.mark.parametrize("text", ["", ":NoSchedule", "a:Never", "a b:NoSchedule", "=b"])
+def test_what_is_no_taint_is_refused(text: str) -> None:
+    """With the form that is right."""
+    with pytest.raises(ConfigError, match="--toleration") as caught:
+        taints.read(text, "--toleration")
+    assert "NoSchedule" in str(caught.value.advice)
