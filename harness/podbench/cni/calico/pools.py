@@ -32,10 +32,19 @@ class Planned(msgspec.Struct, frozen=True):
     cidr: str
     ipip_mode: str
     vxlan_mode: str
+    uses: tuple[str, ...] = ("Workload", "Tunnel")
 
 
-def plan(cidr: str, modes: Sequence[Mode]) -> tuple[Planned, ...]:
+def plan(
+    cidr: str, modes: Sequence[Mode], calico: CalicoDetected | None = None
+) -> tuple[Planned, ...]:
     """The pools for these modes, each in its own quarter of the CIDR.
+
+    Args:
+        cidr: The whole.
+        modes: Which.
+        calico: The cluster's own pools. Where one of these gives every node its tunnel's address
+            ours does not; else it has to: without an address Felix makes no VXLAN device.
 
     Raises:
         ConfigError: The CIDR is none, or too small for blocks on two nodes.
@@ -51,16 +60,20 @@ def plan(cidr: str, modes: Sequence[Mode]) -> tuple[Planned, ...]:
         )
     quarters = list(network.subnets(2))[1:]
     places = dict(zip(MODES, quarters, strict=True))
-    return tuple(_planned(mode, str(places[mode])) for mode in MODES if mode in modes)
+    return tuple(_planned(mode, str(places[mode]), calico) for mode in MODES if mode in modes)
 
 
-def _planned(mode: Mode, cidr: str) -> Planned:
+def _planned(mode: Mode, cidr: str, calico: CalicoDetected | None) -> Planned:
+    theirs = (calico.pools.value or ()) if calico is not None else ()
+    tunnels = any(each.tunnels and each.mode == mode and not each.ours for each in theirs)
+    alone = mode in (Mode.VXLAN, Mode.IPIP) and not tunnels
     return Planned(
         mode,
         f"podbench-{mode}",
         cidr,
         "Always" if mode == Mode.IPIP else "Never",
         "Always" if mode == Mode.VXLAN else "Never",
+        ("Workload", "Tunnel") if alone else ("Workload",),
     )
 
 

@@ -46,6 +46,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Made by podbench, by this run or an earlier one."""
     uses: tuple[str, ...] = ("Workload", "Tunnel")
     """What its addresses are for."""
+    tunnels: bool = False
+    """Whether every node gets the address of its tunnel of this encapsulation from it."""
     unused: str | None = None
     """Why pods that name no pool get no address of it; null where they do."""
 
@@ -91,7 +93,25 @@ def pool(each: Object, routing: Routing, nodes: Sequence[Object] = ()) -> Pool:
         exported=not dig(each, "spec", "disableBGPExport"),
         ours=_ours(each),
         uses=tuple(map(str, dig(each, "spec", "allowedUses") or ("Workload", "Tunnel"))),
+        tunnels=_tunnels(each, mode, nodes),
         unused=_unused(each, nodes),
+    )
+
+
+def _tunnels(each: Object, mode: Mode, nodes: Sequence[Object]) -> bool:
+    """Source: projectcalico/calico, node/pkg/allocateip/allocateip.go (determineEnabledPoolCIDRs).
+
+    Without such a pool a node's vxlan.calico gets no address, and Felix configures no such device.
+    """
+    selector = str(dig(each, "spec", "nodeSelector") or "all()")
+    going = dig(each, "spec", "disabled") or dig(each, "metadata", "deletionTimestamp")
+    return (
+        mode in (Mode.VXLAN, Mode.IPIP)
+        and not going
+        and ":" not in str(dig(each, "spec", "cidr") or "")
+        and "Tunnel" in (dig(each, "spec", "allowedUses") or ("Workload", "Tunnel"))
+        and bool(nodes)
+        and all(selects(selector, dig(node, "metadata", "labels") or {}) for node in nodes)
     )
 
 

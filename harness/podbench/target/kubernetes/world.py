@@ -134,7 +134,7 @@ class KubernetesWorld:
             return self._offered(self._turning.recipe, pool)
         if self._calico is None:
             return Laid(pool=pool, implementation=None, reason="temporary pools need Calico")
-        (planned,) = pools.plan(self._method.pool_cidr, [pool.mode])
+        (planned,) = pools.plan(self._method.pool_cidr, [pool.mode], self._calico)
         reason = self._refusal(pool.mode, self._calico) or await self._tried(planned)
         if reason is not None:
             return Laid(pool=pool, implementation=None, reason=reason)
@@ -275,5 +275,6 @@ def pool_object(planned: pools.Planned, run_id: str) -> Object:
         "blockSize": pools.BLOCK_SIZE,
         "ipipMode": planned.ipip_mode,
         "vxlanMode": planned.vxlan_mode,
+        "allowedUses": list(planned.uses),
     }
     return body

@@ -139,7 +139,7 @@ def _pools(settings: Settings) -> Iterator[Object]:
             "blockSize": mode.create.block_size,
             "ipipMode": mode.create.ipip_mode,
             "vxlanMode": mode.create.vxlan_mode,
-            "natOutgoing": not isinstance(settings.broker, Broker),
+            "allowedUses": list(mode.create.allowed_uses),
         }
         yield made
 

@@ -39,6 +39,7 @@ class NewPool(msgspec.Struct, frozen=True, kw_only=True):
     ipip_mode: str
     """`Always` or `Never`, as `vxlan_mode`."""
     vxlan_mode: str
+    allowed_uses: tuple[str, ...] = ("Workload", "Tunnel")
     block_size: int = 26
 
 
@@ -54,7 +55,12 @@ def mode_set(mode: Mode, planned: Planned | None) -> ModeSet:
     """An arm's pods; in a temporary pool where one is planned, else wherever pods come to be."""
     if planned is None:
         return ModeSet(mode=mode)
-    pool = NewPool(cidr=planned.cidr, ipip_mode=planned.ipip_mode, vxlan_mode=planned.vxlan_mode)
+    pool = NewPool(
+        cidr=planned.cidr,
+        ipip_mode=planned.ipip_mode,
+        vxlan_mode=planned.vxlan_mode,
+        allowed_uses=planned.uses,
+    )
     return ModeSet(mode=mode, pool=planned.name, create=pool)
 
 
@@ -238,6 +244,7 @@ def _mode_values(settings: Settings, each: ModeSet) -> dict[str, Any]:
         "blockSize": each.create.block_size,
         "ipipMode": each.create.ipip_mode,
         "vxlanMode": each.create.vxlan_mode,
+        "allowedUses": list(each.create.allowed_uses),
     }
     return {**made, "create": create}
 

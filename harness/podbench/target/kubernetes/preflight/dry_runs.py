@@ -51,7 +51,7 @@ def objects_of(
     if detected.cni.value == "calico" and detected.calico is not None:
         refused = refusals(detected.calico, allow_bgp_export=True)
         able = [mode for mode in MODES if mode not in refused]
-    modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, able)]
+    modes = [mode_set(each.mode, each) for each in plan(DEFAULT_CIDR, able, detected.calico)]
     modes = modes or [mode_set(mode_found(detected).value or Mode.AS_FOUND, None)]
     return preview_objects(choice.places, modes, image, other)
 

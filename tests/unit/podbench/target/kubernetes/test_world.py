@@ -5,16 +5,13 @@ import msgspec
 from podbench.cni.calico import pools
 from podbench.target.kubernetes.deploy.canonical import CANONICAL
 from podbench.target.kubernetes.deploy.objects import objects
-from podbench.target.kubernetes.deploy.settings import ModeSet, NewPool
+from podbench.target.kubernetes.deploy.settings import mode_set
 from podbench.target.kubernetes.world import pool_object
 
 
 def test_the_pool_that_is_tried_is_the_one_that_is_made() -> None:
     """Field by field, for every mode, labels included."""
     for planned in pools.plan(pools.DEFAULT_CIDR, pools.MODES):
-        create = NewPool(
-            cidr=planned.cidr, ipip_mode=planned.ipip_mode, vxlan_mode=planned.vxlan_mode
-        )
         passwords = {
             **CANONICAL.credentials.passwords,
             f"canonical-node-{planned.mode}": "canonical-password-of-this",
@@ -22,7 +19,7 @@ def test_the_pool_that_is_tried_is_the_one_that_is_made() -> None:
         settings = msgspec.structs.replace(
             CANONICAL,
             run_id="run-7",
-            modes=(ModeSet(mode=planned.mode, pool=planned.name, create=create),),
+            modes=(mode_set(planned.mode, planned),),
             credentials=msgspec.structs.replace(CANONICAL.credentials, passwords=passwords),
         )
         (made,) = (each for each in objects(settings) if each["kind"] == "IPPool")
