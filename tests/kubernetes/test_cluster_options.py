@@ -1,6 +1,7 @@
 """Options of a cluster: another kubeconfig, chosen nodes, an image that has to be pulled."""
 
 import asyncio
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_options_reach_the_run_and_its_record(
 ) -> None:
     """KUBECONFIG is not read; nodes are chosen by label; a tolerated taint keeps nobody out."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    asked = {
+    asked: dict[str, Any] = {
         "node_selector": {"pool": "net"},
         "toleration": ["gpu:NoSchedule"],
         "image_pull_secret": ["regcred"],
@@ -126,7 +127,7 @@ def test_a_release_takes_the_image_it_was_published_with(
 ) -> None:
     """The file that the release workflow writes into the package."""
     (tmp_path / published.FILE).write_text('{"image": "registry.example/podbench:1@sha256:00"}')
-    monkeypatch.setattr(published.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
     cluster = surveys.resolve(Options(), found(tmp_path)).cluster
     assert cluster is not None
     assert surveys.named_image(cluster) == "registry.example/podbench:1@sha256:00"

@@ -153,7 +153,7 @@ def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
     most = asyncio.run(asyncio.wait_for(run(2), 30))
     run_there = resolved(most)
     assert run_there.probes == ("latency",)
-    assert "no throughput: control-plane nodes carry no transfers" in run_there.notes[-1]
+    assert "no load: control-plane nodes carry no load" in run_there.notes[-1]
     with pytest.raises(ConfigError, match="--probes: control-plane"):
         resolved(most, probes=["throughput"])
 
