@@ -36,7 +36,7 @@ DEFAULT_POOL = Pool(
     cidr="10.245.0.0/16",
     pod_mtu=1450,
     origin=Origin.FELIX,
-    route_protocol=80,
+    route_protocol=3,
 )
 """The cluster's own pool, which no arm uses: the canary's pods get it."""
 

@@ -1,14 +1,15 @@
 """Calico: one pool per mode, side by side on every node, as temporary IP pools are on a cluster.
 
-VXLAN routes are programmed by Felix (protocol 80), IPIP and plain ones by BIRD (protocol 12), as is
-the default up to release 3.32; from 3.33 on Felix programs IPIP's too. A world that cannot have it
+VXLAN routes are programmed by Felix (protocol 3, boot: known by their device), IPIP and plain ones
+by BIRD (protocol 12), as is the default up to release 3.32; from 3.33 on Felix programs IPIP's too.
+A world that cannot have it
 so says what it laid instead. docs/architecture.md has the table of who programs what.
 Source: projectcalico/calico, felix/fv (the routes' exact strings), confd's BIRD templates.
 """
 
 from podbench.cni.base import Origin, Pool
 from podbench.cni.pooled import PooledDriver, unknown_mode
-from podbench.cni.proof.routes import BIRD, FELIX
+from podbench.cni.proof.routes import BIRD, BOOT
 from podbench.model.arms import OVERHEAD_BYTES, Mode
 
 VNI, UDP_PORT = 4096, 4789
@@ -47,7 +48,7 @@ class Calico(PooledDriver):
             cidr=CIDRS[mode],
             pod_mtu=underlay_mtu - OVERHEAD_BYTES[Mode.VXLAN if equal_mtu else mode],
             origin=Origin.FELIX if vxlan else Origin.BIRD,
-            route_protocol=FELIX if vxlan else BIRD,
+            route_protocol=BOOT if vxlan else BIRD,
             device=DEVICES.get(mode),
             vni=VNI if vxlan else None,
             udp_port=UDP_PORT if vxlan else None,

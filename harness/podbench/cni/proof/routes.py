@@ -4,7 +4,7 @@ The words for an encapsulation are those of `Mode` where it has one (`vxlan`, `i
 kernel's kind of device (`gre`, `wireguard`); `PLAIN` packets cross the underlay as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -38,15 +38,27 @@ PROGRAMMED = frozenset({"cilium_host", "cilium_net"})
 """Devices at which an eBPF program decides; Cilium routes to other nodes' pods through the first
 in tunnel mode. Source: cilium/cilium, pkg/datapath/linux."""
 
-BIRD, FELIX = 12, 80
+BOOT, BIRD, FELIX = 3, 12, 80
 PROTOCOLS: dict[int, str] = {
     # rtm_protocol, linux/rtnetlink.h; 80 is Felix's default (DeviceRouteProtocol).
     2: "kernel",
-    3: "boot",
+    BOOT: "boot",
     4: "static",
     BIRD: "BIRD",
     FELIX: "Felix",
     186: "BGP daemon",
+}
+
+
+DEVICE_OWNERS = {
+    # Beginning of a tunnel's name -> who lays routes to it. Felix leaves VXLAN's without a protocol
+    # of their own, flanneld all of its own: the kernel keeps both as `boot`. Source:
+    # projectcalico/calico, felix/dataplane/linux/vxlan_mgr.go (deviceRouteProtocol, by default
+    # RTPROT_BOOT: "routes are identified by their target interface").
+    "vxlan.calico": "Felix",
+    "vxlan-v6.calico": "Felix",
+    "wireguard.cali": "Felix",
+    "flannel": "Flannel",
 }
 
 
@@ -90,7 +102,11 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resolve(
-    route: Route, facts: NodeFacts, peer: str, per_peer: Sequence[Counter]
+    route: Route,
+    facts: NodeFacts,
+    peer: str,
+    per_peer: Sequence[Counter],
+    also: Collection[str] = (),
 ) -> tuple[str | None, str | None]:
     """The encapsulation a route leads to, and what is odd about it.
 
@@ -104,6 +120,7 @@ def resolve(
         facts: The sending node.
         peer: The receiving node's underlay address.
         per_peer: Both nodes' counters of the asked pool's per-peer tunnel; empty for devices.
+        also: Other addresses of the receiving node (`others`): a CNI may use another of its NICs.
 
     Returns:
         The encapsulation, null where the route alone does not say; the oddity, null where none.
@@ -113,12 +130,12 @@ def resolve(
         return None, silent
     kind = PLAIN if link is None else _wraps(link)
     if kind == Mode.VXLAN:
-        return _through_vxlan(route, facts, peer)
+        return _through_vxlan(route, facts, (peer, *also))
     if kind == PLAIN and route.dst == DEFAULT:
         return None, "only the default route leads there: whether it arrives, it does not say"
     if kind == PLAIN and per_peer:
         return _through_program(per_peer)
-    if route.gateway not in (None, peer):
+    if route.gateway not in (None, peer, *also):
         return kind, f"the route's gateway is {route.gateway}, not the peer {peer}"
     return kind, None
 
@@ -160,7 +177,9 @@ def _through_program(per_peer: Sequence[Counter]) -> tuple[str | None, str | Non
     return None, "the route shows the underlay, and the tunnel has counted nothing for the peer yet"
 
 
-def _through_vxlan(route: Route, facts: NodeFacts, peer: str) -> tuple[str | None, str | None]:
+def _through_vxlan(
+    route: Route, facts: NodeFacts, peers: Sequence[str]
+) -> tuple[str | None, str | None]:
     hop = route.gateway or route.dst.partition("/")[0]
     lladdr = next(
         (
@@ -179,13 +198,28 @@ def _through_vxlan(route: Route, facts: NodeFacts, peer: str) -> tuple[str | Non
     ]
     if not ends:
         return None, f"{route.device} has no forwarding entry for {lladdr}"
-    if peer not in ends:
-        return Mode.VXLAN, f"the forwarding entry leads to {ends[0]}, not to the peer {peer}"
+    if not set(peers) & set(ends):
+        return Mode.VXLAN, f"the forwarding entry leads to {ends[0]}, not to the peer {peers[0]}"
     return Mode.VXLAN, None
 
 
-def session_up(sessions: Sequence[BgpSession] | None, peer: str) -> bool | None:
-    """Whether BGP with a peer is established; null when the daemon could not be asked."""
+def others(there: NodeFacts, here: NodeFacts) -> frozenset[str]:
+    """A node's own addresses that another node has not, on whatever NIC; tunnels' are none."""
+    found: list[set[str]] = []
+    for facts in (there, here):
+        links = [each for each in facts.links if each.name != "lo" and _wraps(each) == PLAIN]
+        found.append({text.partition("/")[0] for each in links for text in each.addresses})
+    return frozenset(found[0] - found[1])
+
+
+def session_up(
+    sessions: Sequence[BgpSession] | None, peer: str, also: Collection[str] = ()
+) -> bool | None:
+    """Whether BGP with a peer is established; null when the daemon could not be asked.
+
+    `also` are the peer's other addresses, which it may peer by.
+    """
     if sessions is None:
         return None
-    return any(each.peer == peer and each.state == "Established" for each in sessions)
+    names = {peer, *also}
+    return any(each.peer in names and each.state == "Established" for each in sessions)

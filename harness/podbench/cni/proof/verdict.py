@@ -25,7 +25,7 @@ from podbench.cni.proof.evidence import (
     tunnel_packets,
     underlay_packets,
 )
-from podbench.cni.proof.routes import BIRD, PLAIN, PROTOCOLS, Way
+from podbench.cni.proof.routes import BIRD, BOOT, DEVICE_OWNERS, PLAIN, PROTOCOLS, Way
 from podbench.model.arms import OVERHEAD_BYTES, Mode
 from podbench.model.facts import ArmProof, Method, PairProof, Verdict
 
@@ -104,15 +104,21 @@ def decided(pairs: Sequence[PairProof]) -> bool:
     return not any(UNDECIDED in pair.warnings for pair in pairs)
 
 
-def origin(pool: Pool, protocol: int | None) -> str | None:
+def origin(pool: Pool, protocol: int | None, device: str | None = None) -> str | None:
     """Who programmed a route, by its protocol number; numbers without a name stay numbers.
 
-    The pool's own number means its owner: Felix' is configurable, Flannel uses the anonymous 3.
+    The pool's own number means its owner: Felix' is configurable, Flannel uses the anonymous 3. The
+    kernel's anonymous number names nobody, but the tunnel that the route leads to may.
     """
     if protocol is None:
         return None
+    if protocol == BOOT:
+        owners = (who for name, who in DEVICE_OWNERS.items() if (device or "").startswith(name))
+        if (owner := next(owners, None)) is not None:
+            return owner
     if protocol == pool.route_protocol and pool.origin is not None:
-        return pool.origin
+        own = protocol != BOOT or pool.device is None or pool.device == device
+        return pool.origin if own else PROTOCOLS[BOOT]
     return PROTOCOLS.get(protocol, f"protocol {protocol}")
 
 
@@ -165,7 +171,9 @@ def _directed(pool: Pool, way: Way, window: Window | None, there: Sight, here: S
         verdict=verdict,
         method=there.method,
         observed=observed,
-        route_origin=origin(pool, way.route.protocol if way.route else None),
+        route_origin=None
+        if way.route is None
+        else origin(pool, way.route.protocol, way.route.device),
         warnings=(*there.warnings, *_origin_warnings(mode, way, verdict)),
         evidence=_evidence(way, window),
     )

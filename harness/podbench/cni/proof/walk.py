@@ -13,7 +13,7 @@ import msgspec
 
 from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.proof.evidence import Window, counters, moved
-from podbench.cni.proof.routes import Counter, Way, leaves_by, resolve, session_up
+from podbench.cni.proof.routes import Counter, Way, leaves_by, others, resolve, session_up
 from podbench.cni.proof.verdict import decided, prove_arm, prove_pair
 from podbench.model.errors import ProbeError, TransportError
 from podbench.model.facts import ArmProof, Method, NodeFacts, PairProof, Verdict
@@ -196,7 +196,8 @@ async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading:
         if each.encapsulation == mode
         and (each.node, each.peer) in ((src.name, dst.address), (dst.name, src.address))
     ]
-    via, note = resolve(route, reading.facts[src.name], dst.address, per_peer)
+    also = others(reading.facts[dst.name], reading.facts[src.name])
+    via, note = resolve(route, reading.facts[src.name], dst.address, per_peer, also)
     return Way(
         src=src.name,
         dst=dst.name,
@@ -230,8 +231,8 @@ async def _read(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> _Readi
 def _session(facts: dict[str, NodeFacts], src: Node, dst: Node) -> bool | None:
     """BGP between two nodes as both ends tell it: down when either end says so."""
     ends = (
-        session_up(facts[src.name].bgp, dst.address),
-        session_up(facts[dst.name].bgp, src.address),
+        session_up(facts[src.name].bgp, dst.address, others(facts[dst.name], facts[src.name])),
+        session_up(facts[dst.name].bgp, src.address, others(facts[src.name], facts[dst.name])),
     )
     if False in ends:
         return False

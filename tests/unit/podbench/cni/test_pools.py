@@ -16,7 +16,7 @@ from podbench.model.errors import ConfigError
 @pytest.mark.parametrize(
     ("cni", "mode", "expected"),
     [
-        ("calico", Mode.VXLAN, (1450, "vxlan.calico", 4096, 4789, 80)),
+        ("calico", Mode.VXLAN, (1450, "vxlan.calico", 4096, 4789, 3)),
         ("calico", Mode.IPIP, (1480, "tunl0", None, None, 12)),
         ("calico", Mode.BGP, (1500, None, None, None, 12)),
         ("flannel", Mode.VXLAN, (1450, "flannel.1", 1, 8472, 3)),

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from support.recorded import node_facts
 
-from podbench.cni.proof.routes import PLAIN, Counter, resolve, session_up
+from podbench.cni.proof.routes import PLAIN, Counter, others, resolve, session_up
 from podbench.model.facts import BgpSession, Link, NodeFacts, Route
 
 PEER = "172.18.0.3"
@@ -117,3 +117,26 @@ def test_a_session_is_up_only_when_established_with_that_peer(
 ) -> None:
     """No daemon to ask is unknown; a daemon without that session is down."""
     assert session_up(sessions, PEER) is expected
+
+
+def test_a_peer_is_itself_on_another_nic() -> None:
+    """Calico's addresses on eth1, kubelet's on eth0: neither route nor session is odd."""
+
+    def facts(node: str, number: int, peer: int) -> NodeFacts:
+        links = (
+            Link(name="eth0", kind=None, mtu=1500, up=True, addresses=(f"192.168.1.{number}/24",)),
+            Link(name="eth1", kind=None, mtu=1500, up=True, addresses=(f"10.9.9.{number}/24",)),
+            Link(name="docker0", kind="bridge", mtu=1500, up=True, addresses=("172.17.0.1/16",)),
+            Link(name="tunl0", kind="ipip", mtu=1480, up=True, addresses=(f"172.27.{number}.0",)),
+        )
+        session = BgpSession(peer=f"10.9.9.{peer}", state="Established")
+        return NodeFacts(node=node, wall_ns=0, links=links, bgp=(session,))
+
+    here, there = facts("c", 1, 2), facts("d", 2, 1)
+    also = others(there, here)
+    assert also == {"192.168.1.2", "10.9.9.2"}
+    route = Route(dst="172.27.2.0/26", device="tunl0", gateway="10.9.9.2", protocol=12, onlink=True)
+    assert resolve(route, here, "192.168.1.2", (), also) == ("ipip", None)
+    assert session_up(here.bgp, "192.168.1.2", also) is True
+    stranger = msgspec.structs.replace(route, gateway="172.17.0.1")
+    assert resolve(stranger, here, "192.168.1.2", (), also)[1] is not None

@@ -311,6 +311,17 @@ def test_origins_go_by_number(protocol: int | None, name: str | None) -> None:
     assert proof.origin(pool, protocol) == name
 
 
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [("vxlan.calico", "Felix"), ("flannel.1", "Flannel"), ("eth0", "boot"), (None, "boot")],
+)
+def test_the_anonymous_number_is_named_by_the_tunnel(device: str | None, name: str) -> None:
+    """Felix leaves its VXLAN routes without a protocol of their own, flanneld all of its own."""
+    for mode in (Mode.VXLAN, Mode.BGP):
+        pool = Calico().pool(mode, underlay_mtu=1500, equal_mtu=False)
+        assert proof.origin(pool, 3, device) == name
+
+
 def test_a_configured_protocol_number_is_felix() -> None:
     """DeviceRouteProtocol may be any number: the pool says which."""
     pool: Pool = Calico().pool(Mode.VXLAN, underlay_mtu=1500, equal_mtu=False)
