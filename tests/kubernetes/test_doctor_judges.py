@@ -362,8 +362,9 @@ def test_a_mode_whose_pool_is_refused_says_so(usual: Examined) -> None:
     found = doctor_cluster.modes(but(usual, tried=(*others, refused)))
     assert named(found, "mode ipip").found == "ipipMode is not supported here"
     assert named(found, "mode vxlan").ok is True
-    overlapped = doctor_cluster.modes(but(usual, overlaps=("Service x 198.18.0.9",)))
-    assert "name another with --pool-cidr" in named(overlapped, "mode bgp").found
+    said = "--pool-cidr 198.18.0.0/16 overlaps Service x 198.18.0.9; name another"
+    overlapped = doctor_cluster.modes(but(usual, overlaps=said))
+    assert named(overlapped, "mode bgp").found == said
 
 
 def test_what_could_be_switched_is_told_with_what_is_changed(usual: Examined) -> None:

@@ -29,6 +29,7 @@ def document(spec: RunSpec, found: Survey, drawn: planning.Plan) -> str:
         "cni": {"name": spec.cni, "version": found.detected.version.value},
         "plan": drawn,
         "expected": expected(spec, found, drawn),
+        "enough_blocks_s": plan_page.enough_s(drawn),
         "transfer_cap_bps": _cap(spec),
         "assumed": _assumed(spec, found, drawn),
         "nodes": [{"name": each.name, "zone": each.zone} for each in found.places],

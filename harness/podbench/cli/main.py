@@ -19,6 +19,7 @@ from podbench.cli import (
     export,
     gate,
     lab,
+    log,
     ls,
     panels,
     report,
@@ -106,6 +107,7 @@ def _limit() -> str:
 def main() -> None:
     """Runs a command; an error becomes one sentence, advice and an exit code."""
     install()
+    log.install()
     arguments, debug = without_debug(sys.argv[1:])
     try:
         sys.exit(app(args=arguments, prog_name=_called(), standalone_mode=False))

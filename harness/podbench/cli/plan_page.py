@@ -7,7 +7,7 @@ import msgspec
 
 from podbench.campaign import cost
 from podbench.campaign import plan as planning
-from podbench.campaign.spec import RunSpec
+from podbench.campaign.spec import DEFAULT_BLOCKS, RunSpec
 from podbench.model.units import counted, show_duration
 
 INDENT = " " * 12
@@ -19,7 +19,14 @@ def show(spec: RunSpec, *, as_json: bool) -> None:
     expected = cost.expect(drawn)
     if as_json:
         sys.stdout.write(
-            _document({"plan": drawn, "expected": expected, "changes": list(cost.LAB_CHANGES)})
+            _document(
+                {
+                    "plan": drawn,
+                    "expected": expected,
+                    "enough_blocks_s": enough_s(drawn),
+                    "changes": list(cost.LAB_CHANGES),
+                }
+            )
         )
         return
     lines = [
@@ -42,7 +49,27 @@ def schedule(spec: RunSpec, drawn: planning.Plan) -> list[str]:
         f" {counted(drawn.rounds, 'round')}",
         f"seed        {drawn.seed}",
         f"duration    about {show_duration(drawn.total_s)} of measuring",
+        *_too_few(drawn),
     ]
+
+
+def _too_few(drawn: planning.Plan) -> list[str]:
+    """How long enough blocks for a verdict take, where these are fewer."""
+    whole_s = enough_s(drawn)
+    if whole_s is None:
+        return []
+    minutes = -(-whole_s // 60)
+    return [
+        f"{INDENT}{counted(drawn.blocks, 'block')} are too few for most verdicts:"
+        f" {DEFAULT_BLOCKS} take about {show_duration(whole_s)} (--budget {minutes:.0f}m)"
+    ]
+
+
+def enough_s(drawn: planning.Plan) -> float | None:
+    """How long the fewest blocks take that a verdict rests on; null where there are enough."""
+    if drawn.blocks >= DEFAULT_BLOCKS:
+        return None
+    return drawn.block_s * DEFAULT_BLOCKS + drawn.once_s
 
 
 def _traffic(drawn: planning.Plan, expected: cost.Expected) -> list[str]:

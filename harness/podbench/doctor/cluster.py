@@ -215,9 +215,8 @@ def _no_pool(found: Examined, calico: CalicoDetected, mode: Mode) -> str | None:
     reason = pools.refusal(mode, calico, allow_bgp_export=False)
     if reason is not None:
         return reason
-    if found.overlaps:
-        cidr = pools.DEFAULT_CIDR
-        return f"{cidr} overlaps {listed(found.overlaps)}: name another with --pool-cidr"
+    if found.overlaps is not None:
+        return found.overlaps
     mine = [each for each in found.tried if each.ref == Ref("IPPool", f"podbench-{mode}")]
     return next((each.message for each in mine if each.status is not None), None)
 

@@ -30,7 +30,7 @@ from podbench.target.kubernetes.api.client import Api, ApiError, Context
 from podbench.target.kubernetes.api.refs import collection
 from podbench.target.kubernetes.deploy import other_broker, pull_secrets
 from podbench.target.kubernetes.request import Cluster
-from podbench.target.kubernetes.survey.collect import collect
+from podbench.target.kubernetes.survey.collect import collect, taken_networks
 from podbench.target.kubernetes.survey.nodes import LeftOut, Place, Wanted, choose
 from podbench.target.kubernetes.target import KubernetesTarget
 from podbench.target.kubernetes.world import Method
@@ -55,6 +55,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     places: tuple[Place, ...]
     """The nodes that can take part."""
     left_out: tuple[LeftOut, ...]
+    taken: dict[str, list[str]] = {}
+    """Networks and addresses that are the cluster's own, by whose they are."""
     kubeconfig: str | None = None
     """The file that was read instead of KUBECONFIG's, absolute."""
 
@@ -91,7 +93,8 @@ async def survey_now(options: Options) -> Survey:
         patience_s=SURVEY_PATIENCE_S,
         group_patience_s=GROUP_PATIENCE_S,
     ) as api:
-        choice = choose(await api.items(collection("Node")), wanted(options))
+        nodes = await api.items(collection("Node"))
+        choice = choose(nodes, wanted(options))
         await pull_secrets.require(api, pull_secrets.named(options.image_pull_secret))
         facts = await collect(api)
         detected = detect_cluster(facts)
@@ -102,6 +105,7 @@ async def survey_now(options: Options) -> Survey:
             recipe=recipe(facts, detected),
             places=choice.places,
             left_out=choice.left_out,
+            taken=await taken_networks(api, nodes),
             kubeconfig=absolute(options.kubeconfig),
         )
 
@@ -268,7 +272,7 @@ def _method(
             f"--method pools: {cni} cannot have pools of several modes side by side",
             advice="use --method observe",
         )
-    refused = _refused(found.detected, pool_cidr, allow_bgp_export=options.allow_bgp_export)
+    refused = _refused(options, found, pool_cidr)
     if len(refused) < len(pools.MODES):
         return method, refused, ()
     why = "; ".join(dict.fromkeys(refused.values()))
@@ -280,16 +284,22 @@ def _method(
     )
 
 
-def _refused(
-    detected: ClusterDetected, pool_cidr: str, *, allow_bgp_export: bool
-) -> dict[Mode, str]:
-    calico = detected.calico
+def _refused(options: Options, found: Survey, pool_cidr: str) -> dict[Mode, str]:
+    """Modes whose temporary pools would harm or lie, each with the reason.
+
+    Raises:
+        ConfigError: --pool-cidr is none, too small, or in use.
+    """
+    calico = found.detected.calico
     assert calico is not None, "pools are for Calico"
     pools.plan(pool_cidr, pools.MODES)
-    reasons = {
-        mode: pools.refusal(mode, calico, allow_bgp_export=allow_bgp_export) for mode in pools.MODES
-    }
-    return {mode: reason for mode, reason in reasons.items() if reason is not None}
+    refused = pools.refusals(calico, allow_bgp_export=options.allow_bgp_export)
+    overlap = pools.overlapping(pool_cidr, found.taken)
+    if overlap is None or len(refused) == len(pools.MODES):
+        return refused
+    if options.pool_cidr is not None:
+        raise ConfigError(overlap, advice="name a /22 or larger that nothing here uses")
+    return {**dict.fromkeys(pools.MODES, overlap), **refused}
 
 
 def consented(options: Options, asked: RunSpec, ask: consent.Ask | None) -> bool:

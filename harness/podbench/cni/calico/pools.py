@@ -98,6 +98,15 @@ def overlaps(cidr: str, taken: Mapping[str, Iterable[str]]) -> list[str]:
     return found
 
 
+def overlapping(cidr: str, taken: Mapping[str, Iterable[str]]) -> str | None:
+    """Why temporary pools cannot be within a CIDR; null where nothing of the cluster's is there."""
+    found = overlaps(cidr, taken)
+    if not found:
+        return None
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"--pool-cidr {cidr} overlaps {', '.join(found[:3])}{more}; name another"
+
+
 def routed(cidr: str, routes: Mapping[str, Iterable[str]]) -> list[str]:
     """Routes that lead to a CIDR as a whole: whoever has one may use its addresses.
 

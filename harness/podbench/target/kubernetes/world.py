@@ -4,6 +4,7 @@ Nothing is made here: `apply` says whether a mode can be had and remembers it; t
 all at once. Facts are read by each node's host-network agent, so there are none before it runs.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -14,8 +15,9 @@ from podbench.cni.base import CLUSTER_PROOF_PROBES, Capture, Laid, Pool
 from podbench.cni.calico import pools
 from podbench.cni.detect.calico import CalicoDetected
 from podbench.cni.edits import Recipe
+from podbench.cni.proof.routes import TUNNEL_KINDS
 from podbench.model.arms import Mode
-from podbench.model.errors import ClusterError, PodbenchError, ProbeError
+from podbench.model.errors import ClusterError, PodbenchError, ProbeError, TransportError
 from podbench.model.facts import ArmProof, BgpSession, NodeFacts, Route, TunnelCount
 from podbench.model.nodes import AgentId, Node, Pod
 from podbench.target.kubernetes.api.client import Api
@@ -31,6 +33,14 @@ from podbench.transport.base import Fleet
 from podbench.wire import messages
 
 ANSWER_S = 20.0
+DEVICES = {
+    # What to do where nodes have no such device.
+    Mode.IPIP: "their kernel lacks it, so that packets would go unwrapped; `modprobe ipip` on the"
+    " node says whether it can be had",
+    Mode.VXLAN: "calico-node's log there says why Felix made none",
+}
+DEVICE_S, DEVICE_LOOK_S = 20.0, 1.0
+"""Felix restarts within 5 s of a pool's coming, and needs some more to make its device."""
 ASSUMED_MTU = 1500
 """Of the underlay, until an agent has read it."""
 
@@ -73,7 +83,9 @@ class KubernetesWorld:
         self.fleet: Fleet | None = None
         self.told: dict[str, tuple[BgpSession, ...]] = {}
         """BGP sessions as Calico told them, by node; empty where it was not asked."""
-        self._overlaps: list[str] = []
+        self._overlaps: str | None = None
+        self._with_device: set[Mode] = set()
+        """Modes whose tunnel device every node was seen to have."""
         self.hush: Callable[[Sequence[str]], AbstractAsyncContextManager[None]] = _loud
         """Keeps the run's own traffic off nodes' tunnels (`quiet`); the target's, once it runs."""
         self._nodes = tuple(
@@ -115,7 +127,7 @@ class KubernetesWorld:
 
     def keep_off(self, taken: Mapping[str, Sequence[str]]) -> None:
         """Takes note of networks that temporary pools must not overlap."""
-        self._overlaps = pools.overlaps(self._method.pool_cidr, taken)
+        self._overlaps = pools.overlapping(self._method.pool_cidr, taken)
 
     def settle(self, nodes: Sequence[Node], fleet: Fleet | None) -> None:
         """Takes note of what was deployed, or that it is gone (`fleet` null)."""
@@ -157,14 +169,40 @@ class KubernetesWorld:
             InterferenceError: Somebody else changes it.
             ClusterError: Neither the mode nor rolling it back converged.
         """
-        return None if self._turning is None else await self._turning.turn(mode, prove)
+        if self._turning is not None:
+            return await self._turning.turn(mode, prove)
+        return await self._without_device(mode)
+
+    async def _without_device(self, mode: Mode) -> str | None:
+        """Why a temporary pool's packets would leave unwrapped; null where its device is there.
+
+        Felix makes the device within seconds of a pool's coming, while it restarts. Where a kernel
+        lacks it Felix retries for ever, BIRD lays plain routes, and pods talk unwrapped.
+        """
+        if self._method.name != "pools" or mode not in DEVICES or mode in self._with_device:
+            return None
+        deadline = asyncio.get_running_loop().time() + DEVICE_S
+        while missing := await self._lacking(mode):
+            if asyncio.get_running_loop().time() > deadline:
+                names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+                return f"no {mode} device on {names} {DEVICE_S:g} s after its pool: {DEVICES[mode]}"
+            await asyncio.sleep(DEVICE_LOOK_S)
+        self._with_device.add(mode)
+        return None
+
+    async def _lacking(self, mode: Mode) -> list[str]:
+        """The nodes that answer and have no such device up."""
+        lacking = []
+        for node in self._nodes:
+            with contextlib.suppress(ProbeError, TransportError):
+                links = (await self.facts(node.name)).links
+                if not any(link.up and TUNNEL_KINDS.get(link.kind or "") == mode for link in links):
+                    lacking.append(node.name)
+        return lacking
 
     def _refusal(self, mode: Mode, calico: CalicoDetected) -> str | None:
-        if self._overlaps:
-            return (
-                f"--pool-cidr {self._method.pool_cidr} overlaps {', '.join(self._overlaps[:3])}; "
-                "name another"
-            )
+        if self._overlaps is not None:
+            return self._overlaps
         allowed = self._method.allow_bgp_export
         return pools.refusal(mode, calico, allow_bgp_export=allowed)
 

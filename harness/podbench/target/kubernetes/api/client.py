@@ -423,7 +423,8 @@ class Api:
             )
             for told in answer.headers.getall("Warning", []):
                 # Deprecated versions, fields that are unknown or set twice, Pod Security's advice.
-                logger.warning("the API server warns", extra={"why": told, "path": path})
+                what = {"why": _warning(told), "request": f"{method} {path}"}
+                logger.warning("the API server warns", extra=what)
             if answer.status >= 400:
                 raise _refusal(answer.status, await answer.read(), f"{method} {path}")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -466,6 +467,12 @@ def _refusal(status: int, data: bytes, what: str) -> ApiError:
         told = json.loads(data)
         message, reason = told.get("message", message), told.get("reason")
     return ApiError(f"{what}: {message or status}", status=status, reason=reason)
+
+
+def _warning(header: str) -> str:
+    """The text of a Warning header, `299 - "text"` (RFC 7234)."""
+    text = header.partition('"')[2].rpartition('"')[0]
+    return text.replace('\\"', '"') or header
 
 
 def _why(error: Exception) -> str:

@@ -332,7 +332,8 @@ class Watchman:
             await asyncio.sleep(LOOK_S)
             out = set(self._ways) - self._watched
             for way in sorted(out - missing, key=str):
-                self._say(f"canary: {way} is out of watch: an agent of it is gone")
+                if not self._closing:
+                    self._say(f"canary: {way} is out of watch: {self._absent(way)}")
             missing = out
             now = time.monotonic()
             for path in {way.path for way in self._ways}:
@@ -340,6 +341,14 @@ class Watchman:
                     since.pop(path, None)
                 elif now - since.setdefault(path, now) > BLIND_S:
                     self._raise(f"no {path} path is watched any more: its agents are gone")
+
+    def _absent(self, way: Way) -> str:
+        """Why a path is not watched."""
+        ends = {way.sender: way.src, way.reflector: way.dst}
+        gone = [f"{agent} on {node}" for agent, node in ends.items() if self._gone(agent)]
+        if gone:
+            return f"{' and '.join(gone)} is gone; watched again once it is back"
+        return self._why.get(way, "its watch ended, and is being begun again")
 
     def _write(self, started: int) -> None:
         if self._folder is None:

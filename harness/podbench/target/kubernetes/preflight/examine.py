@@ -69,7 +69,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     listed: dict[str, Listed]
     v3: Fact[Object]
     """The APIService of projectcalico.org/v3; unknown too where there is none."""
-    overlaps: tuple[str, ...]
+    overlaps: str | None
     """What of the cluster's own lies where temporary pools would."""
     holder: Fact[str]
     """Who measures here now; empty: nobody does."""
@@ -112,7 +112,7 @@ async def examine(
         pods=await _pods(api),
         listed={kind: await _listed(api, kind) for kind in LISTED},
         v3=await _v3(api),
-        overlaps=tuple(pools.overlaps(pools.DEFAULT_CIDR, await taken_networks(api, nodes))),
+        overlaps=pools.overlapping(pools.DEFAULT_CIDR, await taken_networks(api, nodes)),
         holder=await _holder(api),
         leftovers=await _leftovers(api),
     )
