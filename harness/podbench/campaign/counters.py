@@ -31,6 +31,7 @@ class Ticks:
     def __init__(self, crew: Crew, agents: Mapping[str, AgentId]) -> None:
         self._crew = crew
         self._agents = dict(agents)
+        self._lost: set[str] = set()
 
     async def start(self, pids: tuple[int, ...]) -> None:
         """Begins every series; a node whose agent is gone has none until it is back."""
@@ -64,13 +65,20 @@ class Ticks:
             reply = await self._crew.ask(self._agents[node], messages.CollectCounters())
         except ProbeError as error:
             # An agent that was started anew does not count yet.
-            logger.warning("host counters lost", extra={"node": node, "why": str(error)})
+            self._lose(node, error)
             await self._begin(node)
             return None
         except TransportError as error:
-            logger.warning("host counters lost", extra={"node": node, "why": str(error)})
+            self._lose(node, error)
             return None
+        self._lost.discard(node)
         return reply.tables.get("host", {}), {**place, "node": node}
+
+    def _lose(self, node: str, error: PodbenchError) -> None:
+        """Says it once, until the node's counters are back."""
+        if node not in self._lost:
+            self._lost.add(node)
+            logger.warning("host counters lost", extra={"node": node, "why": str(error)})
 
     async def stop(self) -> None:
         """Ends every series."""
