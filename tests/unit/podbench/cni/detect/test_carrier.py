@@ -119,7 +119,12 @@ def test_what_runs_on_no_linux_node_carries_nothing(left: dict[str, Any]) -> Non
 
 def test_counts_of_a_controller_that_does_not_run_say_nothing() -> None:
     """Nothing at all is scheduled: somebody carries these packets all the same."""
-    assert carrier(daemons("quay.io/cilium/cilium:v1.17.4", scheduled=0)).cni.value == "cilium"
+    uncounted = daemons("quay.io/cilium/cilium:v1.17.4", scheduled=0)
+    assert carrier(uncounted).cni.value == "cilium"
+    # A run's own are counted by now.
+    own = daemons("registry.example/podbench:1", "agent")
+    own["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "podbench"}
+    assert carrier(uncounted, own).cni.value == "cilium"
 
 
 def test_canal_is_flannel_with_calico_s_policies_whatever_its_variables_say() -> None:
