@@ -248,6 +248,10 @@ ROWS = {
         },
         refused="insecure-skip-tls-verify",
     ),
+    "an authority that is none": Row(
+        files={"one": config(cluster="server: {a}, certificate-authority-data: bm90IGEgY2VydA==")},
+        refused="certificate-authority-data",
+    ),
     "certificate without key": Row(
         files={"one": config("client-certificate: ca.crt")}, refused="no client-key"
     ),

@@ -186,13 +186,24 @@ def modes(found: Examined) -> list[Check]:
         Check(
             name=f"mode {mode}",
             ok=(why := _no_pool(found, calico, mode)) is None,
-            found=why or "a temporary pool can be made",
+            found=why or _possible(calico, mode),
             needed_for=f"--method pools with {mode}",
             need=Need.PART,
             advice="leave the mode out with --modes, or use --method observe",
         )
         for mode in pools.MODES
     ]
+
+
+def _possible(calico: CalicoDetected, mode: Mode) -> str:
+    """What a temporary pool still depends on, where nothing speaks against it."""
+    used = any(each.mode == mode and each.usual for each in calico.pools.value or ())
+    if used or mode == Mode.BGP:
+        return "a temporary pool can be made"
+    return (
+        f"a temporary pool can be made; that every node's kernel has the {mode} device is seen"
+        " once it is there, and the mode is left out where one has not"
+    )
 
 
 def switching(found: Examined) -> Check:

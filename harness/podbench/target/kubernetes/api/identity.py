@@ -94,11 +94,13 @@ class Identity:
         made.verify_ssl = not access.insecure
         made.tls_server_name = access.tls_server_name
         made.proxy = access.proxy
-        made.ssl_ca_cert = self._file("ca.crt", access.ca_file, access.ca_data)
+        made.ssl_ca_cert = self._file("certificate-authority", access.ca_file, access.ca_data)
         cert = None if given is None or given.certificate is None else given.certificate.encode()
         key = None if given is None or given.key is None else given.key.encode()
-        made.cert_file = self._file("tls.crt", access.cert_file, cert or access.cert_data)
-        made.key_file = self._file("tls.key", access.key_file, key or access.key_data)
+        made.cert_file = self._file(
+            "client-certificate", access.cert_file, cert or access.cert_data
+        )
+        made.key_file = self._file("client-key", access.key_file, key or access.key_data)
         token = access.token or (None if given is None else given.token)
         if token is not None:
             made.api_key["BearerToken"] = f"Bearer {token}"
@@ -148,11 +150,18 @@ class Identity:
             return ApiClient(configuration=self.configuration)
         except (ssl.SSLError, OSError, ValueError) as error:
             made = self.configuration
-            named = ", ".join(each for each in (made.ssl_ca_cert, made.cert_file) if each)
+            named = ", ".join(
+                self._field(each) for each in (made.ssl_ca_cert, made.cert_file) if each
+            )
             raise ConfigError(
                 f"context {self._asked}: its certificates cannot be used ({named}): {error}",
                 advice="`kubectl get nodes` reads them too; log in again, or mend the kubeconfig",
             ) from error
+
+    def _field(self, path: str) -> str:
+        """What a certificate's file is to a user: its path, or the field that holds its content."""
+        inside = self._files is not None and path.startswith(self._files.name)
+        return f"{Path(path).name.partition('-')[2]}-data" if inside else path
 
     def close(self) -> None:
         """Removes the files that held certificates."""
