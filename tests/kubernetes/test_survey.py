@@ -82,7 +82,7 @@ def test_observing_takes_the_mode_as_found(tmp_path: Path) -> None:
     run = resolved(surveyed(tmp_path), method="observe", modes=["bgp"])
     assert (run.method, run.modes) == ("observe", (Mode.VXLAN,))
     assert "observing vxlan" in run.notes[0]
-    assert "--modes is not followed" in run.notes[1]
+    assert "--modes is ignored" in run.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_network_nobody_knows_is_observed_as_it_is_found(tmp_path: Path) -> No
     found = surveyed_as(tmp_path)
     run = resolved(found)
     assert (run.cni, run.method, run.modes) == ("unknown", "observe", (Mode.AS_FOUND,))
-    assert "each is named by what it takes" in run.notes[0]
+    assert "each pair shows the mode it takes" in run.notes[0]
     with pytest.raises(ConfigError, match="unknown") as caught:
         resolved(found, cni="flannel")
     assert "omit --cni" in str(caught.value.advice)
@@ -264,7 +264,7 @@ def test_the_plan_of_a_switch_says_what_is_changed(tmp_path: Path) -> None:
     """The object, the fields for each mode, and what happens to a mode that does not come."""
     found = surveyed(tmp_path)
     told = "\n".join(changes.moved(resolved(found, method="switch"), found))
-    assert "by IPPool default-ipv4-ippool" in told
+    assert "through IPPool default-ipv4-ippool" in told
     assert "bgp: ipipMode Never, vxlanMode Never" in told
     assert "90 s is rolled back" in told
 
