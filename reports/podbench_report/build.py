@@ -15,6 +15,7 @@ from podbench_report.sections import (
     findings,
     header,
     jitter,
+    load,
     loss,
     matrices,
     method,
@@ -30,6 +31,7 @@ from podbench_report.view import RunView
 
 _CONTENTS = (
     ("reading", "How to read this page"),
+    ("decision", "Decision"),
     ("found", "Findings"),
     ("untold", "Open questions"),
     ("proof", "Proof of modes"),
@@ -39,6 +41,7 @@ _CONTENTS = (
     ("blocks", "Blocks"),
     ("timeline", "Timeline"),
     ("loss", "Loss"),
+    ("load", "What traffic costs"),
     ("throughput", "Throughput"),
     ("blame", "Outliers"),
     ("method", "Method and limits"),
@@ -53,9 +56,10 @@ def render(bundle: Bundle) -> str:
         ReportError: Rendering fails.
     """
     view = RunView(bundle)
+    absent = set() if view.summary.recommendation else {"decision"}
     return frame.render(
         "report.html.j2",
-        _CONTENTS,
+        [one for one in _CONTENTS if one[0] not in absent],
         steps=palette.STEPS,
         words=wording.WORDS,
         header=header.build(view),
@@ -70,6 +74,7 @@ def render(bundle: Bundle) -> str:
         blocks=blocks.build(view),
         timeline=timeline.build(view),
         loss=loss.build(view),
+        load=load.build(view),
         throughput=throughput.build(view),
         outliers=outliers.build(view),
         method=method.build(view),

@@ -5,9 +5,17 @@ Pure functions, like those of `wording`, which has every other sentence.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from podbench.analysis.findings import capped
 from podbench.model.arms import is_stand_in
-from podbench.model.summary import AaCheck, Comparison, OverlayTax
+from podbench.model.summary import (
+    AaCheck,
+    AtTraffic,
+    Comparison,
+    OverlayTax,
+    Recommendation,
+)
 from podbench_report import metrics, names, numbers, wording
 
 _OPEN = {"inconclusive", "not measured"}
@@ -108,3 +116,58 @@ def _part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     change = "higher" if rises else "lower"
     size = numbers.percent_change(c.ratio, c.ci95).lstrip("+" + numbers.MINUS)
     return f"{size} {change} under {who} ({sure})"
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision in words: one sentence, then reasons, exceptions, certainty, what to do."""
+
+    sentence: str
+    because: tuple[str, ...]
+    unless: tuple[str, ...]
+    confidence: str
+    next_step: str
+
+
+def decision(found: Recommendation | None, traffic: Sequence[AtTraffic]) -> Decision | None:
+    """The decision, with what the others cost at the traffic asked for; None: nothing to decide."""
+    if found is None:
+        return None
+    if found.mode is None:
+        sentence = f"No mode can be recommended: {wording.listed(found.because)}."
+        because: tuple[str, ...] = ()
+    else:
+        sentence = f"Use {names.mode_label(found.mode)}.{_costs(found.mode, traffic)}"
+        because = found.because
+    why = "" if found.confidence_reason is None else f": {found.confidence_reason}"
+    return Decision(
+        sentence=sentence,
+        because=because,
+        unless=found.unless,
+        confidence=f"{found.confidence}{why}",
+        next_step=found.next_step or "",
+    )
+
+
+def _costs(mode: str, traffic: Sequence[AtTraffic]) -> str:
+    """What the other modes take more than this one, for the first traffic that has an answer."""
+    for name in dict.fromkeys(one.name for one in traffic):
+        here = {one.mode: one for one in traffic if one.name == name}
+        chosen = here.get(mode)
+        if chosen is None or chosen.cores_per_node is None or chosen.verdict != "base":
+            continue
+        told = [
+            f"{names.mode_label(one.mode)} {numbers.cores(one.extra_cores_per_node)}"
+            f" (95%{numbers.NBSP}CI {_bounds(one)})"
+            for one in here.values()
+            if one.verdict == "different" and one.extra_cores_per_node is not None
+        ]
+        if told:
+            return f" At {name} a node, {wording.listed(told)} more CPU cores a node."
+        return f" At {name} a node no other mode was shown to take more CPU."
+    return ""
+
+
+def _bounds(one: AtTraffic) -> str:
+    if one.extra_ci95 is None:
+        return "none"
+    return " to ".join(numbers.cores(bound) for bound in one.extra_ci95)

@@ -170,6 +170,14 @@ def share(value: float | None) -> str:
     return quantity(value, "ratio")
 
 
+def cores(value: float | None) -> str:
+    """CPU cores: two significant digits, three decimals at most."""
+    if value is None:
+        return NOT_MEASURED
+    text = f"{abs(value):.2g}" if abs(value) >= 0.01 else f"{abs(value):.3f}"
+    return f"{MINUS if value < 0 else ''}{text}"
+
+
 def count(value: int | None) -> str:
     """Returns a count, grouped by thin spaces from 10,000: `1450`, `30 000`."""
     if value is None:

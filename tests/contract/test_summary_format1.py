@@ -8,14 +8,15 @@ import json
 import re
 
 import msgspec
+import pandas as pd
 import pytest
-from support import synthetic
+from support import ladders, synthetic
 
 from podbench.analysis.summarise import analyse
 
 SUMMARY = """format run_id name labels started ended status target cni versions spec seed nodes
     method arms estimates pairs comparisons overlay_tax noise_floor aa_check blame encapsulation
-    cpu_price warnings family controls"""
+    cpu_price load_curve at_traffic recommendation warnings family controls"""
 QUANTILES = "p50 p90 p99 p999 min max mean sd n n_effective ci95"
 RATE = "p50 min max n ci95"
 RECORDS = {
@@ -46,7 +47,14 @@ RECORDS = {
     "blame": "kind subject metric effect_ratio z evidence",
     "encapsulation": """mode overhead_bytes pod_mtu predicted_goodput_share measured_goodput_share
         share_of""",
-    "cpu_price": "mode cores_per_gbps cores_per_mpps busiest_core_ratio",
+    "cpu_price": """mode kind unit value ci95 base difference difference_ci95 verdict steps_reached
+        busy_method reason""",
+    "load_curve": """arm kind offered_share offered_bps offered_pps rtt_app_ns rtt_kernel_ns
+        pdv_p99_ns loss_ratio busy_cores ci95 reached""",
+    "load_curve.rtt_app_ns": "p50 p99",
+    "at_traffic": """name bps pps mode cores_per_node ci95 extra_cores_per_node
+        extra_cores_cluster rtt_app_ns verdict reason""",
+    "recommendation": "mode because unless confidence next_step",
     "warnings": "code message advice evidence",
 }
 VERDICTS = {"different", "equivalent", "small", "inconclusive", "not measured"}
@@ -55,7 +63,12 @@ STATUSES = {"complete", "partial", "invalid"}
 
 def _summary(shape: synthetic.Shape, truth: synthetic.Truth | None = None) -> dict[str, object]:
     """What is written to disk, read back without any record of ours."""
-    written = msgspec.json.encode(analyse(synthetic.run(6, shape, truth)).summary)
+    made = synthetic.run(6, shape, truth)
+    climbed = ladders.rows(ladders.Ladder())
+    beside = ladders.probes(climbed, count=50)
+    latency = beside if made.latency is None else pd.concat([made.latency, beside])
+    made = msgspec.structs.replace(made, ladder=climbed, latency=latency)
+    written = msgspec.json.encode(analyse(made).summary)
     found: dict[str, object] = json.loads(written)
     return found
 

@@ -7,7 +7,7 @@ import math
 import random
 
 import msgspec
-from support import bundle_pairs, bundle_series
+from support import bundle_load, bundle_pairs, bundle_series
 from support.bundle_cases import (
     BASE_NS,
     GOODPUT_BPS,
@@ -28,7 +28,6 @@ from podbench.model.summary import (
     Blame,
     Cni,
     Comparison,
-    CpuPrice,
     Discoveries,
     Discovery,
     Doubt,
@@ -97,6 +96,7 @@ def make_bundle(case: Case = Case()) -> Bundle:  # noqa: B008 - frozen
 
 
 def _summary(case: Case, rng: random.Random) -> Summary:
+    lost = case.all_lost
     return Summary(
         run_id=f"2026-08-14T09-12-44Z-{case.target}-calico",
         name="Capacity review, August",
@@ -147,15 +147,11 @@ def _summary(case: Case, rng: random.Random) -> Summary:
             )
             for mode in case.measured
         ),
-        cpu_price=tuple(
-            CpuPrice(
-                mode=mode,
-                cores_per_gbps=0.19 + OVERHEAD[mode] / 500,
-                cores_per_mpps=None,
-                busiest_core_ratio=0.93,
-            )
-            for mode in case.measured
-        ),
+        cpu_price=() if lost else bundle_load.prices(case),
+        load_curve=() if lost else bundle_load.curve(case),
+        load_held=() if lost else bundle_load.held(case),
+        at_traffic=() if lost else bundle_load.traffic(case),
+        recommendation=None if lost else bundle_load.DECISION,
         warnings=(DOUBT,) if case.all_lost or case.blocks < 2 else (DOUBT, MORE),
         discoveries=tuple(_discoveries(case)),
         shifts=tuple(_shifts(case)),

@@ -13,9 +13,18 @@ import numpy as np
 import pandas as pd
 
 from podbench.analysis.bundle import BlockPoint, Bundle, LoadedPoint, PlanFacts, TailCurve
-from podbench.analysis.figures import estimates, goodput, pairs, probes, shapes, timeline
+from podbench.analysis.figures import (
+    estimates,
+    goodput,
+    load_curve,
+    pairs,
+    probes,
+    shapes,
+    timeline,
+)
 from podbench.analysis.findings import (
     aa,
+    at_traffic,
     blame,
     capped,
     caveats,
@@ -28,10 +37,11 @@ from podbench.analysis.findings import (
     open_questions,
     price,
     proofs,
+    recommendation,
     shift,
     tax,
 )
-from podbench.analysis.samples import seconds, transfers
+from podbench.analysis.samples import ladder, loss_table, seconds, transfers
 from podbench.analysis.samples.blocks import Cells, Reduced, series_step
 from podbench.analysis.samples.inputs import ArmLaid, Inputs
 from podbench.analysis.samples.source import Held
@@ -40,12 +50,14 @@ from podbench.model.arms import Path, parse_arm
 from podbench.model.summary import (
     AaCheck,
     ArmSummary,
+    AtTraffic,
     Comparison,
     Control,
     Doubt,
     Encapsulation,
     Estimate,
     Family,
+    LoadPoint,
     NodeSummary,
     Pair,
     StealRatio,
@@ -59,7 +71,8 @@ class _Measured(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     probes: probes.Probes
     tables: comparisons.Tables
     rates: dict[str, Cells]
-    done: tuple[transfers.Transfer, ...]
+    ceilings: dict[str, Cells]
+    steps: tuple[ladder.Step, ...]
     zero_ns: int
 
 
@@ -83,7 +96,8 @@ def _read(inputs: Inputs) -> _Measured:
             most_bps=inputs.most_bps,
         ),
         rates=rates,
-        done=transfers.transfers(summed),
+        ceilings=transfers.cells_of(transfers.intervals(inputs.ceiling)),
+        steps=ladder.steps(inputs.ladder),
         zero_ns=zero,
     )
 
@@ -212,7 +226,9 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mesh: tuple[Pair, ...]
     compared: _Compared
     wrapped: tuple[Encapsulation, ...]
-    paid: price.Prices
+    paid: price.Priced
+    curve: tuple[LoadPoint, ...]
+    traffic: tuple[AtTraffic, ...]
 
 
 def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
@@ -226,6 +242,9 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     figures, points = estimates.table(cells, moments, names, timeline.orders(inputs.visits))
     figures += estimates.of_loss(measured.tables.losses, names)
     modes = tuple(arm.mode for arm in arms if arm.path == "pod" and "#" not in arm.arm)
+    paid = price.prices(measured.steps, modes, _base_mode(names))
+    losses = {arm: loss_table.of_arm(measured.tables.losses, arm) for arm in names}
+    curve = load_curve.curve(measured.steps, measured.probes.part.loads, figures, losses)
     return _Judged(
         arms=arms,
         names=names,
@@ -233,11 +252,28 @@ def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
         points=tuple(points),
         mesh=_pairs(inputs, measured),
         compared=compared,
-        wrapped=goodput.encapsulation(
-            arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps, inputs.most_bps
-        ),
-        paid=price.prices(measured.done, measured.probes.part.windows, inputs.host, modes),
+        wrapped=_wrapped(inputs, measured, arms),
+        paid=paid,
+        curve=curve,
+        traffic=at_traffic.answers(inputs.traffic, paid, curve, modes, len(inputs.nodes)),
     )
+
+
+def _wrapped(
+    inputs: Inputs, measured: _Measured, arms: tuple[ArmSummary, ...]
+) -> tuple[Encapsulation, ...]:
+    """Goodput shares: on the shaped segment where the run has one, else of its transfers."""
+    shaped = measured.ceilings[transfers.TCP]
+    if shaped:
+        return goodput.encapsulation(arms, shaped, inputs.ceiling_bps)
+    return goodput.encapsulation(
+        arms, measured.rates[transfers.TCP], inputs.shaped_rate_bps, inputs.most_bps
+    )
+
+
+def _base_mode(names: Sequence[str]) -> str | None:
+    base = comparisons.base_of(names)
+    return None if base is None else str(parse_arm(base).mode)
 
 
 def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Doubt, ...]:
@@ -255,7 +291,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *data_caveats.of_losses(measured.tables.losses),
         *data_caveats.of_pairs(judged.mesh),
         *data_caveats.of_throughput(inputs.throughput, judged.wrapped),
-        *data_caveats.of_prices(judged.paid),
+        *data_caveats.of_prices(judged.paid.prices),
         *data_caveats.of_clocks(inputs.host),
         *data_caveats.of_host(inputs.host),
     )
@@ -291,6 +327,16 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         blame=blame.blame(judged.mesh, measured.probes.part.residues, zones),
         encapsulation=judged.wrapped,
         cpu_price=judged.paid.prices,
+        load_curve=judged.curve,
+        load_held=load_curve.held(measured.steps, measured.probes.part.loads, _base_mode(names)),
+        at_traffic=judged.traffic,
+        recommendation=recommendation.recommend(
+            judged.arms,
+            judged.compared.found,
+            judged.paid.prices,
+            judged.traffic,
+            judged.compared.check,
+        ),
         warnings=_warnings(inputs, measured, judged),
         shifts=shift.table(cells, contrasts),
         discoveries=discoveries.table(cells, contrasts, judged.compared.floors),

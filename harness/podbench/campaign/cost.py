@@ -138,6 +138,13 @@ def _amounts(drawn: plan.Plan, visit: plan.Visit, network: Network) -> Iterator[
             for path, probes in _probes(planned.phase, drawn.pace):
                 both = 2 * probes * (frame + _overhead(visit.mode, path))
                 yield from (_Amount(pair, probes, 0, both) for pair in planned.pairs)
+        for step in planned.steps:
+            beside = (drawn.pace.step_s + 0.1) * plan.WARM_PPS
+            held_s = drawn.pace.step_settle_s + drawn.pace.step_s + drawn.pace.step_tail_s
+            # Of a cap; without one nobody knows how much before the search.
+            sent = held_s * step.share * (network.most_bps or 0) / 8
+            both = 2 * beside * (frame + _overhead(visit.mode, Path.POD))
+            yield _Amount((step.src, step.dst), beside, 1, sent + both)
         for each in planned.transfers:
             beside = drawn.pace.transfer_s * plan.LOADED_PPS
             sent = drawn.pace.transfer_s * (network.most_bps or 0) / 8

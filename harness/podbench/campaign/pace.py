@@ -32,21 +32,21 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Starting an iperf3 server and client, and taking their results."""
     proof_s: float = 0.25
     """One proof window with its counters and lookups."""
-    step_settle_s: float = 0.2
+    step_settle_s: float = 0.15
     """Of a load step, before its window: iperf3's start, slow start, placement of processes."""
-    step_s: float = 0.7
+    step_s: float = 0.6
     """The window in which busy CPU and interfaces are read."""
-    step_tail_s: float = 0.1
+    step_tail_s: float = 0.08
     """The load goes on this long after the window."""
     step_setup_s: float = 0.3
     """Starting and ending a step's iperf3, and taking its results."""
-    search_s: float = 14.0
+    search_s: float = 10.0
     """The search for the ladder's capacity, once a run."""
     ceiling_s: int = 1
     """One transfer on the shaped segment."""
 
 
-LAB_MESH: dict[str, float] = {"warm_pod_s": 0.6, "warm_host_s": 0.4, "idle_s": 1.2}
+LAB_MESH: dict[str, float] = {"warm_pod_s": 0.5, "warm_host_s": 0.37, "idle_s": 1.0}
 """Where several pairs are measured one after another, a block's p99 is that of all its pairs'
 probes together (analysis: unions), and a pair's own comes from several blocks."""
 STEPS_PER_VISIT = 2
@@ -136,20 +136,37 @@ def fitting(spec: RunSpec, groups: int, carriers: int) -> Size:
 
 def block_s(spec: RunSpec, groups: int, size: Size) -> float:
     """How long a block of that size takes, seconds; `groups` of pairs measure one after another."""
+    visit_s = sum(each_s * times for _, each_s, times in _parts(spec, groups, size))
+    return visit_s * (len(spec.possible) + 1)
+
+
+def _parts(spec: RunSpec, groups: int, size: Size) -> list[tuple[str, float, int]]:
+    """What a visit is made of: name, seconds each, how often."""
     pace = size.pace
-    visit_s = groups * pace.proof_s
+    parts = [("proof window", pace.proof_s, groups)]
     if "latency" in spec.probes:
-        visit_s += groups * (pace.warm_pod_s + pace.warm_host_s + 2 * pace.setup_s)
-        visit_s += pace.idle_s + pace.setup_s
-    visit_s += groups * pairwise.round_s(spec.probes, pace.setup_s)
+        parts += [
+            ("warm latency", pace.warm_pod_s + pace.setup_s, groups),
+            ("host path", pace.warm_host_s + pace.setup_s, groups),
+            ("idle latency", pace.idle_s + pace.setup_s, 1),
+        ]
+    if "ladder" in spec.probes:
+        step_s = pace.step_settle_s + pace.step_s + pace.step_tail_s + pace.step_setup_s
+        parts.append(("load step", step_s, 2 * STEPS_PER_VISIT))
+    pairwise_s = pairwise.round_s(spec.probes, pace.setup_s)
+    if pairwise_s:
+        parts.append(("paths and connections", pairwise_s, groups))
     kinds = [p for p in spec.probes if p.startswith("throughput")]
     if kinds and size.per_visit:
         each_s = pace.transfer_s + pace.transfer_setup_s
-        visit_s += (size.per_visit * len(kinds) + 1) * each_s
-    if "ladder" in spec.probes:
-        step_s = pace.step_settle_s + pace.step_s + pace.step_tail_s + pace.step_setup_s
-        visit_s += 2 * STEPS_PER_VISIT * step_s
-    return visit_s * (len(spec.possible) + 1)
+        parts.append(("transfer", each_s, size.per_visit * len(kinds) + 1))
+    return parts
+
+
+def visit_parts(spec: RunSpec, groups: int, pace: Pace) -> tuple[str, ...]:
+    """The arithmetic of one visit, a line for each part."""
+    parts = _parts(spec, groups, Size(1, 0, pace))
+    return tuple(f"{times} x {name} of {each_s:.2g} s" for name, each_s, times in parts)
 
 
 def once_s(spec: RunSpec, ceilings: int, pace: Pace) -> float:

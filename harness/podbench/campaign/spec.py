@@ -18,6 +18,7 @@ from podbench.model import units, words
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
 from podbench.model.nodes import ClusterOptions, LabOptions, Loss
+from podbench.model.traffic import Traffic, parse_traffic
 
 LADDER, CEILING = "ladder", "ceiling"
 
@@ -54,6 +55,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     lab: LabOptions = LabOptions()
     cluster: ClusterOptions | None = None
     """Null on the lab."""
+    traffic: tuple[Traffic, ...] = ()
+    """A node's own traffic, at which the modes' cost is asked."""
     refused: dict[Mode, str] = {}
     """Of `modes`, those that cannot be had there, and why: known before anything is made."""
     notes: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     proof_capture: bool
     spin: bool
+    traffic: tuple[Traffic, ...]
 
 
 def chosen_target(options: Options) -> str:
@@ -153,6 +157,7 @@ def common(options: Options) -> Asked:
         labels=dict(options.label),
         proof_capture=options.proof == "capture",
         spin=options.spin,
+        traffic=tuple(parse_traffic(text) for text in options.traffic),
     )
 
 

@@ -73,7 +73,7 @@ def see_through(rundir: RunDir, console: Console, options: Options) -> int:
 
 def conclude(rundir: RunDir, console: Console, options: Options) -> int:
     """Analyses the samples, writes summary.json and report.html; returns the exit code."""
-    bundle = results.conclude(rundir)
+    bundle = results.conclude(rundir, options.traffic)
     from podbench_report import build
 
     flags = results.flags(bundle) + results.left_behind(rundir)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from podbench.campaign import cost
+from podbench.campaign import cost, pace
 from podbench.campaign import plan as planning
 from podbench.campaign.spec import DEFAULT_BLOCKS, RunSpec
 from podbench.model.units import counted, show_duration
@@ -48,9 +48,16 @@ def schedule(spec: RunSpec, drawn: planning.Plan) -> list[str]:
         f"schedule    {counted(drawn.blocks, 'block')}, {counted(len(drawn.visits), 'visit')},"
         f" {counted(drawn.rounds, 'round')}",
         f"seed        {drawn.seed}",
-        f"duration    about {show_duration(drawn.total_s)} of measuring",
+        f"duration    about {show_duration(drawn.total_s)} of measuring"
+        f" ({counted(drawn.blocks, 'block')} of {show_duration(drawn.block_s)}{_once(drawn)})",
         *_too_few(drawn),
+        *field("visit", pace.visit_parts(spec, len(drawn.groups), drawn.pace)),
     ]
+
+
+def _once(drawn: planning.Plan) -> str:
+    """What is measured once a run."""
+    return f", and {show_duration(drawn.once_s)} once" if drawn.once_s else ""
 
 
 def _too_few(drawn: planning.Plan) -> list[str]:

@@ -387,12 +387,110 @@ class Encapsulation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CpuPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """CPU spent per unit of traffic, less the idle baseline of the same block."""
+    """CPU a mode takes per unit of traffic, sender, receiver and generator included.
+
+    The slope of busy CPU over offered load; `difference` = this mode's minus the base's. Null with
+    the reason where fewer than three steps were reached or the machine was saturated.
+    """
 
     mode: str
-    cores_per_gbps: float | None
-    cores_per_mpps: float | None
-    busiest_core_ratio: float | None
+    kind: Literal["bulk", "small"]
+    unit: Literal["cores_per_gbps", "cores_per_mpps"]
+    value: float | None
+    ci95: Interval | None
+    base: str
+    difference: float | None
+    difference_ci95: Interval | None
+    verdict: str
+    steps_reached: int
+    """Different shares of the capacity that count, step 0 among them."""
+    busy_method: str | None
+    reason: str | None
+    p_value: float | None = None
+    margin: float
+    blocks: int = 0
+    blocks_needed: int | None = None
+    """Blocks in all that would narrow the difference's interval to half the margin."""
+    aa_difference: float | None = None
+    """What the same mode measured twice differed by: the noise floor of `difference`."""
+
+
+class P50P99(msgspec.Struct, frozen=True, kw_only=True):
+    """Two quantiles."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm at one step of the ladder, over all blocks that climbed it."""
+
+    arm: str
+    kind: Literal["bulk", "small"]
+    offered_share: float
+    offered_bps: float | None
+    offered_pps: float | None
+    rtt_app_ns: P50P99
+    rtt_kernel_ns: P50P99
+    pdv_p99_ns: float | None
+    loss_ratio: float | None
+    busy_cores: float | None
+    ci95: dict[str, Interval | None] = {}
+    """By figure, from the blocks: `rtt_app_ns.p50`, `busy_cores`, ..."""
+    reached: bool
+    """Whether the step counted in every block."""
+    blocks: int = 0
+    reason: str | None = None
+
+
+class LoadHeld(msgspec.Struct, frozen=True, kw_only=True):
+    """The highest step that a mode held: loss and p99 within their limits in every block."""
+
+    mode: str
+    kind: Literal["bulk", "small"]
+    share: float | None
+    """Of the common capacity; null: not even the lowest step."""
+    share_range: Interval | None
+    """The highest step held in every block, and in any."""
+    bps: float | None
+    pps: float | None
+    of_base_ratio: float | None
+    """Beside what the base held."""
+    limits: dict[str, float]
+    top: bool
+    """Whether it is the highest step that was offered: it may hold more."""
+
+
+class AtTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mode costs at a node's own traffic, sent and received."""
+
+    name: str
+    bps: float | None
+    pps: float | None
+    mode: str
+    cores_per_node: float | None
+    ci95: Interval | None
+    extra_cores_per_node: float | None
+    """Beyond the base mode."""
+    extra_ci95: Interval | None = None
+    extra_cores_cluster: float | None
+    """The same for all nodes of the run."""
+    rtt_app_ns: P50P99
+    rtt_kernel_ns: P50P99 = P50P99()
+    rtt_ci95: dict[str, Interval | None] = {}
+    verdict: str
+    reason: str | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision that the verdicts support; null `mode`: none can be made."""
+
+    mode: str | None
+    because: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    confidence: Literal["high", "medium", "low"]
+    confidence_reason: str | None = None
+    next_step: str | None = None
 
 
 class Doubt(msgspec.Struct, frozen=True, kw_only=True):
@@ -433,6 +531,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     blame: tuple[Blame, ...] = ()
     encapsulation: tuple[Encapsulation, ...] = ()
     cpu_price: tuple[CpuPrice, ...] = ()
+    load_curve: tuple[LoadPoint, ...] = ()
+    load_held: tuple[LoadHeld, ...] = ()
+    at_traffic: tuple[AtTraffic, ...] = ()
+    recommendation: Recommendation | None = None
     warnings: tuple[Doubt, ...] = ()
     shifts: tuple[Shift, ...] = ()
     discoveries: tuple[Discoveries, ...] = ()

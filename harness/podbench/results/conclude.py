@@ -4,6 +4,8 @@ Whatever is damaged or missing is named and the rest is used, so this works on a
 interrupted one and on one whose disk filled up. Above: cli. Below: gather.py and analysis.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from podbench.analysis import summarise
@@ -12,18 +14,28 @@ from podbench.campaign import plausible, record
 from podbench.campaign.journal import Journal
 from podbench.model.arms import Path as ArmPath
 from podbench.model.facts import Verdict
+from podbench.model.traffic import parse_traffic
 from podbench.results import gather
 from podbench.store.rundir import RunDir
 
 
-def conclude(rundir: RunDir) -> Bundle:
+def conclude(rundir: RunDir, traffic: Sequence[str] = ()) -> Bundle:
     """Analyses a run directory and writes its summary.json.
+
+    Args:
+        rundir: of the run.
+        traffic: `--traffic` asked for now, in place of what the run was asked.
 
     Raises:
         StoreError: run.json or plan.json cannot be read, or summary.json not written.
     """
     begun = rundir.read_json(rundir.run_json, record.RunRecord)
-    bundle = summarise.analyse(gather.inputs(rundir, begun))
+    inputs = gather.inputs(rundir, begun)
+    if traffic:
+        inputs = msgspec.structs.replace(
+            inputs, traffic=tuple(parse_traffic(text) for text in traffic)
+        )
+    bundle = summarise.analyse(inputs)
     rundir.write_json(rundir.summary_json, bundle.summary)
     if begun.status == "measured":
         done = msgspec.structs.replace(begun, status="complete")

@@ -43,6 +43,8 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
     tables = {}
     for probe, root in (
         ("throughput", rundir.path / "samples" / "throughput"),
+        ("ladder", rundir.path / "samples" / "ladder"),
+        ("ceiling", rundir.path / "samples" / "ceiling"),
         ("host", rundir.path / "host"),
     ):
         tables[probe], damaged = samples.read(root, probe)
@@ -77,6 +79,10 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         latency_files=LatencyFiles(rundir),
         throughput=tables["throughput"],
         host=tables["host"],
+        ladder=tables["ladder"],
+        ceiling=tables["ceiling"],
+        ceiling_bps=begun.spec.lab.rate_bps or plan.CEILING_BPS,
+        traffic=begun.spec.traffic,
     )
 
 

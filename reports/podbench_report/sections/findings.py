@@ -34,6 +34,7 @@ class Theme(msgspec.Struct, frozen=True):
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The findings."""
 
+    decision: headline.Decision | None
     headline: tuple[str, ...]
     themes: tuple[Theme, ...]
     comparisons: tables.Table
@@ -63,6 +64,7 @@ def build(view: RunView) -> Found:
     aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor, alone)
     themes.append(Theme("Noise floor", (aa,)))
     return Found(
+        decision=headline.decision(view.summary.recommendation, view.summary.at_traffic),
         headline=headline.sentences(
             view.summary.comparisons,
             view.implementations,

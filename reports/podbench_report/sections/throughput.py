@@ -1,4 +1,4 @@
-"""Throughput: goodput, predicted ceiling, RTT under load and CPU cost."""
+"""Throughput: goodput, predicted ceiling and RTT under load."""
 
 import msgspec
 
@@ -15,19 +15,16 @@ _RATES = (
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """Four tables; an empty table was not measured."""
+    """Three tables; an empty one was not measured."""
 
     rates: tables.Table
     ceiling: tables.Table
     loaded: tables.Table
-    cpu: tables.Table
 
 
 def build(view: RunView) -> Throughput:
     """Builds the throughput of one run."""
-    return Throughput(
-        rates=_rates(view), ceiling=_ceiling(view), loaded=_loaded(view), cpu=_cpu(view)
-    )
+    return Throughput(rates=_rates(view), ceiling=_ceiling(view), loaded=_loaded(view))
 
 
 def _rates(view: RunView) -> tables.Table:
@@ -168,33 +165,5 @@ def _loaded(view: RunView) -> tables.Table:
                 tables.count_cell(p.n),
             )
             for p in sorted(found, key=lambda p: rank.get(p.arm, 99))
-        ),
-    )
-
-
-def _cpu(view: RunView) -> tables.Table:
-    found = view.summary.cpu_price
-    order = names.mode_order([price.mode for price in found])
-    where = "whole machine, all nodes" if view.on_lab else "sender and receiver"
-    return tables.Table(
-        caption=f"CPU per unit of traffic ({where}), minus the idle baseline of the same block.",
-        columns=(
-            tables.Column("Mode"),
-            *tables.number_columns(
-                [
-                    ("Cores per Gbit/s", ""),
-                    ("Cores per million packets/s", ""),
-                    ("Busiest core", ""),
-                ]
-            ),
-        ),
-        rows=tuple(
-            tables.row(
-                names.mode_label(price.mode),
-                tables.quantity_cell(price.cores_per_gbps, ""),
-                tables.quantity_cell(price.cores_per_mpps, ""),
-                tables.quantity_cell(price.busiest_core_ratio, "ratio"),
-            )
-            for price in sorted(found, key=lambda price: order.index(price.mode))
         ),
     )

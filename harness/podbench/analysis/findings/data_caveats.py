@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from podbench.analysis.findings.caveats import Code
-from podbench.analysis.findings.price import Prices
 from podbench.analysis.samples.loss_table import LossTable, of_arm
 from podbench.analysis.samples.quality import Quality
-from podbench.model.summary import Doubt, Encapsulation, Pair
+from podbench.model.summary import CpuPrice, Doubt, Encapsulation, Pair
 from podbench.model.units import counted, show_ratio
 from podbench.wire import fates
 
@@ -170,21 +169,15 @@ def of_throughput(
         )
 
 
-def of_prices(paid: Prices) -> Iterable[Doubt]:
-    """Yields modes without a CPU cost, and the meaning of a packet in `cpu_price`."""
-    if paid.drowned:
+def of_prices(prices: Sequence[CpuPrice]) -> Iterable[Doubt]:
+    """Modes without a CPU price although the ladder was climbed."""
+    for reason in dict.fromkeys(p.reason for p in prices if p.value is None and p.reason):
+        which = [f"{p.mode} {p.kind}" for p in prices if p.value is None and p.reason == reason]
         yield Doubt(
-            code=Code.PRICE_DROWNED,
-            message="CPUs were no busier during transfers than between them: other load hides the "
-            "CPU cost",
-            advice="measure with less other load on the nodes, or with faster transfers",
-            evidence=", ".join(paid.drowned),
-        )
-    if paid.by_segments:
-        yield Doubt(
-            code=Code.PACKETS_ARE_SEGMENTS,
-            message="cores_per_mpps counts TCP segments of the maximum size, not small packets",
-            advice="add the small-packet probe to --probes",
+            code=Code.NO_PRICE,
+            message=f"no CPU price: {reason}",
+            advice="measure on an idle machine; samples/ladder has each step's reason",
+            evidence=", ".join(which),
         )
 
 

@@ -1,175 +1,200 @@
-"""What traffic costs in CPU: cores per Gbit/s and per million packets a second, by mode.
+"""What a mode's traffic costs in CPU: the slope of busy CPU over the ladder's load, and verdicts.
 
-Cost of a transfer = (CPUs busy while it ran - CPUs busy in the idle regime of the same block) /
-rate. Busy = user + system + irq + softirq, times the CPUs online; stolen and waiting time is not
-ours. On a cluster the sender's and the receiver's node are added; a lab has one series, `machine`.
-When a transfer ran is known from the probes beside it (phase `loaded`): ticks that lie whole
-between its warm-up's end and its last probe count, on the wall clock both share. A price is the
-mean over transfers of one TCP stream; packets are those of the small-packet test, or where that was
-not run, TCP segments of the maximum size (`Prices.by_segments` says so). What cannot be had is
-null.
+One model a kind over all blocks (stats/slopes): block x arm intercepts, a slope an arm. Every mode
+climbed the same steps, so the generator's work cancels in the difference to the base; what remains
+is the encapsulation's. Verdict of the difference, with margin m = 5 % of the base's price:
+`different` if the 95 % interval excludes zero and the difference exceeds m; `equivalent` if the
+90 % interval lies within +-m; `small` if zero is excluded otherwise; else `inconclusive`. A
+difference no larger than what the same mode measured twice differed by is `inconclusive`. No price
+below three steps that count, none on a saturated machine: a reason instead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from podbench.analysis.figures.timeline import busy_ratio
-from podbench.analysis.samples.cpu_windows import Place, Window, Windows
-from podbench.analysis.samples.seconds import MACHINE
-from podbench.analysis.samples.transfers import SMALL_PACKETS, TCP, Transfer
-from podbench.model.arms import Path, parse_arm
-from podbench.model.summary import CpuPrice
+from podbench.analysis.samples.ladder import BULK, KINDS, Step
+from podbench.analysis.stats import slopes
+from podbench.analysis.stats.slopes import SlopeDifference, VisitSlope
+from podbench.analysis.stats.verdicts import Word
+from podbench.model.summary import CpuPrice, Interval
 
-FloatArray = npt.NDArray[np.float64]
-
-
-class Ticks(msgspec.Struct, frozen=True, eq=False):
-    """One node's counters: each tick covers `start_ns` to `end_ns`; `cores` CPUs were busy."""
-
-    start_ns: FloatArray
-    end_ns: FloatArray
-    cores: FloatArray
-    busiest: FloatArray
-
-    def within(self, window: Window) -> npt.NDArray[np.bool_]:
-        """Ticks that lie whole in a window."""
-        inside: npt.NDArray[np.bool_] = (self.start_ns >= window[0]) & (self.end_ns <= window[1])
-        return inside & np.isfinite(self.cores)
+MARGIN = 0.05
+"""Of the base's price: below a twentieth no one plans capacity differently."""
+FEWEST_STEPS = 3
+SATURATED_SHARE = 0.5
+"""Of a mode's load steps with a full CPU: what is left is a selection, not a ladder."""
+UNIT = {BULK: "cores_per_gbps", "small": "cores_per_mpps"}
+MOST_BLOCKS = 500
 
 
-class Prices(msgspec.Struct, frozen=True, kw_only=True):
-    """The prices, and whether packets had to be TCP segments.
+class Priced(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Prices, and the model behind the differences, for whoever combines them."""
 
-    `drowned`: modes whose transfers kept the CPUs no busier than idle, so that there is no price.
+    prices: tuple[CpuPrice, ...] = ()
+    differences: dict[tuple[str, str], SlopeDifference] = {}
+    """By mode and kind; the base has none."""
+
+    def of(self, mode: str, kind: str) -> CpuPrice | None:
+        """One mode's price of one kind."""
+        return next((p for p in self.prices if (p.mode, p.kind) == (mode, kind)), None)
+
+
+def prices(steps: Sequence[Step], modes: Sequence[str], base: str | None) -> Priced:
+    """Every mode's price of both kinds; empty without a ladder.
+
+    Args:
+        steps: all of the run.
+        modes: to price, in order.
+        base: the mode that differences are from.
     """
-
-    prices: tuple[CpuPrice, ...]
-    by_segments: bool
-    drowned: tuple[str, ...] = ()
-
-
-def _numbers(host: pd.DataFrame, column: str) -> FloatArray:
-    if column not in host:
-        return np.full(len(host), np.nan)
-    numbers = pd.to_numeric(host[column], errors="coerce")
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def ticks_by_node(host: pd.DataFrame | None) -> dict[str, Ticks]:
-    """Counters by node, ticks without a length or a number of CPUs left out."""
-    if host is None or host.empty:
-        return {}
-    end, length = _numbers(host, "wall_ns"), _numbers(host, "interval_ns")
-    cores = busy_ratio(host) * _numbers(host, "cores")
-    busiest, node = _numbers(host, "cpu_busiest_ratio"), host["node"].astype(str).to_numpy()
-    known = np.isfinite(end) & np.isfinite(length)
-    found = {}
-    for name in np.unique(node[known]):
-        rows = known & (node == name)
-        found[str(name)] = Ticks(end[rows] - length[rows], end[rows], cores[rows], busiest[rows])
-    return found
+    if not steps or base is None:
+        return Priced()
+    found: list[CpuPrice] = []
+    differences = {}
+    for kind in KINDS:
+        own = [step for step in steps if step.kind == kind]
+        reasons = {mode: _refused(own, mode) for mode in modes}
+        fit = [m for m in modes if reasons[m] is None]
+        visits = _visits(own, fit)
+        repeated = _repeat_difference(own)
+        for mode in modes:
+            one, difference = _price(own, visits, (mode, base), reasons, repeated)
+            found.append(one)
+            if difference is not None:
+                differences[mode, kind] = difference
+    return Priced(prices=tuple(found), differences=differences)
 
 
-def _timed(
-    done: Sequence[Transfer], busy: Mapping[Place, list[Window]]
-) -> list[tuple[Transfer, Window]]:
-    """Transfers with their windows; where numbers do not match, which is which is not known."""
-    by_place: dict[Place, list[Transfer]] = {}
-    for one in done:
-        by_place.setdefault((one.arm, one.block, one.round, one.src, one.dst), []).append(one)
+def _counting(steps: Sequence[Step], mode: str) -> list[Step]:
     return [
-        timed
-        for place, held in by_place.items()
-        if len(held) == len(busy.get(place, ()))
-        for timed in zip(held, busy[place], strict=True)
+        s
+        for s in steps
+        if str(s.arm.mode) == mode and s.reached and s.busy is not None and s.load is not None
     ]
 
 
-def _cost(
-    one: Transfer, window: Window, idle: Sequence[Window], ticks: Mapping[str, Ticks]
-) -> tuple[float, float] | None:
-    """(cores above idle, busiest CPU's busy share) of one transfer."""
-    nodes = [MACHINE] if MACHINE in ticks else sorted({one.src, one.dst})
-    above, busiest = 0.0, 0.0
-    for node in nodes:
-        if node not in ticks:
-            return None
-        series = ticks[node]
-        ran = series.within(window)
-        rest = np.logical_or.reduce([series.within(span) for span in idle] or [ran & False])
-        if not ran.any() or not rest.any():
-            return None
-        above += float(series.cores[ran].mean() - series.cores[rest].mean())
-        busiest = max(busiest, float(np.nan_to_num(series.busiest[ran]).mean()))
-    return above, busiest
-
-
-class _Paid(msgspec.Struct, frozen=True, kw_only=True):
-    mode: str
-    kind: str
-    per_gbps: float
-    per_mpps: float | None
-    busiest: float
-
-
-def _paid(one: Transfer, cost: tuple[float, float]) -> _Paid:
-    packets = one.bits_per_second / (8.0 * one.packet_bytes) if one.packet_bytes > 0 else None
-    return _Paid(
-        mode=str(parse_arm(one.arm).mode),
-        kind=one.kind,
-        per_gbps=cost[0] / (one.bits_per_second / 1e9),
-        per_mpps=None if packets is None else cost[0] / (packets / 1e6),
-        busiest=cost[1],
-    )
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _price(values: Sequence[float | None]) -> float | None:
-    """Their mean; null where it is no price at all, because something else kept the CPUs busier."""
-    mean = _mean(values)
-    return mean if mean is not None and mean > 0.0 else None
-
-
-def prices(
-    done: Sequence[Transfer], when: Windows, host: pd.DataFrame | None, modes: Sequence[str]
-) -> Prices:
-    """One price per mode; all null where host counters or transfers are missing.
-
-    Args:
-        done: all transfers; pod paths count, A/A repeats with their mode.
-        when: transfers ran, and did not.
-        host: counters.
-        modes: modes to price, in order.
-    """
-    ticks = ticks_by_node(host)
-    paid: list[_Paid] = []
-    for one, window in _timed(done, when.busy):
-        if parse_arm(one.arm).path is not Path.POD or one.bits_per_second <= 0.0:
-            continue
-        cost = _cost(one, window, when.idle.get(one.block, []), ticks)
-        if cost is not None:
-            paid.append(_paid(one, cost))
-    small = any(p.kind == SMALL_PACKETS for p in paid)
-    counted = SMALL_PACKETS if small else TCP
-    found = tuple(
-        CpuPrice(
-            mode=mode,
-            cores_per_gbps=_price([p.per_gbps for p in paid if (p.mode, p.kind) == (mode, TCP)]),
-            cores_per_mpps=_price(
-                [p.per_mpps for p in paid if (p.mode, p.kind) == (mode, counted)]
-            ),
-            busiest_core_ratio=_mean([p.busiest for p in paid if p.mode == mode]),
+def _refused(steps: Sequence[Step], mode: str) -> str | None:
+    """Why a mode has no price; null where it has one."""
+    own = [s for s in steps if str(s.arm.mode) == mode]
+    if not own:
+        return "not measured"
+    loaded = [s for s in own if s.share > 0.0]
+    full = sum(s.saturated for s in own)
+    if full > SATURATED_SHARE * len(own):
+        return (
+            f"the machine was saturated: a CPU was more than 90% busy in {full} of {len(own)} steps"
         )
-        for mode in modes
-    )
-    priced = {one.mode for one in found if one.cores_per_gbps is not None}
-    drowned = sorted({p.mode for p in paid if p.kind == TCP} - priced)
-    return Prices(prices=found, by_segments=bool(paid) and not small, drowned=tuple(drowned))
+    shares = {s.share for s in _counting(steps, mode)}
+    if len(shares) < FEWEST_STEPS or shares == {0.0}:
+        why = sorted({s.reason for s in loaded if s.reason is not None})
+        because = f": {why[0]}" if why else ""
+        return f"{len(shares)} steps reached, a price takes {FEWEST_STEPS}{because}"
+    return None
+
+
+def _visits(
+    steps: Sequence[Step], modes: Sequence[str], *, repeats: bool = False
+) -> list[VisitSlope]:
+    """Each visit's own slope; with `repeats` the A/A repeat is an arm of its own."""
+    groups: dict[tuple[int, str, int], list[Step]] = {}
+    for mode in modes:
+        for step in _counting(steps, mode):
+            groups.setdefault((step.block, mode, step.arm.repeat), []).append(step)
+    found = []
+    for (block, mode, repeat), held in groups.items():
+        load = np.array([s.load for s in held], dtype=np.float64)
+        busy = np.array([s.busy for s in held], dtype=np.float64)
+        fitted = slopes.visit_slope(load, busy)
+        if fitted is not None:
+            arm = f"{mode}#{repeat}" if repeats else mode
+            found.append(VisitSlope(block, arm, *fitted, repeat=repeat))
+    return found
+
+
+def _repeat_difference(steps: Sequence[Step]) -> float | None:
+    """What the arm that is in each block twice differs by from itself."""
+    twice = {str(s.arm.mode) for s in steps if s.arm.repeat > 1}
+    for mode in sorted(twice):
+        found = slopes.difference(_visits(steps, [mode], repeats=True), f"{mode}#1", f"{mode}#2")
+        if found is not None:
+            return found.value
+    return None
+
+
+def _price(
+    steps: Sequence[Step],
+    visits: Sequence[VisitSlope],
+    pair: tuple[str, str],
+    reasons: dict[str, str | None],
+    repeated: float | None,
+) -> tuple[CpuPrice, SlopeDifference | None]:
+    mode, base = pair
+    kind = steps[0].kind if steps else BULK
+    own = slopes.slope(visits, mode) if reasons[mode] is None else None
+    reference = slopes.slope(visits, base) if reasons.get(base, "") is None else None
+    other = mode != base and own is not None and reference is not None
+    difference = slopes.difference(visits, base, mode) if other else None
+    verdict, reason = _judged(difference, None if reference is None else reference.value, repeated)
+    if mode == base and own is not None:
+        verdict, reason = "base", None
+    if reasons[mode] is not None:
+        verdict, reason = str(Word.NOT_MEASURED), reasons[mode]
+    elif mode != base and reference is None:
+        verdict, reason = str(Word.NOT_MEASURED), f"{base} has no price: {reasons.get(base)}"
+    methods = sorted({s.method for s in _counting(steps, mode) if s.method is not None})
+    return CpuPrice(
+        mode=mode,
+        kind="bulk" if kind == BULK else "small",
+        unit="cores_per_gbps" if kind == BULK else "cores_per_mpps",
+        value=None if own is None else own.value,
+        ci95=None if own is None else own.ci95,
+        base=base,
+        difference=None if difference is None else difference.value,
+        difference_ci95=None if difference is None else difference.interval(),
+        verdict=verdict,
+        steps_reached=len({s.share for s in _counting(steps, mode)}),
+        busy_method=", ".join(methods) or None,
+        reason=reason,
+        p_value=None if difference is None else difference.p_value,
+        margin=MARGIN,
+        blocks=0 if own is None else own.blocks,
+        blocks_needed=_needed(difference, reference) if verdict == Word.INCONCLUSIVE else None,
+        aa_difference=repeated,
+    ), difference
+
+
+def _judged(
+    found: SlopeDifference | None, base: float | None, repeated: float | None
+) -> tuple[str, str | None]:
+    """The verdict of a difference, and why it is none."""
+    if found is None or base is None:
+        return Word.NOT_MEASURED, None
+    outer, inner = found.interval(0.95), found.interval(0.90)
+    if outer is None or inner is None:
+        return Word.INCONCLUSIVE, "too few blocks for an interval"
+    excludes = outer[0] > 0.0 or outer[1] < 0.0
+    if excludes and repeated is not None and abs(found.value) <= abs(repeated):
+        return Word.INCONCLUSIVE, "the same mode measured twice differed by as much"
+    verdict = _word(found.value, excludes=excludes, inner=inner, limit=MARGIN * abs(base))
+    open_ = "the interval includes both more and less"
+    return verdict, open_ if verdict is Word.INCONCLUSIVE else None
+
+
+def _word(value: float, *, excludes: bool, inner: Interval, limit: float) -> Word:
+    if excludes and abs(value) > limit:
+        return Word.DIFFERENT
+    if -limit <= inner[0] and inner[1] <= limit:
+        return Word.EQUIVALENT
+    return Word.SMALL if excludes else Word.INCONCLUSIVE
+
+
+def _needed(found: SlopeDifference | None, base: slopes.Slope | None) -> int | None:
+    """Blocks that would narrow the interval to half the margin on each side; null: too many."""
+    interval = None if found is None else found.interval()
+    if found is None or interval is None or base is None or base.value <= 0.0:
+        return None
+    half = (interval[1] - interval[0]) / 2
+    blocks = int(np.ceil(found.blocks * (half / (MARGIN * base.value / 2)) ** 2))
+    return blocks if found.blocks < blocks <= MOST_BLOCKS else None

@@ -14,6 +14,7 @@ from podbench.analysis.bundle import ClusterFacts, Damage, PlanFacts
 from podbench.analysis.samples.source import Source
 from podbench.model.facts import ArmProof
 from podbench.model.summary import Cni, NodeSummary
+from podbench.model.traffic import Traffic
 
 
 class ArmLaid(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,3 +101,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """In place of `latency`, where rows are read as they are needed."""
     throughput: pd.DataFrame | None = None
     host: pd.DataFrame | None = None
+    ladder: pd.DataFrame | None = None
+    ceiling: pd.DataFrame | None = None
+    """Transfers on the lab's shaped segment, columns as in `throughput`; `block` is the turn."""
+    ceiling_bps: float | None = None
+    """The segment's rate."""
+    traffic: tuple[Traffic, ...] = ()
+    """A node's own traffic, as the user asked for it."""

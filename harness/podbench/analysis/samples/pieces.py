@@ -10,7 +10,7 @@ import numpy as np
 
 from podbench.analysis.samples import loss, loss_table, seconds, variation
 from podbench.analysis.samples.compact import Small, small
-from podbench.analysis.samples.cpu_windows import Windows
+from podbench.analysis.samples.loads import Loads
 from podbench.analysis.samples.loss_table import LossTable
 from podbench.analysis.samples.quality import Quality
 from podbench.analysis.samples.residues import Residues
@@ -46,8 +46,8 @@ class Part(msgspec.Struct, eq=False):
     carried: list[Carried] = []
     losses: dict[str, LossTable] = msgspec.field(default_factory=lambda: {WARM: {}, IDLE: {}})
     gaps: list[Gap] = []
-    windows: Windows = msgspec.field(default_factory=Windows)
     quality: Quality = msgspec.field(default_factory=Quality)
+    loads: Loads = msgspec.field(default_factory=Loads)
     tails: seconds.Tails = {}
     warm: bool = False
     """Whether there is a warm phase."""
@@ -61,8 +61,8 @@ class Part(msgspec.Struct, eq=False):
         if len(self.gaps) > 2 * MAX_EPISODES:
             self.gaps = longest(self.gaps)
         self.warm |= loss_table.at_rest(streams) == WARM
-        self.windows.add(streams)
         self.quality.add(streams)
+        self.loads.add(streams)
         seconds.merge(self.tails, seconds.tails(streams, zero_ns))
         self.residues.add(streams)
 
@@ -72,8 +72,8 @@ class Part(msgspec.Struct, eq=False):
             loss_table.merge(into, other.losses[phase])
         self.gaps = longest([*self.gaps, *other.gaps])
         self.warm |= other.warm
-        self.windows.merge(other.windows)
         self.quality.merge(other.quality)
+        self.loads.merge(other.loads)
         seconds.merge(self.tails, other.tails)
         self.residues.merge(other.residues)
 

@@ -2,7 +2,9 @@
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
+from podbench.analysis.samples.loads import PREFIX
 from podbench.analysis.samples.streams import Streams
 
 
@@ -23,15 +25,20 @@ class Quality(msgspec.Struct):
     reasons: dict[str, int] = {}
 
     def add(self, streams: Streams) -> None:
-        """Takes one table in."""
+        """Takes one table in.
+
+        Probes beside load steps are left out: there a late sender is a result of the load, and no
+        figure at rest looks at them.
+        """
+        rest = _at_rest(streams)
         self.merge(
             Quality(
-                rows=len(streams.mono_ns),
+                rows=int(rest.sum()),
                 late=_late(streams),
                 unusable=streams.unusable,
                 impossible=streams.impossible,
-                invalid=int((~streams.valid).sum()),
-                invalid_on_path=int((streams.on_path & ~streams.valid).sum()),
+                invalid=int((rest & ~streams.valid).sum()),
+                invalid_on_path=int((rest & streams.on_path & ~streams.valid).sum()),
                 by_arm=_by_arm(streams),
                 stamps=streams.stamps,
                 reasons=streams.reasons,
@@ -54,10 +61,18 @@ class Quality(msgspec.Struct):
         return tuple(sorted(self.reasons, key=lambda reason: -self.reasons[reason]))
 
 
+def _at_rest(streams: Streams) -> npt.NDArray[np.bool_]:
+    """(rows,) whether a row is of no load step."""
+    calm = np.array([not key.phase.startswith(PREFIX) for key in streams.keys], dtype=np.bool_)
+    return calm[streams.stream_of_row] if len(calm) else np.empty(0, dtype=np.bool_)
+
+
 def _by_arm(streams: Streams) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     starts = streams.starts.tolist()
     for key, low, high in zip(streams.keys, starts[:-1], starts[1:], strict=True):
+        if key.phase.startswith(PREFIX):
+            continue
         invalid = high - low - int(streams.valid[low:high].sum())
         rows, before = found.get(key.arm, (0, 0))
         found[key.arm] = (rows + high - low, before + invalid)
@@ -66,8 +81,9 @@ def _by_arm(streams: Streams) -> dict[str, tuple[int, int]]:
 
 def _late(streams: Streams) -> int:
     late = 0
-    for first, last in zip(streams.starts[:-1], streams.starts[1:], strict=True):
-        if last - first > 2:
+    ends = zip(streams.keys, streams.starts[:-1], streams.starts[1:], strict=True)
+    for key, first, last in ends:
+        if last - first > 2 and not key.phase.startswith(PREFIX):
             gap = float(np.median(np.diff(streams.mono_ns[first:last])))
             late += int((streams.late_ns[first:last] > gap / 2.0).sum())
     return late

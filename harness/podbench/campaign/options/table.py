@@ -16,6 +16,7 @@ from podbench.campaign import pairwise
 from podbench.campaign.options.declaration import RUN, Group, Option, option, table
 from podbench.model import taints, units
 from podbench.model.arms import Mode
+from podbench.model.traffic import parse_traffic
 
 CNIS = ("calico", "flannel", "cilium", "auto")
 TARGETS = ("auto", "lab", "kubernetes")
@@ -76,6 +77,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             default_text="latency,throughput",
         ),
     ] = None
+    traffic: Annotated[
+        list[str],
+        option(
+            "A node's own traffic at which to price the modes, e.g. 2Gbit/s,300kpps or"
+            " peak=2Gbit/s; repeatable",
+            Group.MEASURE,
+            reads=parse_traffic,
+            metavar="[NAME=]RATES",
+            repeated=True,
+            commands=(*RUN, "report", "compare"),
+        ),
+    ] = []
     nodes: Annotated[
         int | None,
         option(

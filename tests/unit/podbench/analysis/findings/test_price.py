@@ -1,78 +1,179 @@
-"""What traffic costs: prices put in come back, and are null where they cannot be had."""
+"""What traffic costs: prices put in come back with intervals, or there is a reason for none."""
 
-import msgspec
 import numpy as np
+import pandas as pd
 import pytest
-from support import synthetic
+from support import ladders
 
-from podbench.analysis.summarise import analyse
+from podbench.analysis.findings import price
+from podbench.analysis.findings.price import Priced
+from podbench.analysis.samples import ladder
+from podbench.analysis.stats import slopes
+from podbench.campaign.ladder import design
 
-TRUTH = synthetic.Truth()
-
-
-def test_prices_come_back() -> None:
-    """Cores per Gbit/s of each mode, less what the machine does anyway."""
-    found = analyse(synthetic.run(3)).summary.cpu_price
-    assert [one.mode for one in found] == ["vxlan", "ipip", "bgp"]
-    for one in found:
-        assert one.cores_per_gbps == pytest.approx(TRUTH.cores_per_gbps[one.mode], rel=0.05)
-        assert one.busiest_core_ratio is not None
-        assert 0.0 < one.busiest_core_ratio <= 1.0
+MODES = ("vxlan", "ipip", "bgp")
 
 
-def test_packets_are_small_ones_where_measured() -> None:
-    """With the small-packet test a packet is that test's; without, a segment, and said."""
-    shape = synthetic.Shape(nodes=2, kinds=(("tcp", 1), ("udp", 64)))
-    bundle = analyse(synthetic.run(3, shape))
-    codes = {doubt.code for doubt in bundle.summary.warnings}
-    # 250,000 packets/s of 64 octets are 0.128 Gbit/s: 0.512 Gbit/s to the million.
-    expected = TRUTH.cores_per_gbps["vxlan"] * 0.512
-    assert bundle.summary.cpu_price[0].cores_per_mpps == pytest.approx(expected, rel=0.35)
-    assert "packets_are_segments" not in codes
-    plain = analyse(synthetic.run(3, synthetic.Shape(nodes=2))).summary
-    assert "packets_are_segments" in {doubt.code for doubt in plain.warnings}
+def priced(rows: pd.DataFrame, modes: tuple[str, ...] = MODES) -> Priced:
+    """Prices of a table, against BGP."""
+    return price.prices(ladder.steps(rows), modes, "bgp")
 
 
-@pytest.mark.parametrize("missing", ["host", "throughput", "latency"])
-def test_without_a_table_prices_are_null(missing: str) -> None:
-    """No counters, no transfers or no probes beside them: null, not zero."""
-    made = synthetic.run(3, synthetic.Shape(nodes=2, blocks=2))
-    found = analyse(msgspec.structs.replace(made, **{missing: None})).summary.cpu_price
-    assert all(one.cores_per_gbps is None and one.cores_per_mpps is None for one in found)
+def made(**changes: object) -> pd.DataFrame:
+    """A made-up run's ladder."""
+    return ladders.rows(ladders.Ladder(**changes))  # type: ignore[arg-type]
 
 
-def test_two_nodes_are_added() -> None:
-    """Where nodes are machines, sender's and receiver's cores count together."""
-    made = synthetic.run(3, synthetic.Shape(nodes=2))
-    assert made.host is not None
-    import pandas as pd
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize("kind", ["bulk", "small"])
+def test_a_price_put_in_comes_back(kind: str, machine: bool) -> None:
+    """In both kinds, on one machine and on two nodes; VXLAN costs more than BGP."""
+    found = priced(made(machine=machine, visit_sd=0.01))
+    for mode in MODES:
+        one = found.of(mode, kind)
+        assert one is not None
+        assert one.value == pytest.approx(ladders.PRICE[kind][mode], rel=0.1)
+        assert one.steps_reached == 5
+        assert one.busy_method == "idle"
+    vxlan, bgp = found.of("vxlan", kind), found.of("bgp", kind)
+    assert vxlan is not None
+    assert vxlan.verdict == "different"
+    assert vxlan.difference is not None
+    assert vxlan.difference > 0
+    assert bgp is not None
+    assert (bgp.verdict, bgp.difference) == ("base", None)
 
-    both = pd.concat([made.host.assign(node=name) for name in ("n1", "n2")], ignore_index=True)
-    one = analyse(made).summary.cpu_price[0].cores_per_gbps
-    two = analyse(msgspec.structs.replace(made, host=both)).summary.cpu_price[0].cores_per_gbps
+
+def test_what_the_generator_takes_cancels_in_the_difference() -> None:
+    """The same extra cost in every mode moves all prices and no difference."""
+    dearer = {k: {m: v + 0.05 for m, v in by.items()} for k, by in ladders.PRICE.items()}
+    plain, more = priced(made(block_sd=0.0)), priced(made(block_sd=0.0, price=dearer))
+    for mode in ("vxlan", "ipip"):
+        a, b = plain.of(mode, "bulk"), more.of(mode, "bulk")
+        assert a is not None
+        assert b is not None
+        assert a.difference == pytest.approx(b.difference, abs=0.003)
+
+
+def test_equal_modes_are_not_told_apart() -> None:
+    """With the same price everywhere no difference is claimed, in ten runs of two kinds."""
+    same = {k: dict.fromkeys(MODES, by["bgp"]) for k, by in ladders.PRICE.items()}
+    words = [
+        p.verdict
+        for seed in range(10)
+        for p in priced(made(price=same, seed=seed)).prices
+        if p.mode != "bgp"
+    ]
+    assert words.count("different") <= 2
+    assert set(words) <= {"different", "equivalent", "small", "inconclusive"}
+
+
+def test_steps_that_were_not_reached_do_not_count() -> None:
+    """A step off its rate, however wild, moves nothing."""
+    rows = made()
+    wild = (rows["offered_share"] == 0.9) & (rows["arm"] == "vxlan/pod")
+    rows.loc[wild, "busy_cores_src"] = 99.0
+    rows.loc[wild, "reached"] = False
+    rows.loc[wild, "not_reached_reason"] = "the generator sent 80% of the offered rate"
+    one = priced(rows).of("vxlan", "bulk")
     assert one is not None
-    assert two == pytest.approx(2 * one, rel=1e-6)
+    assert one.value == pytest.approx(ladders.PRICE["bulk"]["vxlan"], rel=0.1)
+    assert one.steps_reached == 4
 
 
-def test_ticks_without_cpu_figures() -> None:
-    """Counters that could not be read are no idle machine."""
-    made = synthetic.run(3, synthetic.Shape(nodes=2, blocks=2))
-    assert made.host is not None
-    blind = made.host.copy()
-    for name in ("user", "system", "irq", "softirq"):
-        blind[f"cpu_{name}_ratio"] = np.nan
-    found = analyse(msgspec.structs.replace(made, host=blind)).summary.cpu_price
-    assert all(one.cores_per_gbps is None for one in found)
+def test_too_few_steps_are_no_price() -> None:
+    """Two steps, step 0 among them: no price, and the reason is the step's own."""
+    rows = made()
+    lost = rows["offered_share"] > 0.3
+    rows.loc[lost, "reached"] = False
+    rows.loc[lost, "not_reached_reason"] = "the generator sent 71% of the offered rate"
+    for one in priced(rows).prices:
+        assert one.value is None
+        assert one.difference is None
+        assert one.verdict == "not measured"
+        assert "2 steps reached" in (one.reason or "")
+        assert "71%" in (one.reason or "")
 
 
-def test_a_price_below_nothing_is_none() -> None:
-    """Where other load kept the CPUs busier between transfers, no negative price is printed."""
-    made = synthetic.run(3, synthetic.Shape(nodes=2, blocks=2))
-    assert made.host is not None
-    upside_down = made.host.copy()
-    for name in ("user", "system", "irq", "softirq"):
-        upside_down[f"cpu_{name}_ratio"] = 0.25 - upside_down[f"cpu_{name}_ratio"] / 4
-    summary = analyse(msgspec.structs.replace(made, host=upside_down)).summary
-    assert all(one.cores_per_gbps is None for one in summary.cpu_price)
-    (doubt,) = (d for d in summary.warnings if d.code == "cpu_price_drowned")
-    assert doubt.evidence == "bgp, ipip, vxlan"
+def test_a_saturated_machine_has_no_price() -> None:
+    """A burner on one CPU: refused, and never the other way round."""
+    rows = made()
+    rows["busiest_cpu_ratio"], rows["reached"] = 1.0, False
+    rows["not_reached_reason"] = "a CPU was 100% busy"
+    found = priced(rows)
+    assert all("saturated" in (p.reason or "") for p in found.prices)
+    assert all(p.value is None for p in found.prices)
+
+
+def test_one_block_has_no_interval() -> None:
+    """Without a second block nothing is claimed."""
+    one = priced(made(blocks=1)).of("vxlan", "bulk")
+    assert one is not None
+    assert one.ci95 is None
+    assert one.verdict in {"inconclusive", "not measured"}
+
+
+def test_a_base_without_a_price_gives_no_difference() -> None:
+    """Then a mode keeps its own price, and says why there is no verdict."""
+    rows = made()
+    rows = rows[rows["mode"] != "bgp"]
+    one = priced(rows).of("vxlan", "bulk")
+    assert one is not None
+    assert one.value is not None
+    assert one.difference is None
+    assert "bgp has no price" in (one.reason or "")
+    assert price.prices((), MODES, "bgp").prices == ()
+
+
+def test_a_difference_within_the_repeats_own_is_not_claimed() -> None:
+    """What the same mode twice differs by is the noise floor."""
+    rows = made(visit_sd=0.0, noise=0.002)
+    second = (rows["arm"] == "bgp/pod#2") | (rows["arm"] == "vxlan/pod#2")
+    load = rows["offered_bps"].where(rows["kind"] == "bulk", 0.0)
+    rows.loc[second, "busy_cores_src"] += 0.2 * load[second] / 1e9
+    found = priced(rows).of("ipip", "bulk")
+    assert found is not None
+    assert found.aa_difference is not None
+    assert found.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("visit_sd", [0.0, 0.003, 0.01])
+def test_intervals_cover(visit_sd: float) -> None:
+    """Of 1,000 runs of the default design about 95 % cover the true difference."""
+    rng = np.random.default_rng(3)
+    arms = ["vxlan", "ipip", "bgp", "vxlan"]
+    truth = ladders.PRICE["bulk"]
+    covered = 0
+    for _ in range(1000):
+        visits = []
+        for block in range(6):
+            load = 8 * np.array([0, 0, 0, *(x for _, x in design.of_block(1, block + 1)[:2])])
+            common = 0.005 * rng.normal()
+            for arm in arms:
+                slope = truth[arm] + common + visit_sd * rng.normal()
+                busy = 0.3 + slope * load + 0.02 * rng.normal(size=len(load))
+                fitted = slopes.visit_slope(load, busy)
+                assert fitted is not None
+                visits.append(slopes.VisitSlope(block, arm, *fitted))
+        found = slopes.difference(visits, "bgp", "vxlan")
+        assert found is not None
+        low, high = found.interval() or (0.0, 0.0)
+        covered += low <= truth["vxlan"] - truth["bgp"] <= high
+    assert 0.93 <= covered / 1000 <= 0.97
+
+
+def test_slopes_of_a_line_are_exact() -> None:
+    """Without noise the model returns what was put in; one load is no slope."""
+    load = np.array([0.0, 1.0, 4.0])
+    assert slopes.visit_slope(load, 0.3 + 0.07 * load) == pytest.approx((0.07, 26 / 3))
+    assert slopes.visit_slope(np.array([2.0, 2.0]), np.array([1.0, 1.1])) is None
+    visits = [
+        slopes.VisitSlope(block, arm, slope + 0.01 * block, 4.0)
+        for block in (1, 2, 3)
+        for arm, slope in (("a", 0.10), ("b", 0.16))
+    ]
+    found = slopes.difference(visits, "a", "b")
+    assert found is not None
+    assert found.value == pytest.approx(0.06)
+    assert found.df == 2
+    assert slopes.difference(visits, "a", "c") is None
