@@ -232,7 +232,7 @@ def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) 
         return Sentence(text=text, verdict="not measured", theme="Noise floor")
     compared = numbers.plural(check.comparisons, "comparison")
     if check.passed:
-        text = f"One mode measured twice: no difference found in {compared}{_floor(floor)}"
+        text = f"One mode measured twice: none of {compared} is different{_floor(floor)}"
         if alone:
             text += (
                 f"; before Holm's correction {alone} of {check.comparisons} "
