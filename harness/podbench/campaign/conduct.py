@@ -65,7 +65,7 @@ def measure(rundir: RunDir, progress: Progress, read: looks.Read) -> int:
 
 def _target(begun: record.RunRecord, rundir: RunDir, progress: Progress) -> Target:
     if begun.spec.cluster is None:
-        return LabTarget(begun.spec.lab, begun.run_id)
+        return LabTarget(begun.spec.lab, begun.run_id, progress.say)
     # The client of a cluster takes half a second to load, which a lab does without.
     from podbench.campaign.cluster import survey
 

@@ -4,7 +4,9 @@ This file is the spine; each step is a module of its own. It knows no CNI, no na
 Above: cli/run.py. What it writes is all that analysis needs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -26,11 +28,15 @@ from podbench.campaign.progress import Progress
 from podbench.cni import base as cni
 from podbench.cni import registry
 from podbench.model.arms import Mode
-from podbench.model.errors import PrerequisiteError
+from podbench.model.errors import LabError, PrerequisiteError
 from podbench.model.nodes import Node
 from podbench.store.rundir import RunDir
 from podbench.target.base import LaidTarget, Target
 from podbench.transport.base import Fleet
+
+T = TypeVar("T")
+ATTEMPTS = 3
+"""At one round, in which broker, agents or routing daemons are lost: each may be once."""
 
 
 class Session:
@@ -66,7 +72,7 @@ class Session:
                         await self._find_capacity(crew, modes, laid.most_bps)
                         for visit in stage:
                             if await self._turned(laid.world, visit, modes):
-                                await self._visit(laid.world, crew, ticks, visit)
+                                await self._visit(laid, crew, ticks, visit)
                             await self._look(visit)
                         await self._ceilings(laid, crew, modes, stage)
                 await self._unlay(laid.world, modes)
@@ -88,21 +94,44 @@ class Session:
         return False
 
     async def _visit(
-        self, world: cni.World, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
+        self, laid: LaidTarget, crew: Crew, ticks: counters.Ticks, visit: plan.Visit
     ) -> None:
         capture, groups = self.record.spec.proof_capture, self.plan.groups or None
-        witness = evidence.Witness(self.driver, world, capture, groups)
-        found = await evidence.gather(witness, crew, visit, self.rundir)
+        witness = evidence.Witness(self.driver, laid.world, capture, groups)
+        found = await self._whole(
+            laid, "proof", lambda: evidence.gather(witness, crew, visit, self.rundir)
+        )
         proof = found.before
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
         for planned in self._missing(visit):
             self.progress.round_begins(visit, planned)
-            got = await rounds.measure(crew, visit, planned, self.plan, self.record.capacity)
+            got = await self._whole(
+                laid,
+                f"round {planned.number}",
+                partial(rounds.measure, crew, visit, planned, self.plan, self.record.capacity),
+            )
             place = (visit, planned)
             await ticks.keep(self.rundir, self.record.run_id, *place)
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
             self.progress.round_done(visit, planned, len(got.failures))
         await evidence.confirm(witness, visit, self.rundir)
+
+    async def _whole(self, laid: LaidTarget, what: str, measure: Callable[[], Awaitable[T]]) -> T:
+        """Measures; once more where a part of the instrument was lost meanwhile.
+
+        Raises:
+            LabError: Parts are lost again and again: nothing is kept of it.
+        """
+        for _ in range(ATTEMPTS):
+            before = await laid.losses()
+            found = await measure()
+            if await laid.losses() == before:
+                return found
+            self.progress.say(f"{what} is measured again")
+        raise LabError(
+            f"parts of the lab were lost in each of {ATTEMPTS} attempts at {what}",
+            advice="find out what ends them; `bench resume` goes on after the last whole round",
+        )
 
     async def _find_capacity(self, crew: Crew, modes: Sequence[Mode], most_bps: int | None) -> None:
         """The loads that the ladder's steps are shares of: once a run, kept in run.json."""

@@ -68,6 +68,12 @@ class LaidTarget(Protocol):
         Only a lab's network is its own to shape; elsewhere no plan asks for it.
         """
 
+    async def losses(self) -> int:
+        """Parts of the instrument that were lost so far; returns once each works again.
+
+        What was measured while the number rose has to be measured again.
+        """
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Starts one agent per node and per pod laid so far.
 

@@ -94,9 +94,52 @@ async def _wait_until_accepting(process: Process, path: Path, directory: Path) -
         ) from None
 
 
+class Broker:
+    """A mosquitto of one's own, which can be started anew at the same place.
+
+    Attributes:
+        path: Its socket.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._program = children.find("mosquitto", "mosquitto")
+        self._config, self.path = _prepare(directory)
+        self._process: Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; null where it does not run."""
+        process = self._process
+        return None if process is None or process.returncode is not None else process.pid
+
+    async def start(self) -> None:
+        """Starts it, after ending what is left of one before; returns once it listens.
+
+        Raises:
+            TransportError: It did not come up; carries the end of its log.
+        """
+        await self.end(grace_s=0.0)
+        self._process = await asyncio.create_subprocess_exec(
+            *children.with_parent_death([str(self._program), "-c", str(self._config)]),
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+            # Ctrl-C at the terminal is ours to handle: answers still have to come back.
+            start_new_session=True,
+        )
+        await _wait_until_accepting(self._process, self.path, self._directory)
+
+    async def end(self, grace_s: float = GRACE_S) -> None:
+        """Ends it; idempotent."""
+        if self._process is not None:
+            await children.end(self._process, grace_s)
+        self.path.unlink(missing_ok=True)
+
+
 @contextlib.asynccontextmanager
-async def private_broker(directory: Path) -> AsyncIterator[Path]:
-    """Runs mosquitto on `directory`/mqtt.sock while the context lasts; gives the socket's path.
+async def own_broker(directory: Path) -> AsyncIterator[Broker]:
+    """Runs mosquitto on `directory`/mqtt.sock while the context lasts.
 
     Configuration and log stay in `directory`. The kernel kills it when this process dies.
 
@@ -105,19 +148,20 @@ async def private_broker(directory: Path) -> AsyncIterator[Path]:
         ConfigError: The directory's path is too long for a Unix socket.
         TransportError: It did not come up; carries the end of its log.
     """
-    program = children.find("mosquitto", "mosquitto")
-    config, path = _prepare(directory)
-    process = await asyncio.create_subprocess_exec(
-        *children.with_parent_death([str(program), "-c", str(config)]),
-        stdin=DEVNULL,
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-        # Ctrl-C at the terminal is ours to handle: answers still have to come back.
-        start_new_session=True,
-    )
+    broker = Broker(directory)
     try:
-        await _wait_until_accepting(process, path, directory)
-        yield path
+        await broker.start()
+        yield broker
     finally:
-        await children.end(process, GRACE_S)
-        path.unlink(missing_ok=True)
+        await broker.end()
+
+
+@contextlib.asynccontextmanager
+async def private_broker(directory: Path) -> AsyncIterator[Path]:
+    """The same for whoever needs its socket's path only.
+
+    Raises:
+        PrerequisiteError, ConfigError, TransportError: As `own_broker`.
+    """
+    async with own_broker(directory) as broker:
+        yield broker.path

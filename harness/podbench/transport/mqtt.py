@@ -175,6 +175,19 @@ class MqttFleet:
                 advice="look at their logs; they connect to the broker by themselves",
             ) from None
 
+    async def wait_renewed(self, agent: AgentId, pid: int, timeout_s: float) -> None:
+        """Returns once an agent that was started anew, as process `pid`, is online.
+
+        Raises:
+            TransportError: It is not, in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._not_ready([agent]) or self._agents[agent].pid != pid:
+                    await self._news.wait()
+        except TimeoutError:
+            raise TransportError(f"{agent} is not online after {timeout_s:g} s") from None
+
     def _not_ready(self, agents: Collection[AgentId]) -> list[AgentId]:
         known = self.agents
         for agent in agents:

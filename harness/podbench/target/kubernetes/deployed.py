@@ -109,6 +109,10 @@ class LaidCluster:
         """
         raise ClusterError(f"a cluster's links cannot be shaped to {rate_bps} bit/s")
 
+    async def losses(self) -> int:
+        """None: Kubernetes restarts its pods; what an agent loses is a failure with its reason."""
+        return 0
+
     def deploy(self) -> AbstractAsyncContextManager[tuple[tuple[Node, ...], Fleet]]:
         """Makes pools, broker and agents, and connects to them.
 

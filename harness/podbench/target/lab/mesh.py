@@ -59,15 +59,32 @@ class Mesh:
         for daemon in daemons.values():
             await asyncio.to_thread(namespaces.end, daemon)
 
+    async def renew(self, name: str) -> None:
+        """Starts a node's daemon anew, after a loss, and returns once all routes are there again.
+
+        Raises:
+            LabError: Routes are still missing after 30 s.
+        """
+        node = next(each for each in self._nodes if each.name == name)
+        lost = self.daemons[name]
+        lost.kill()
+        await asyncio.to_thread(namespaces.end, lost)
+        self.daemons[name] = bird.start(node, self._text(node))
+        for pods in self._pools.values():
+            await _until_routed(pods)
+
+    def _text(self, node: NodePlan) -> str:
+        announced = [
+            bird.Announced(cidr, pod.block)
+            for cidr, pods in self._pools.items()
+            for pod in pods
+            if pod.node == node
+        ]
+        return bird.render(node, self._nodes, announced)
+
     async def _tell(self) -> None:
         for node in self._nodes:
-            announced = [
-                bird.Announced(cidr, pod.block)
-                for cidr, pods in self._pools.items()
-                for pod in pods
-                if pod.node == node
-            ]
-            text = bird.render(node, self._nodes, announced)
+            text = self._text(node)
             daemon = self.daemons.get(node.name)
             if daemon is None:
                 self.daemons[node.name] = bird.start(node, text)

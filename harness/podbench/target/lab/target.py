@@ -10,7 +10,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -18,9 +18,10 @@ import msgspec
 
 from podbench.model.nodes import AgentId, LabOptions, Node
 from podbench.target.lab import bird, namespaces, starting, syscalls
+from podbench.target.lab.supervision import BACK_S, Part, Supervisor
 from podbench.target.lab.world import LabWorld
 from podbench.transport.base import Fleet
-from podbench.transport.broker import private_broker
+from podbench.transport.broker import own_broker
 from podbench.transport.mqtt import MqttFleet
 
 GRACE_S = 2.5
@@ -35,9 +36,12 @@ class LabTarget:
     aftermath = None
     """A lab is all its own."""
 
-    def __init__(self, options: LabOptions, run_id: str) -> None:
+    def __init__(
+        self, options: LabOptions, run_id: str, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._options = options
         self._run_id = run_id
+        self._say = say
 
     def up(self) -> AbstractAsyncContextManager["LaidLab"]:
         """Makes the nodes; leaving takes everything away.
@@ -50,15 +54,17 @@ class LabTarget:
     @contextlib.asynccontextmanager
     async def _up(self) -> AsyncIterator["LaidLab"]:
         async with LabWorld(self._options) as world:
-            yield LaidLab(world, self._run_id)
+            yield LaidLab(world, self._run_id, self._say)
 
 
 class LaidLab:
     """A lab whose nodes exist (`target.base.LaidTarget`)."""
 
-    def __init__(self, world: LabWorld, run_id: str) -> None:
+    def __init__(self, world: LabWorld, run_id: str, say: Callable[[str], None]) -> None:
         self._world = world
         self._run_id = run_id
+        self._say = say
+        self._supervisor = Supervisor()
 
     @property
     def world(self) -> LabWorld:
@@ -94,27 +100,66 @@ class LaidLab:
         """
         return self._deploy()
 
+    async def losses(self) -> int:
+        """Broker, agents and routing daemons that were lost so far; once each works again.
+
+        Raises:
+            LabError: One was lost twice, or does not come back.
+        """
+        return await self._supervisor.losses()
+
     @contextlib.asynccontextmanager
     async def _deploy(self) -> AsyncIterator[tuple[tuple[Node, ...], Fleet]]:
         nodes = tuple(self._world.nodes)
         async with (
-            private_broker(bird.RUN) as path,
-            MqttFleet(f"unix://{path}", run_id=self._run_id) as fleet,
+            own_broker(bird.RUN) as broker,
+            MqttFleet(f"unix://{broker.path}", run_id=self._run_id) as fleet,
         ):
-            agents = {}
+            agents: dict[AgentId, subprocess.Popen[bytes]] = {}
             try:
-                for name, node, address in _places(nodes):
-                    agents[name] = self._start(name, node, address, path)
+                places = _places(nodes)
+                for name, node, address in places:
+                    agents[name] = self._start(name, node, address, broker.path)
                 await starting.until_ready(fleet, agents, {name: _log(name) for name in agents})
-                yield tuple(_with_pids(node, agents) for node in nodes), fleet
+                self._supervisor = supervisor = Supervisor(self._say)
+                supervisor.watch(Part("the broker", lambda: broker.pid, broker.start))
+                for place in places:
+                    supervisor.watch(self._agent(place, agents, fleet, broker.path))
+                for daemon in self._world.mesh.daemons:
+                    supervisor.watch(self._daemon(daemon))
+                async with supervisor.running():
+                    yield tuple(_with_pids(node, agents) for node in nodes), fleet
             finally:
+                self._supervisor = Supervisor()
                 await _end(list(agents.values()))
+
+    def _agent(
+        self,
+        place: tuple[AgentId, Node, str],
+        agents: dict[AgentId, subprocess.Popen[bytes]],
+        fleet: MqttFleet,
+        broker: Path,
+    ) -> Part:
+        name, node, address = place
+
+        async def renew() -> None:
+            lost = agents[name]
+            lost.kill()
+            await asyncio.to_thread(namespaces.end, lost)
+            agents[name] = self._start(name, node, address, broker)
+            await fleet.wait_renewed(name, agents[name].pid, BACK_S)
+
+        return Part(f"agent {name}", lambda: _pid(agents[name]), renew)
+
+    def _daemon(self, node: str) -> Part:
+        mesh = self._world.mesh
+        return Part(f"BIRD on {node}", lambda: _pid(mesh.daemons[node]), lambda: mesh.renew(node))
 
     def _start(
         self, name: AgentId, node: Node, address: str, broker: Path
     ) -> subprocess.Popen[bytes]:
         netns = node.name if name == node.agent else name
-        with _log(name).open("wb") as log:
+        with _log(name).open("ab") as log:
             return namespaces.spawn(
                 netns,
                 [
@@ -135,6 +180,10 @@ def _places(nodes: Sequence[Node]) -> list[tuple[AgentId, Node, str]]:
         found.append((node.agent, node, node.address))
         found += [(pod.agent, node, pod.address) for pod in node.pods]
     return found
+
+
+def _pid(process: "subprocess.Popen[bytes]") -> int | None:
+    return None if process.poll() is not None else process.pid
 
 
 def _log(name: str) -> Path:
