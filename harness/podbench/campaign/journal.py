@@ -17,6 +17,8 @@ from podbench.store import guarded, rundir
 
 LOOK, DECIDED = "look", "decided"
 LOOKS = (LOOK, DECIDED)
+REFUSED = "refused"
+"""Event of a stage's end: an agent's messages that were dropped, since it cannot have sent them."""
 """Events of a look at the growing run (campaign/looks.py): something is still open, or nothing."""
 
 

@@ -22,7 +22,7 @@ from podbench.campaign import (
     rounds,
 )
 from podbench.campaign.agents import Crew
-from podbench.campaign.journal import DECIDED, LOOKS, Journal
+from podbench.campaign.journal import DECIDED, LOOKS, REFUSED, Journal
 from podbench.campaign.ladder import step
 from podbench.campaign.progress import Progress
 from podbench.cni import base as cni
@@ -75,6 +75,7 @@ class Session:
                                 await self._visit(laid, crew, ticks, visit)
                             await self._look(visit)
                         await self._ceilings(laid, crew, modes, stage)
+                    self._note_refused(fleet)
                 await self._unlay(laid.world, modes)
 
     async def _turned(self, world: cni.World, visit: plan.Visit, modes: list[Mode]) -> bool:
@@ -115,6 +116,13 @@ class Session:
             rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
             self.progress.round_done(visit, planned, len(got.failures))
         await evidence.confirm(witness, visit, self.rundir)
+
+    def _note_refused(self, fleet: Fleet) -> None:
+        """Tells of messages that came by an agent's topic and were not its own, or malformed."""
+        for agent, each in sorted(fleet.refused.items()):
+            said = f"{agent}: {each.count} messages were dropped; the first {each.why}"
+            self.journal.note(REFUSED, said)
+            self.progress.say(said)
 
     async def _whole(self, laid: LaidTarget, what: str, measure: Callable[[], Awaitable[T]]) -> T:
         """Measures; once more where a part of the instrument was lost meanwhile.

@@ -3,7 +3,6 @@
 Heavy modules are imported inside the commands, so that `bench --help` answers at once.
 """
 
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from podbench.cli import (
     lab,
     log,
     ls,
+    memory,
     panels,
     report,
     restore,
@@ -98,18 +98,13 @@ def without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     return [*kept, *arguments[own:]], "--debug" in arguments[:own]
 
 
-def _limit() -> str:
-    """What limits this process, for the sentence about it."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return "" if soft == resource.RLIM_INFINITY else f": `ulimit -v` allows {soft >> 20} MiB"
-
-
 def main() -> None:
     """Runs a command; an error becomes one sentence, advice and an exit code."""
     install()
     log.install()
     arguments, debug = without_debug(sys.argv[1:])
     try:
+        memory.require(arguments)
         sys.exit(app(args=arguments, prog_name=_called(), standalone_mode=False))
     except typer.TyperException as error:
         _refuse(error)
@@ -123,7 +118,9 @@ def main() -> None:
     except MemoryError:
         if debug:
             raise
-        print(f"bench: there is not enough memory{_limit()}", file=sys.stderr)
+        allowed = memory.limit()
+        why = "" if allowed is None else f": `ulimit -v` allows {allowed >> 20} MiB"
+        print(f"bench: there is not enough memory{why}", file=sys.stderr)
         print("  -> free some, raise `ulimit -v`, or measure less at once", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from podbench.analysis.samples.inputs import (
     VisitSpan,
 )
 from podbench.campaign import evidence, plan, plausible, record
-from podbench.campaign.journal import DECIDED, LOOKS, Entry, Journal
+from podbench.campaign.journal import DECIDED, LOOKS, REFUSED, Entry, Journal
 from podbench.campaign.options import config
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
@@ -72,6 +72,7 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
+        refused=tuple(e.note for e in entries if e.event == REFUSED and e.note),
         counted=_counted(entries),
         damages=tuple(damages),
         cluster=_cluster(begun),

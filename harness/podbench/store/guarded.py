@@ -101,7 +101,7 @@ def read(path: Path, most: int = MOST_JSON_BYTES) -> bytes:
         StoreError, OSError: As `open_read`.
     """
     with open_read(path, most) as file:
-        return file.read(most + 1)
+        return file.read()
 
 
 def create_beside(path: Path) -> tuple[BinaryIO, Path]:

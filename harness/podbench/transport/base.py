@@ -24,12 +24,23 @@ Handler = Callable[[messages.Command], Awaitable[Reply]]
 """An agent's side: one command in, one reply out. Commands to one agent may overlap."""
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """How many of an agent's messages were dropped, and why the first was."""
+
+    count: int
+    why: str
+
+
 class Fleet(Protocol):
     """The orchestrator's side."""
 
     @property
     def agents(self) -> dict[AgentId, messages.AgentStatus]:
         """The agents known so far, by id; one that died stays, with `online` false."""
+
+    @property
+    def refused(self) -> dict[AgentId, Refused]:
+        """Messages that were dropped, by the agent whose topic they came by."""
 
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.

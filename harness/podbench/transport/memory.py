@@ -16,7 +16,7 @@ from podbench.model.errors import (
 )
 from podbench.model.nodes import AgentId
 from podbench.transport.asks import Check
-from podbench.transport.base import Handler, Reply
+from podbench.transport.base import Handler, Refused, Reply
 from podbench.wire import answers, batches, messages
 
 
@@ -28,6 +28,8 @@ class MemoryFleet:
     ) -> None:
         self._check = check
         self._handlers = dict(handlers)
+        self.refused: dict[AgentId, Refused] = {}
+        """Nobody else can speak here."""
         self._agents = {
             agent: messages.AgentStatus(agent=agent, online=True, version="memory")
             for agent in handlers

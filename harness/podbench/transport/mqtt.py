@@ -23,7 +23,7 @@ from podbench.model import plain
 from podbench.model.errors import PodbenchError, RemoteProtocolError, TransportError
 from podbench.model.nodes import AgentId
 from podbench.transport.asks import Ask, Check, check_format, same_process
-from podbench.transport.base import Handler, Reply
+from podbench.transport.base import Handler, Refused, Reply
 from podbench.transport.endpoint import Endpoint, parse_broker
 from podbench.transport.limits import Limits
 from podbench.transport.mqtt_link import PAUSE_MIN_S, REACH_S, STATUS_EXPIRY_S, Greeting, Link
@@ -43,13 +43,6 @@ KEPT_ANSWERS = 8
 KEPT_BYTES = 16 * 1024 * 1024
 """What an agent keeps of its last answers, should they be asked for again; the last one whatever
 its size, and what the broker has not had yet."""
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """How many of an agent's messages were dropped, and why the first was."""
-
-    count: int
-    why: str
 
 
 class MqttFleet:

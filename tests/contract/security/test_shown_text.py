@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import resource
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -11,7 +12,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from support import bundles, results
-from support.bench import lab_trouble, small_run
+from support.bench import BENCH, lab_trouble, small_run
 
 from podbench.cli import streams
 from podbench.cli.main import without_debug
@@ -144,3 +145,22 @@ def test_a_closed_pipe_does_not_end_a_run(tmp_path: Path) -> None:
     assert code in {0, 3}
     assert (out / "report.html").is_file()
     assert '"status": "complete"' in (out / "run.json").read_text()
+
+
+@pytest.mark.parametrize("command", ["run --target lab --out {}", "report {}"])
+def test_too_little_address_space_is_a_sentence(tmp_path: Path, command: str) -> None:
+    """`ulimit -v`: exit 2 at once, not a spin in a library that waits for memory."""
+    (tmp_path / "run.json").write_text("{}")
+    out = tmp_path / "r" if "--out" in command else tmp_path
+    limits = (500 << 20, 500 << 20)
+    done = subprocess.run(
+        [*BENCH, *command.format(out).split()],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limits),
+    )
+    assert done.returncode == 2
+    assert "`ulimit -v` allows this process 500 MiB" in done.stderr
+    assert len(done.stderr.splitlines()) == 2

@@ -41,6 +41,7 @@ class Code(StrEnum):
     ABOVE_CEILING = "goodput_above_ceiling"
     TRANSFER_FAILED = "transfer_failed"
     NOT_TAKEN = "measurement_not_taken"
+    REFUSED = "messages_refused"
     CPU_BOUND = "cpu_bound_transfers"
     NO_PRICE = "no_cpu_price"
     HIGH_STEAL = "high_steal"
@@ -91,6 +92,14 @@ def of_setting(inputs: Inputs, arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             code=Code.FAULTS_INJECTED,
             message="known faults were injected (as requested)",
             evidence="; ".join(inputs.faults_injected),
+        )
+    if inputs.refused:
+        yield Doubt(
+            code=Code.REFUSED,
+            message="messages were dropped that agents of this run do not send: "
+            f"{counted(len(inputs.refused), 'agent')} sent some",
+            advice="find out who else uses their passwords; what was measured is not touched by it",
+            evidence="; ".join(inputs.refused[:SHOWN_PLACES]),
         )
     for damage in inputs.damages:
         yield Doubt(

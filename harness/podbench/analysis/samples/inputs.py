@@ -92,6 +92,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     visits: tuple[VisitSpan, ...] = ()
     faults_injected: tuple[str, ...] = ()
     unmeasured: tuple[Unmeasured, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Agents whose messages were dropped, a sentence each."""
     counted: tuple[EndCounted, ...] = ()
     damages: tuple[Damage, ...] = ()
     cluster: ClusterFacts | None = None

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from podbench.model.nodes import AgentId
-from podbench.transport.base import Fleet, Reply
+from podbench.transport.base import Fleet, Refused, Reply
 from podbench.wire import messages
 
 AUTHENTICATED_BYTES = 152
@@ -69,6 +69,11 @@ class CarefulFleet:
     def agents(self) -> dict[AgentId, messages.AgentStatus]:
         """The agents known so far."""
         return self._fleet.agents
+
+    @property
+    def refused(self) -> dict[AgentId, Refused]:
+        """Messages that were dropped, by the agent whose topic they came by."""
+        return self._fleet.refused
 
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.

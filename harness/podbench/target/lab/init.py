@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from podbench.model.errors import PodbenchError, PrerequisiteError
+from podbench.model.errors import LabError, PodbenchError, PrerequisiteError
 from podbench.target.lab import syscalls
 
 REPORT_BYTES = 65536
@@ -188,6 +188,8 @@ def _session(
     except PodbenchError as error:
         _report(control, error)
         code = error.exit_code
+    except MemoryError:
+        _report(control, LabError("there is not enough memory", advice="free some, or `ulimit -v`"))
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except SystemExit as error:

@@ -79,6 +79,15 @@ def test_what_was_not_taken_is_told_once_per_reason() -> None:
     assert told[0].evidence == "block 1 n1 > n2; block 2 n1 > n2"
 
 
+def test_dropped_messages_are_reported() -> None:
+    """Who else speaks by an agent's topic is a doubt with the first reason."""
+    said = "n2-vxlan: 3 messages were dropped; the first answers what n1-vxlan was asked"
+    inputs = synthetic.run(shape=synthetic.Shape(nodes=2, blocks=3))
+    bundle = summarise.analyse(msgspec.structs.replace(inputs, refused=(said,)))
+    (told,) = [w for w in bundle.summary.warnings if w.code == "messages_refused"]
+    assert told.evidence == said
+
+
 def test_a_mode_refused_before_the_plan_is_an_arm_not_measured() -> None:
     """It has no place in the plan, but it was asked for: it is told with its reason."""
     spec = msgspec.structs.replace(
