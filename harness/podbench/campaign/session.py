@@ -32,7 +32,7 @@ from podbench.model.errors import LabError, PrerequisiteError
 from podbench.model.nodes import Node
 from podbench.store.rundir import RunDir
 from podbench.target.base import LaidTarget, Target
-from podbench.transport.base import Fleet
+from podbench.transport.base import Fleet, refused
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -119,7 +119,7 @@ class Session:
 
     def _note_refused(self, fleet: Fleet) -> None:
         """Tells of messages that came by an agent's topic and were not its own, or malformed."""
-        for agent, each in sorted(fleet.refused.items()):
+        for agent, each in sorted(refused(fleet).items()):
             said = f"{agent}: {each.count} messages were dropped; the first {each.why}"
             self.journal.note(REFUSED, said)
             self.progress.say(said)

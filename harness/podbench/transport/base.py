@@ -38,10 +38,6 @@ class Fleet(Protocol):
     def agents(self) -> dict[AgentId, messages.AgentStatus]:
         """The agents known so far, by id; one that died stays, with `online` false."""
 
-    @property
-    def refused(self) -> dict[AgentId, Refused]:
-        """Messages that were dropped, by the agent whose topic they came by."""
-
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.
 
@@ -55,3 +51,8 @@ class Fleet(Protocol):
         Raises:
             TransportError: The agent is gone or did not answer in time; names it and the command.
         """
+
+
+def refused(fleet: Fleet) -> dict[AgentId, Refused]:
+    """Messages that a fleet dropped, by agent; one without a broker in between drops none."""
+    return dict(getattr(fleet, "refused", {}))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from podbench.model.nodes import AgentId
-from podbench.transport.base import Fleet, Refused, Reply
+from podbench.transport.base import Fleet, Refused, Reply, refused
 from podbench.wire import messages
 
 AUTHENTICATED_BYTES = 152
@@ -73,7 +73,7 @@ class CarefulFleet:
     @property
     def refused(self) -> dict[AgentId, Refused]:
         """Messages that were dropped, by the agent whose topic they came by."""
-        return self._fleet.refused
+        return refused(self._fleet)
 
     async def wait_ready(self, agents: Collection[AgentId], timeout_s: float) -> None:
         """Returns once all are online.
