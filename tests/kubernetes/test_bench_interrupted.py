@@ -39,7 +39,7 @@ def test_a_run_that_switches_modes_is_resumed_by_the_command_it_names(tmp_path: 
             calico.install(server, operator=True)
             first = await _interrupted(server, "run", *ON_IT, *SWITCH, "--out", str(run))
             (hint,) = (each for each in first.errors.splitlines() if "-> bench resume" in each)
-            command = shlex.split(hint.partition("-> ")[2].partition(" goes on")[0])
+            command = shlex.split(hint.partition("-> ")[2].partition(" continues")[0])
             again = ("--context", "stand-in", "--yes")
             return first, await _interrupted(server, *command[1:], *again)
 

@@ -63,7 +63,7 @@ def test_pools_beside_each_other_interrupted_resumed_and_reported(tmp_path: Path
     assert f"bench resume {run}" in first.errors
     assert second.code in (0, 3), second.errors
     assert (second.left, second.disorder) == ([], [])
-    assert "rounds are on disk already" in second.errors
+    assert "rounds are already on disk" in second.errors
     assert f"report: {run / 'report.html'}" in second.out
     found = summary_of(run)
     assert (found["target"], found["method"], found["status"]) == (

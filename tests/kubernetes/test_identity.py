@@ -178,7 +178,7 @@ def test_credentials_are_renewed_for_the_same_cluster_only(tmp_path: Path, moved
                         assert await api.get("/version")
                         assert (await api._identity.headers())["Authorization"] == "Bearer second"
                         return
-                    said = {"server": "now points to https://192.0.2.1:6443", "gone": "stand-in"}
+                    said = {"server": "leads to https://192.0.2.1:6443 now", "gone": "stand-in"}
                     with pytest.raises(ApiError, match=said[moved]) as caught:
                         await api.get("/version")
                     assert caught.value.status == 401

@@ -197,7 +197,7 @@ def test_once_nics_are_read_the_bytes_are_those_of_their_cap() -> None:
     assert fast is not None
     told = cost.once_known(drawn, nodes(10_000_000_000, 25_000_000_000), 1_000_000_000)
     assert told is not None
-    assert "at most 1 Gbit/s each (the slowest NIC reports 10 Gbit/s)" in told
+    assert "at most 1 Gbit/s (the slowest NIC reports 10 Gbit/s)" in told
     assert f"about {fast / 1e9:.2f} GB for the whole plan" in told
     some = cost.once_known(drawn, nodes(10_000_000_000, None), 500_000_000)
     assert "10 Gbit/s, 1 of 2 report none" in str(some)
