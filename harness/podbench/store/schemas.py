@@ -23,7 +23,7 @@ _PLACE = [
     _field("block", pa.int32(), "block number, from 1"),
     _field("round", pa.int32(), "round number within the visit, from 1"),
     _field("arm", pa.string(), "<mode>/<path>, the A/A repeat ends in #2"),
-    _field("mode", pa.string(), "encapsulation asked for"),
+    _field("mode", pa.string(), "requested encapsulation"),
     _field("path", pa.string(), "pod, host or service"),
 ]
 
@@ -39,7 +39,7 @@ LATENCY = _schema(
         _field(
             "phase",
             pa.string(),
-            "idle (20 Hz), warm (1 kHz), loaded (beside a transfer) or load-<kind>-<share in %>",
+            "idle (20 Hz), warm (1 kHz), loaded (during a transfer) or load-<kind>-<share in %>",
         ),
         _field(
             "intended_mono_ns",
@@ -48,19 +48,21 @@ LATENCY = _schema(
         ),
         _field("sent_wall_ns", pa.int64(), "send call, sender's CLOCK_REALTIME, ns"),
         _field(
-            "rtt_kernel_ns", pa.int64(), "T4-T1 less reflector residence, four kernel stamps, ns"
+            "rtt_kernel_ns",
+            pa.int64(),
+            "T4-T1 minus reflector residence, four kernel timestamps, ns",
         ),
-        _field("rtt_app_ns", pa.int64(), "send call to receive return, ns"),
+        _field("rtt_app_ns", pa.int64(), "send call to return of receive, ns"),
         _field("reflector_ns", pa.int64(), "reflector residence T3-T2, ns"),
-        _field("host_ns", pa.int64(), "own host: app less kernel less residence, ns"),
-        _field("late_ns", pa.int64(), "actual less intended send time, ns"),
-        _field("ttl", pa.int16(), "TTL the reflector saw"),
+        _field("host_ns", pa.int64(), "own host: app minus kernel minus residence, ns"),
+        _field("late_ns", pa.int64(), "actual minus intended send time, ns"),
+        _field("ttl", pa.int16(), "TTL seen by the reflector"),
         _field(
             "status", pa.string(), "ok, lost_forward, lost_backward, lost_unknown, late, corrupted"
         ),
         _field("duplicates", pa.uint8(), "copies of the reply beyond the first"),
-        _field("duplicates_forward", pa.uint8(), "of these, made on the way there"),
-        _field("duplicates_backward", pa.uint8(), "of these, made on the way back"),
+        _field("duplicates_forward", pa.uint8(), "of these, made in the request direction"),
+        _field("duplicates_backward", pa.uint8(), "of these, made in the reply direction"),
         _field(
             "reordered",
             pa.bool_(),
@@ -82,8 +84,8 @@ LATENCY = _schema(
             "positions back to the earliest later arrival; null if in order",
         ),
         _field("stamp_source", pa.string(), "weakest of the four stamps: kernel, sched, user, nic"),
-        _field("valid", pa.bool_(), "false where the instrument itself is in doubt"),
-        _field("invalid_reason", pa.string(), "why not valid"),
+        _field("valid", pa.bool_(), "false if the instrument disturbed the sample"),
+        _field("invalid_reason", pa.string(), "reason if not valid"),
     ]
 )
 
@@ -100,10 +102,10 @@ THROUGHPUT = _schema(
         _field("interval_start_s", pa.float64(), "since the start of the transfer, s"),
         _field("interval_s", pa.float64(), "length of the interval, s"),
         _field("bits_per_second", pa.float64(), "payload rate in the interval, bit/s"),
-        _field("retransmits", pa.int64(), "TCP segments sent again in the interval (sender)"),
+        _field("retransmits", pa.int64(), "TCP segments retransmitted in the interval (sender)"),
         _field("rtt_us", pa.int64(), "TCP smoothed RTT at the end of the interval (sender), µs"),
         _field("snd_cwnd_bytes", pa.int64(), "TCP congestion window (sender), octets"),
-        _field("lost_packets", pa.int64(), "UDP datagrams lost, receiver's own count"),
+        _field("lost_packets", pa.int64(), "UDP datagrams lost, counted by the receiver"),
         _field("packets", pa.int64(), "UDP datagrams in the interval"),
         _field("jitter_ms", pa.float64(), "iperf3's RFC 1889 filter, receiver, ms"),
         _field(
@@ -112,7 +114,7 @@ THROUGHPUT = _schema(
         _field(
             "cpu_remote_ratio", pa.float64(), "receiver process, share of one core, whole transfer"
         ),
-        _field("omitted", pa.bool_(), "warm-up: not in any figure"),
+        _field("omitted", pa.bool_(), "warm-up: excluded from all results"),
         _field("status", pa.string(), "ok or failed: a failed transfer is one row with its reason"),
         _field("reason", pa.string(), "why it failed"),
     ]
@@ -204,7 +206,7 @@ LADDER = _schema(
             pa.float64(),
             "packets/s through the receiver's interfaces, probes left out; null for bulk",
         ),
-        _field("reached", pa.bool_(), "rate held within 2 % and no CPU above 90 %"),
+        _field("reached", pa.bool_(), "rate held within 2% and no CPU above 90%"),
         _field("not_reached_reason", pa.string(), "why it does not count"),
         _field("duration_s", pa.float64(), "length of the window, s"),
         _field(
@@ -220,12 +222,12 @@ LADDER = _schema(
         _field(
             "busy_method",
             pa.string(),
-            "idle: window less idle and stolen time; ticks: the same of a kernel whose tick never "
+            "idle: window minus idle and steal; ticks: the same of a kernel whose tick never "
             "stops; soaker: what a spinner at lowest priority lost",
         ),
         _field("busiest_cpu_ratio", pa.float64(), "busy share of the busiest CPU of both nodes"),
         _field("lost_packets", pa.int64(), "UDP datagrams the receiver missed, whole step"),
-        _field("retransmits", pa.int64(), "TCP segments sent again, whole step"),
+        _field("retransmits", pa.int64(), "TCP segments retransmitted, whole step"),
         _field(
             "burst_packets",
             pa.int64(),
