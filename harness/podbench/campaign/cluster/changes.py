@@ -33,7 +33,9 @@ def created(spec: RunSpec, found: Survey) -> list[str]:
     lines = [f"{kind} {', '.join(these)}" for kind, these in names.items() if kind not in SIMPLE]
     inside = ", ".join(f"{len(names[kind])} {kind}" for kind in SIMPLE if kind in names)
     cidrs = [f"{each.name} is {each.cidr}" for each in planned.values()]
-    return [*lines, f"inside these namespaces {inside}", *cidrs]
+    copied = () if spec.cluster is None else spec.cluster.pull_secrets
+    secrets = [f"a copy of Secret {each} in both namespaces" for each in copied]
+    return [*lines, f"inside these namespaces {inside}", *secrets, *cidrs]
 
 
 def moved(spec: RunSpec, found: Survey) -> list[str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.cluster import until
 
@@ -210,3 +211,24 @@ def test_under_saturation_only_silence_is_trouble(tmp_path: Path) -> None:
             return {(each.lost_ratio, each.delay_s) for each in agents.orders.values()}
 
     assert asyncio.run(asyncio.wait_for(scene(), 20)) == {(0.9, None)}
+
+
+def test_a_starved_cpu_is_named_with_its_node() -> None:
+    """What answers waited for, and what the network took; a short wait is not worth a line."""
+    way = canary.Way(
+        path="host",
+        src="n1",
+        dst="n2",
+        sender=AgentId("n1-host"),
+        reflector=AgentId("n2-host"),
+        address="192.0.2.2",
+    )
+    quiet = _watched(None)
+    starved = msgspec.structs.replace(
+        quiet, network_p50_ns=310_000, own_wait_max_ns=2_000_000, reflector_wait_max_ns=171_000_000
+    )
+    assert canary._starved(way, quiet) is None
+    assert canary._starved(way, starved) == (
+        "canary: host path n1 > n2: answers waited up to 171 ms for the CPU of n2; the network took"
+        " 0.31 ms (median)"
+    )
