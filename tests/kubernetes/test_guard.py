@@ -245,12 +245,13 @@ def test_a_node_that_goes_not_ready_ends_the_run(tmp_path: Path) -> None:
 
     async def fail(server: ApiServer, api: Api) -> None:
         body = node(2)
-        body["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+        said = "Kubelet stopped posting node status."
+        body["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "message": said}]
         put(server, body)
 
     error, left, _ = in_trouble(tmp_path, fail)
     assert isinstance(error, ClusterError)
-    assert "n2 went NotReady" in str(error)
+    assert "n2 went NotReady (Kubelet stopped posting node status)" in str(error)
     assert left == []
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from podbench.model.errors import ClusterError, InterferenceError
 from podbench.target.kubernetes.api.client import Api
-from podbench.target.kubernetes.api.refs import collection
+from podbench.target.kubernetes.api.refs import Object, collection
 from podbench.target.kubernetes.api.watch import changes
 from podbench.target.kubernetes.deploy.creation import Deployment
 from podbench.target.kubernetes.survey.nodes import ready
@@ -79,10 +79,20 @@ async def _nodes(api: Api, names: Sequence[str], deployment: Deployment) -> None
         by_name = {each["metadata"]["name"]: each for each in held.values()}
         lost = [name for name in names if name not in by_name or not ready(by_name[name])]
         if lost and deployment.begun:
+            said = ", ".join(f"{name} went NotReady{_why(by_name.get(name))}" for name in lost)
             raise ClusterError(
-                f"{', '.join(lost)} went NotReady while measuring, so the run ends",
+                f"{said} while measuring, so the run ends",
                 advice="what was measured is kept; `bench resume` goes on when the node is back",
             )
+
+
+def _why(node: Object | None) -> str:
+    """What the node's own status says of it."""
+    if node is None:
+        return " (it is no longer in the cluster)"
+    conditions = (node.get("status") or {}).get("conditions") or []
+    told = next((each.get("message") for each in conditions if each.get("type") == "Ready"), None)
+    return f" ({str(told).rstrip('.')})" if told else ""
 
 
 async def _objects(deployment: Deployment) -> None:
