@@ -11,6 +11,7 @@ HEAD = (
     "p99",
     "JITTER",
     "LOSS",
+    "PRICE",
     "PROOF",
 )
 FIGURES = (
@@ -31,7 +32,8 @@ def lines(summary: Summary) -> list[str]:
     arms = [a for a in summary.arms if a.path == "pod" and "#" not in a.arm]
     if not arms:
         return []
-    return [*_table([HEAD, *(_row(summary, arm) for arm in arms)]), "", *_sentences(summary, arms)]
+    table = _table([HEAD, *(_row(summary, arm) for arm in arms)])
+    return [*table, "", *_sentences(summary, arms), *_decision(summary)]
 
 
 def _row(summary: Summary, arm: ArmSummary) -> tuple[str, ...]:
@@ -45,8 +47,29 @@ def _row(summary: Summary, arm: ArmSummary) -> tuple[str, ...]:
         arm.mode,
         *times,
         NONE if loss is None else show_ratio(loss),
+        _price(summary, arm.mode),
         NONE if proof is None else f"{proof.verdict}, {proof.method}",
     )
+
+
+def _price(summary: Summary, mode: str) -> str:
+    """Cores per Gbit/s of bulk traffic, generator included."""
+    found = (p.value for p in summary.cpu_price if (p.mode, p.kind) == (mode, "bulk"))
+    value = next(found, None)
+    return NONE if value is None else f"{value:.2g} cores per Gbit/s"
+
+
+def _decision(summary: Summary) -> list[str]:
+    """Which mode the verdicts support, how sure, and what to do next."""
+    found = summary.recommendation
+    if found is None:
+        return []
+    if found.mode is None:
+        said = f"decision: none, {found.confidence_reason or 'nothing is decided'}"
+    else:
+        because = f", because {'; '.join(found.because)}" if found.because else ""
+        said = f"decision: {found.mode} ({found.confidence} confidence){because}"
+    return [said] + ([f"next: {found.next_step}"] if found.next_step else [])
 
 
 def _sentences(summary: Summary, arms: list[ArmSummary]) -> list[str]:
