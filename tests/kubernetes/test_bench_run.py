@@ -112,6 +112,7 @@ def between_subnets_only(server: ApiServer) -> None:
 def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
     """Pod against host path under the cap; no pool is made; nodes are described by their agents."""
     run = tmp_path / "run"
+    usual_probes = ("--probes", "latency,capacity")
     asked = ("--method", "observe", "--blocks", "1", "--budget", "1s", "--out", str(run))
 
     async def scenario(world: LabWorld) -> Finished:
@@ -120,7 +121,9 @@ def test_observing_measures_the_mode_as_found(tmp_path: Path) -> None:
         async with lab_cluster(world, tmp_path, found=Mode.VXLAN) as (server, _):
             between_subnets_only(server)
             before = set(server.store.places())
-            found = await bench("run", *ON_IT, *asked, "--max-bandwidth", "100Mbit/s")
+            found = await bench(
+                "run", *ON_IT, *asked, *usual_probes, "--max-bandwidth", "100Mbit/s"
+            )
             found.left = [str(each) for each in set(server.store.places()) - before]
             return found
 

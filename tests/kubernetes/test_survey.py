@@ -144,11 +144,11 @@ def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
             return await survey_now(Options())
 
     one = resolved(asyncio.run(asyncio.wait_for(run(1), 30)))
-    assert one.probes == ("latency", "throughput")
+    assert one.probes == ("latency", "ladder")
     drawn = plan.draw(one, ["n1", "n2", "n3"], exclusive=False)
     rounds = [planned for visit in drawn.visits for planned in visit.rounds]
     assert {name for r in rounds for pair in r.pairs for name in pair} == {"n1", "n2", "n3"}
-    carried = {name for r in rounds for each in r.transfers for name in (each.src, each.dst)}
+    carried = {name for r in rounds for each in r.steps for name in (each.src, each.dst)}
     assert carried == {"n2", "n3"}
     most = asyncio.run(asyncio.wait_for(run(2), 30))
     run_there = resolved(most)
@@ -156,6 +156,8 @@ def test_control_plane_nodes_carry_no_transfers(tmp_path: Path) -> None:
     assert "no load: control-plane nodes carry no load" in run_there.notes[-1]
     with pytest.raises(ConfigError, match="--probes: control-plane"):
         resolved(most, probes=["throughput"])
+    with pytest.raises(ConfigError, match="ceiling needs a link of a known rate"):
+        resolved(most, probes=["ceiling"])
 
 
 def test_an_image_has_to_be_named(tmp_path: Path) -> None:

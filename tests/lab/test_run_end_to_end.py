@@ -123,7 +123,7 @@ def test_arms_are_proven(summary: dict[str, object]) -> None:
 
 
 def test_pairs_have_figures(finished: Path, summary: dict[str, object]) -> None:
-    """Each directed pair's figures are those of its valid samples; the mesh has goodput."""
+    """Each directed pair's figures are those of its valid samples."""
     rows = pd.read_parquet(finished / "samples" / "latency")
     # A session off its schedule, as on a busy machine, still tells the path's latency.
     on_path = rows["valid"] | rows["invalid_reason"].isin(fates.HOST_REASONS)
@@ -141,7 +141,44 @@ def test_pairs_have_figures(finished: Path, summary: dict[str, object]) -> None:
         felt = own[own["valid"]]["rtt_app_ns"]
         assert pair["rtt_app_ns"]["n"] == len(felt)
         assert felt.empty or pair["rtt_app_ns"]["p50"] > found
-    assert any(p["goodput_bps"] and p["goodput_bps"]["tcp"]["p50"] > 1e8 for p in pod)
+
+
+def test_the_ladder_was_climbed(finished: Path, summary: dict[str, object]) -> None:
+    """Every arm of a block climbed the same steps; each has its probes, its JSON and its reason."""
+    steps = pd.read_parquet(finished / "samples" / "ladder")
+    loaded = steps[steps["offered_share"] > 0]
+    assert len(loaded) == 2 * 4 * 4  # blocks, arms, steps
+    for _, block in loaded.groupby("block"):
+        climbed = {
+            arm: set(zip(own["kind"], own["offered_share"], strict=True))
+            for arm, own in block.groupby("arm")
+        }
+        assert len({frozenset(one) for one in climbed.values()}) == 1
+    assert (loaded["reached"] | loaded["not_reached_reason"].notna()).all()
+    assert set(steps["busy_method"].dropna()) <= {"idle", "ticks"}
+    phases = set(pd.read_parquet(finished / "samples" / "latency")["phase"])
+    sent = loaded[loaded["duration_s"].notna()]
+    for kind, share in set(zip(sent["kind"], sent["offered_share"], strict=True)):
+        assert f"load-{kind}-{round(100 * share)}" in phases
+    if len(sent):
+        assert list((finished / "raw").rglob("*load-*-client.json.gz"))
+    prices = summary["cpu_price"]
+    assert isinstance(prices, list)
+    assert {(p["mode"], p["kind"]) for p in prices} == {
+        (mode, kind) for mode in ("vxlan", "ipip", "bgp") for kind in ("bulk", "small")
+    }
+    assert all(p["value"] is not None or p["reason"] for p in prices)
+
+
+def test_headers_cost_what_arithmetic_says(finished: Path, summary: dict[str, object]) -> None:
+    """On the shaped segment each mode reaches its own ceiling within a point."""
+    wrapped = summary["encapsulation"]
+    assert isinstance(wrapped, list)
+    assert {one["share_of"] for one in wrapped} == {"shaped rate"}
+    for one in wrapped:
+        short = one["predicted_goodput_share"] - one["measured_goodput_share"]
+        assert -0.01 <= short <= 0.01, one["mode"]
+    assert pd.read_parquet(finished / "samples" / "ceiling")["reason"].dropna().empty
 
 
 def test_run_json_lists_the_labs_processes(finished: Path) -> None:

@@ -28,9 +28,10 @@ def carries_load(probe: str) -> bool:
     return probe == LADDER or probe.startswith("throughput")
 
 
-DEFAULT_PROBES = ("latency", "throughput")
-DEFAULT_BLOCKS = 5
-"""The fewest blocks at which a t interval is worth reading, and the first look."""
+DEFAULT_PROBES = ("latency", LADDER)
+"""With the ceiling on the lab. Flat-out transfers are `capacity`, for whoever asks."""
+DEFAULT_BLOCKS = 6
+"""Every pair of the ladder's steps once, and above the fewest for a t interval worth reading."""
 MAX_NODES = 64
 """More nodes than this on one machine measure the machine, not the overlay."""
 
@@ -130,6 +131,8 @@ def resolve(options: Options) -> RunSpec:
             advice=f"the lab emulates {' and '.join(registry.names())}",
         )
     lab = _lab(options, cni)
+    if options.probes is None:
+        asked = msgspec.structs.replace(asked, probes=(*asked.probes, CEILING))
     return RunSpec(
         cni=cni,
         target="lab",

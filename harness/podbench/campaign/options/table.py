@@ -74,7 +74,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "Kinds of measurement",
             Group.MEASURE,
             choices=(*PROBES, *SYNONYMS),
-            default_text="latency,throughput",
+            default_text="latency,ladder; on the lab also ceiling",
         ),
     ] = None
     traffic: Annotated[
@@ -117,7 +117,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             Group.EFFORT,
             least=1,
             advice="use 5 or more",
-            default_text="5",
+            default_text="6",
         ),
     ] = None
     seed: Annotated[

@@ -140,7 +140,7 @@ def test_where_nodes_share_a_machine_a_transfer_is_alone() -> None:
 
 def test_a_cluster_s_transfers_are_long_where_the_budget_allows() -> None:
     """12 s; a budget too short for enough blocks of these makes them shorter, not fewer."""
-    full = plan.draw(on_a_cluster(), NODES, exclusive=False)
+    full = plan.draw(on_a_cluster(blocks=DEFAULT_BLOCKS), NODES, exclusive=False)
     assert full.pace.transfer_s == 12
     assert full.blocks == DEFAULT_BLOCKS
     tight = on_a_cluster(blocks=None, budget_s=0.6 * full.total_s)

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     found = spec.resolve(Options())
     assert (found.cni, found.cni_requested, found.target) == ("calico", "auto", "lab")
     assert found.modes == (Mode.VXLAN, Mode.IPIP, Mode.BGP)
-    assert found.probes == ("latency", "throughput")
+    assert found.probes == ("latency", "ladder", "ceiling")
     assert found.method == "pools"
     assert found.lab.nodes == 3
 
