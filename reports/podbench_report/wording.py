@@ -308,18 +308,28 @@ def blame(found: Blame, labels: Mapping[str, str]) -> Sentence:
     who = f"{kinds[found.kind]} {_ends(found.subject, labels)}"
     size = numbers.percent_change(found.effect_ratio).lstrip("+" + numbers.MINUS)
     side = "above" if found.effect_ratio >= 1 else "below"
-    text = (
-        f"{who}: {words.phrase} is {size} {side} the others "
-        f"(robust z = {numbers.quantity(found.z, '')})"
-    )
+    text = f"{who}: {words.phrase} is {size} {side} the others ({_sure(found)})"
     note = f"Evidence: {found.evidence}."
     return Sentence(text=text, verdict="outlier", note=note)
 
 
 def _ends(subject: str, labels: Mapping[str, str]) -> str:
     """Short names of a node, or of both ends of a pair `a > b`."""
-    ends = [labels.get(name, name) for name in subject.split(" > ")]
-    return " to ".join(ends)
+    for arrow, said in ((" > ", " to "), (" - ", " and ")):
+        if arrow in subject:
+            return said.join(labels.get(name, name) for name in subject.split(arrow))
+    return labels.get(subject, subject)
+
+
+def _sure(found: Blame) -> str:
+    """Interval over blocks, and the adjusted p among all nodes or pairs."""
+    parts = []
+    if found.ci95 is not None:
+        parts.append(f"95% CI {numbers.percent_change_interval(found.ci95)}")
+    if found.p_adjusted is not None:
+        p = "< 0.001" if found.p_adjusted < 0.001 else f"= {found.p_adjusted:.2g}"
+        parts.append(f"adjusted p {p}")
+    return ", ".join(parts) or f"z = {numbers.quantity(found.z, '')}"
 
 
 def full_stop(text: str) -> str:

@@ -46,8 +46,9 @@ def campaign(
     groups: Sequence[str] = (ALL,),
     seen: Seen | None = None,
     changes: Mapping[str, object] | None = None,
+    single: bool = False,
 ) -> Campaign:
-    """One run; `changes` replace fields of its summary."""
+    """A place with n campaigns, or with one of n blocks (`single`); `changes`: of its summary."""
     arms = dict.fromkeys(arm for arm, _ in levels)
     made = results.summary(*(results.pair(arm=arm) for arm in arms), **(changes or {}))
     made = msgspec.structs.replace(made, run_id=label, name=label)
@@ -70,7 +71,13 @@ def campaign(
         for arm, counts in (losses or {}).items()
     }
     return Campaign(
-        card=Card(label=label, path=f"runs/{label}", summary=made, blocks=n),
+        card=Card(
+            label=label,
+            path=f"runs/{label}",
+            summary=made,
+            blocks=n,
+            campaigns=1 if single else max(1, n),
+        ),
         points=GroupPoints(
             stats=stats, losses=lost, seen=seen or Seen(), tails=_tails(label, levels)
         ),

@@ -324,7 +324,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         aa_check=judged.compared.check,
         family=judged.compared.family,
         controls=judged.compared.controls,
-        blame=blame.blame(judged.mesh, measured.probes.part.residues, zones),
+        blame=blame.blame(measured.tables, names, measured.probes.part.residues, zones),
         encapsulation=judged.wrapped,
         cpu_price=judged.paid.prices,
         load_curve=judged.curve,
@@ -396,7 +396,9 @@ def analyse(inputs: Inputs) -> Bundle:
         loaded=_loaded(measured.probes, judged.names),
         proofs=proofs.details(inputs.proofs),
         damages=inputs.damages,
-        effects=blame.effects(judged.mesh, {node.name: node.zone for node in inputs.nodes}),
+        effects=blame.effects(
+            measured.tables, judged.names, {node.name: node.zone for node in inputs.nodes}
+        ),
         cluster=inputs.cluster,
         command=inputs.command,
         faults_injected=inputs.faults_injected,

@@ -370,7 +370,12 @@ class Blame(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     metric: str
     effect_ratio: float
+    ci95: Interval | None = None
+    """Over blocks."""
     z: float
+    """The effect in standard errors over blocks."""
+    p_adjusted: float | None = None
+    """Holm's over the nodes or pairs of the figure."""
     evidence: str
 
 

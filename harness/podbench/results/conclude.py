@@ -43,6 +43,10 @@ def conclude(rundir: RunDir, traffic: Sequence[str] = ()) -> Bundle:
     return bundle
 
 
+FLAGGED = ("samples_invalid", "mode_lost", "aa_failed", "control_failed")
+"""Warnings that make a finished run one to look at twice."""
+
+
 def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
     """Whether a run came to its end with every round of the plan on disk that was needed.
 
@@ -71,8 +75,7 @@ def flags(bundle: Bundle) -> list[str]:
     ]
     if summary.aa_check is not None and summary.aa_check.passed is False:
         found.append("the same mode measured twice came out different (A/A check)")
-    flagged = ("samples_invalid", "mode_lost")
-    found += [w.message for w in summary.warnings if w.code in flagged]
+    found += [w.message for w in summary.warnings if w.code in FLAGGED and w.code != "aa_failed"]
     if summary.status == "invalid":
         found.append("the campaign is void")
     return found

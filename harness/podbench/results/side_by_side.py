@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from podbench.analysis import summarise
-from podbench.analysis.compare import match, tails
+from podbench.analysis.compare import groups, match, tails
 from podbench.analysis.compare import side_by_side as compare
 from podbench.analysis.compare.bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare.standings import Campaign
@@ -20,7 +20,7 @@ from podbench.analysis.figures.group_points import Groups
 from podbench.campaign import record
 from podbench.model.errors import ConfigError, PodbenchError, StoreError
 from podbench.model.summary import FORMAT, Summary
-from podbench.results import gather, saved
+from podbench.results import conclude, gather, saved
 from podbench.store.rundir import RunDir
 
 FEWEST, MOST = 2, 12
@@ -35,8 +35,16 @@ class _Read(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     note: str | None
 
 
-def side_by_side(paths: Sequence[Path], name: str | None = None) -> SideBySide:
+def side_by_side(
+    paths: Sequence[Path], name: str | None = None, columns: Sequence[tuple[str, int]] = ()
+) -> SideBySide:
     """Compares runs.
+
+    Args:
+        paths: run directories.
+        name: the page's title.
+        columns: (name, number of runs) of each column, where several campaigns stand together;
+            the runs are `paths` in order. Empty: a column for each run.
 
     Raises:
         ConfigError: Too few or too many, no run there, or one run twice.
@@ -57,8 +65,24 @@ def side_by_side(paths: Sequence[Path], name: str | None = None) -> SideBySide:
         _campaign(one, label, match.groups_of(matching, i))
         for i, (one, label) in enumerate(zip(read, labels, strict=True))
     ]
-    title = name or f"{len(runs)} runs side by side"
+    if columns and not left_out:
+        runs = _columns(runs, columns)
+    title = name or f"{len(runs)} {'places' if columns else 'runs'} side by side"
     return compare.compare(title, runs, matching, left_out)
+
+
+def _columns(runs: Sequence[Campaign], columns: Sequence[tuple[str, int]]) -> list[Campaign]:
+    """Campaigns of one name drawn together; a single one keeps its blocks, under its new name."""
+    found, at = [], 0
+    for label, size in columns:
+        own = runs[at : at + size]
+        at += size
+        if size > 1:
+            found.append(groups.together(label, own))
+        else:
+            card = msgspec.structs.replace(own[0].card, label=label)
+            found.append(msgspec.structs.replace(own[0], card=card))
+    return found
 
 
 def _refuse_same_place(opened: Sequence[RunDir]) -> None:
@@ -126,8 +150,8 @@ def _labels(read: Sequence[_Read]) -> list[str]:
     return found
 
 
-def _campaign(one: _Read, label: str, groups: Groups) -> Campaign:
-    held = saved.points(one.run, groups, tails=tails.SERIES)
+def _campaign(one: _Read, label: str, pairs: Groups) -> Campaign:
+    held = saved.points(one.run, pairs, tails=tails.SERIES)
     note = one.note
     if not held.any_samples:
         gone = "no samples beside its summary.json: figures as it states them, no block statistics"
@@ -141,5 +165,6 @@ def _campaign(one: _Read, label: str, groups: Groups) -> Campaign:
         blocks=blocks or stated,
         damages=held.damages,
         note=note,
+        flags=tuple(w.message for w in one.summary.warnings if w.code in conclude.FLAGGED),
     )
     return Campaign(card=card, points=held.points)

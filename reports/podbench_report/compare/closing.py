@@ -3,7 +3,7 @@
 import msgspec
 
 from podbench.analysis.compare.bundle import Card, SideBySide
-from podbench.analysis.compare.campaigns import MIN_BLOCKS
+from podbench.analysis.compare.campaigns import MIN_CAMPAIGNS
 from podbench_report import tables, wording
 from podbench_report.compare import words
 from podbench_report.sections.appendix import flat
@@ -24,26 +24,29 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
 _METHOD: tuple[Note, ...] = (
     (
         "Comparing campaigns",
-        "Blocks of different runs cannot be paired. Welch's t test compares the logarithms of the "
-        "block statistics of two runs; spread and number of blocks may differ. Each run needs "
-        f"{MIN_BLOCKS} blocks; with fewer, a difference is descriptive.",
+        "A run is one observation: its blocks say nothing about the next hour. One run on each "
+        "side: differences and the spread inside the runs, without a verdict. From "
+        f"{MIN_CAMPAIGNS} runs on each side (A=RUN,RUN,RUN B=RUN,RUN,RUN), Welch's t test compares "
+        "the log means of the campaigns.",
     ),
     (
         "Assumptions",
-        "Blocks of a run are independent and represent it. Drift from one day to another is part "
-        "of the difference.",
+        "Campaigns of a place are independent and represent it. Host paths have no CNI: where they "
+        "differ, the machines or their load do. The change relative to the host path is beside "
+        "each change.",
     ),
     (
         "Verdicts",
-        "Different: the 95% interval excludes zero change, and the effect exceeds the margin and "
-        "the A/A noise floor of both runs. Equivalent: the 90% interval lies inside the margin. "
-        "Small: a real effect within the margin. Anything else is inconclusive.",
+        "Different: the p value, adjusted by Holm over the whole page, is at most 5%, and the "
+        "effect exceeds the margin and the noise floor of both sides. Equivalent: the 90% interval "
+        "lies inside the margin. Small: a real effect within the margin. Anything else is "
+        "inconclusive.",
     ),
     (
         "Ranking",
-        "For each metric, all pairs of runs are tested, with Holm's correction. A run ranks below "
-        "the runs shown to be better and above the runs shown to be worse; undecided runs share "
-        "ranks.",
+        "For each metric, all pairs are tested, with Holm's correction over the page. A run ranks "
+        "below the runs shown to be better and above the runs shown to be worse; undecided runs "
+        "share ranks.",
     ),
     (
         "Refused comparisons",
@@ -63,8 +66,6 @@ _LIMITS = (
     "matched pairs above are the better comparison.",
     "Kernel timestamps are taken at different points in different CNIs: compare different CNIs by "
     "application RTT.",
-    "Verdicts are not corrected for their number; among many, some are wrong. The ranking is "
-    "corrected.",
 )
 _READING: tuple[Note, ...] = (
     (
@@ -80,8 +81,8 @@ _READING: tuple[Note, ...] = (
     ),
     (
         "Verdicts",
-        "Different, equivalent and small are claims; inconclusive and descriptive make none, and "
-        "never mean no difference.",
+        "Different, equivalent and small are claims; inconclusive and one campaign each make none, "
+        "and never mean no difference.",
     ),
     (
         "Strips",
@@ -91,7 +92,7 @@ _READING: tuple[Note, ...] = (
     (
         "Smallest detectable change",
         "These runs detect a change of this size with 80% probability. To detect smaller changes, "
-        "run more blocks.",
+        "run more campaigns.",
     ),
     (
         "Jitter",

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from podbench.analysis.compare.bundle import REFUSED, Contrast, SideBySide
+from podbench.analysis.compare.bundle import DESCRIPTIVE, REFUSED, Contrast, SideBySide
 from podbench.analysis.compare.rank import Ranking
 from podbench.analysis.findings import capped
 from podbench_report import metrics, names, numbers, tables
@@ -86,10 +86,10 @@ def _contrasts(page: SideBySide) -> list[Contrast]:
 
 
 def _headline(page: SideBySide) -> tuple[str, ...]:
-    """Returns the headline: two runs compared, or the order of more runs."""
+    """Returns the headline: host paths, then two runs compared, or the order of more runs."""
+    out = list(compare_words.host_sentences(page))
     if len(page.cards) > 2:
-        return _order(page)
-    out = []
+        return (*out, *_order(page))
     for metric in _HEADLINE:
         found = [c for c in _contrasts(page) if c.metric == metric and c.path == "pod"]
         found = [c for c in found if c.ratio is not None]
@@ -122,22 +122,37 @@ def _open_part(contrast: Contrast) -> str:
     who = compare_words.row_label(contrast.row)
     change = compare_words.change(contrast)
     if contrast.ci95 is None:
-        return f"is {change} for {who} (descriptive: one campaign each)"
+        return f"is {change} for {who} ({'; '.join(_beside(contrast))})"
     bounds = f"95% CI {compare_words.bounds(contrast)}"
     if capped.holds(contrast.reason):
         return f"is unknown for {who} ({bounds}): transfers reached a run's bandwidth cap"
     return f"is inconclusive for {who} ({bounds})"
 
 
+def _beside(contrast: Contrast) -> list[str]:
+    """One campaign each: the spread inside the runs, and the change relative to the host paths."""
+    notes = ["one campaign each"]
+    within = compare_words.within_runs(contrast)
+    if within:
+        notes.append(f"spread inside the runs {within}")
+    if contrast.relative_ratio is not None:
+        notes.append(f"{compare_words.relative(contrast)} relative to the host paths")
+    return notes
+
+
 def _order(page: SideBySide) -> tuple[str, ...]:
-    if not page.rankings:
-        return ("No ranking: no two runs differ significantly.",)
+    every = [c for c in _contrasts(page) if c.path == "pod"]
+    if every and all(c.design in {DESCRIPTIVE, REFUSED, "not measured"} for c in every):
+        return ("One campaign each: differences without verdicts, and no ranking.",)
     out = []
     for metric in _HEADLINE:
         words = metrics.metric_words(metric)
         ranked = [r for r in page.rankings if r.metric == metric and names.path_of(r.row) == "pod"]
         what = f"{words.phrase[0].upper()}{words.phrase[1:]}"
-        if not ranked:
+        held = [c for c in every if c.metric == metric and c.verdict != "not measured"]
+        if not held:
+            out.append(f"{what}: not measured.")
+        elif not ranked:
             out.append(f"{what}: no two runs differ significantly.")
         out += [f"{what}, {names.arm_label(r.row)}: {_order_of(page, r)}" for r in ranked]
     return tuple(out)
@@ -186,14 +201,14 @@ def _open(page: SideBySide, found: list[Contrast]) -> tables.Table:
         last = words.phrase
     return tables.Table(
         caption="Open questions on the pod path, each run against the first: estimate, interval, "
-        "and the blocks needed for an answer.",
+        "and the campaigns needed for an answer.",
         columns=(
             tables.Column("Runs"),
             tables.Column("Mode"),
             tables.Column("Estimate", "number"),
             tables.Column("95% CI", "number"),
             tables.Column("Smallest detectable change", "number"),
-            tables.Column("Blocks needed in each run", "number"),
+            tables.Column("Campaigns needed of each", "number"),
             tables.Column("Reason"),
         ),
         rows=tuple(rows),
@@ -217,7 +232,7 @@ def _ranking(page: SideBySide) -> tables.Table:
         )
     return tables.Table(
         caption="Ranking of these campaigns, 1 is best, as far as the intervals support it (Holm's "
-        "correction over all pairs of runs). The order of runs that share ranks is inconclusive; a "
+        "correction over the page). The order of runs that share ranks is inconclusive; a "
         "run without an interval has no rank.",
         columns=(
             tables.Column("Mode"),
@@ -234,12 +249,12 @@ def _no_ranking(page: SideBySide) -> str:
         return "No ranking: no results of these runs are comparable."
     if any(c.ci95 is not None for c in _contrasts(page)):
         return "No ranking: no two runs differ significantly in any metric."
-    return "No ranking: no metric has an interval between runs (descriptive: one campaign each)."
+    return "No ranking: one campaign each."
 
 
 def _counted(page: SideBySide) -> str:
     """Returns the number of contrasts by verdict."""
     counted = Counter(verdict(c) for line in page.lines for c in line.contrasts)
-    order = (*CLAIMS, "inconclusive", "descriptive", "not compared", "not measured")
+    order = (*CLAIMS, "inconclusive", DESCRIPTIVE, REFUSED, "not measured")
     said = [f"{numbers.count(counted[word])} {word}" for word in order if counted[word]]
     return f"All metrics, paths and pairs of runs: {listed(said)}." if said else ""

@@ -59,9 +59,7 @@ def _panel(page: SideBySide, metric: str, lines: Sequence[Line]) -> Panel:
                 tables.Column("Value", "number", scale.unit),
                 tables.Column("Blocks", "number"),
                 tables.Column(f"Blocks in {scale.unit}", "strip", header=strips.axis_row(axis)),
-                tables.Column("Change", "number"),
-                tables.Column("95% CI", "number"),
-                tables.Column("Verdict"),
+                *_change_columns(page),
             ),
             rows=tuple(rows),
             sortable=False,
@@ -104,10 +102,21 @@ def _strip(standing: Standing, line: Line, axis: strips.Axis) -> str:
     return compare_strips.blocks(axis, standing.points, standing.value, standing.ci95, ink=ink)
 
 
+def _change_columns(page: SideBySide) -> tuple[tables.Column, ...]:
+    """Columns of a change. The second says what its bounds are."""
+    several = any(card.campaigns > 1 for card in page.cards)
+    return (
+        tables.Column("Change", "number"),
+        tables.Column("95% CI" if several else "Spread inside the runs", "number"),
+        tables.Column("Relative to host path", "number"),
+        tables.Column("Verdict"),
+    )
+
+
 def _change(contrast: Contrast | None, *, first: bool) -> tuple[tables.Cell, ...]:
     if contrast is None:
         word = "base" if first else "–"
-        return tables.Cell(""), tables.Cell(""), tables.Cell(word, css="null")
+        return tables.Cell(""), tables.Cell(""), tables.Cell(""), tables.Cell(word, css="null")
     word = verdict(contrast)
     return (
         tables.Cell(
@@ -115,9 +124,10 @@ def _change(contrast: Contrast | None, *, first: bool) -> tuple[tables.Cell, ...
             sort=contrast.ratio,
         ),
         tables.Cell(
-            compare_words.bounds(contrast) or "–",
+            compare_words.bounds(contrast) or compare_words.within_runs(contrast) or "–",
             css="" if contrast.ci95 is not None else "null",
         ),
+        tables.Cell(compare_words.relative(contrast), sort=contrast.relative_ratio),
         tables.Cell(word, css="v-" + contrast.verdict.replace(" ", "-"), title=_title(contrast)),
     )
 
@@ -154,9 +164,7 @@ def _every_two(page: SideBySide) -> tables.Table:
         columns=(
             tables.Column("Runs"),
             tables.Column("Mode"),
-            tables.Column("Change", "number"),
-            tables.Column("95% CI", "number"),
-            tables.Column("Verdict"),
+            *_change_columns(page),
         ),
         rows=tuple(rows),
         sortable=False,
@@ -190,9 +198,7 @@ def groups(page: SideBySide) -> tables.Table:
             tables.Column("Pairs"),
             tables.Column("Run"),
             tables.Column("Value", "number"),
-            tables.Column("Change", "number"),
-            tables.Column("95% CI", "number"),
-            tables.Column("Verdict"),
+            *_change_columns(page),
         ),
         rows=tuple(rows),
         sortable=False,

@@ -14,11 +14,13 @@ from podbench_report.wording import Sentence, listed
 
 CLAIMS = ("different", "small", "equivalent")
 LETTERS = "ABCDEFGHIJKL"
+_NOTABLE = 0.2
+"""Smaller relative changes of the machine are not worth a sentence."""
 FEW = 4
 """Up to this many runs get sentences and full names; beyond, only tables."""
 CAVEAT = (
     "One campaign each: a difference between two runs may come from the place or from the day. "
-    "Only several campaigns of each place, on different days, separate the two."
+    "Three campaigns of each place, interleaved in time, separate the two (`bench run --repeat`)."
 )
 
 
@@ -48,11 +50,9 @@ def row_label(row: str) -> str:
 
 
 def verdict(contrast: Contrast) -> str:
-    """Returns the verdict, or `descriptive` or `not compared`."""
-    if contrast.design == REFUSED:
-        return REFUSED
-    if contrast.design == DESCRIPTIVE and contrast.verdict == "inconclusive":
-        return "descriptive"
+    """Returns the verdict, or `one campaign each` or `not compared`."""
+    if contrast.design in {REFUSED, DESCRIPTIVE}:
+        return contrast.design
     return contrast.verdict
 
 
@@ -68,11 +68,64 @@ def change(contrast: Contrast) -> str:
 
 def bounds(contrast: Contrast) -> str:
     """Returns the interval of the change in percent; for shares as a factor."""
-    if contrast.ci95 is None:
+    return _span(contrast, contrast.ci95)
+
+
+def within_runs(contrast: Contrast) -> str:
+    """Returns the change that blocks inside the two runs allow: no interval between campaigns."""
+    return _span(contrast, contrast.within_runs)
+
+
+def _span(contrast: Contrast, found: tuple[float, float] | None) -> str:
+    if found is None:
         return ""
     if contrast.unit == "ratio":
-        return f"{numbers.interval(contrast.ci95, '')} times"
-    return numbers.percent_change_interval(contrast.ci95)
+        return f"{numbers.interval(found, '')} times"
+    return numbers.percent_change_interval(found)
+
+
+def relative(contrast: Contrast) -> str:
+    """Returns the change that remains relative to each run's own host path."""
+    ratio = contrast.relative_ratio
+    return numbers.percent_change(ratio) if ratio else numbers.EN_DASH
+
+
+def host_sentences(page: SideBySide) -> tuple[str, ...]:
+    """Returns what happened to the machines, for runs whose host paths differ."""
+    out = []
+    for run in range(1, len(page.cards)):
+        moved = [one for one in page.hosts if one.other_run == run and one.moved]
+        if not moved:
+            continue
+        said = [
+            f"{metrics.metric_words(one.metric).phrase} {numbers.percent_change(one.ratio)}"
+            for one in moved
+        ]
+        out.append(
+            f"The host paths of {key(page, run)} and {key(page, 0)} differ ({listed(said)}). Host "
+            "paths have no CNI: the machines or their load differ, so the differences below are "
+            "not only the CNI's."
+        )
+        out += _machine(page, run)
+    return tuple(out)
+
+
+def _machine(page: SideBySide, run: int) -> list[str]:
+    """Late probes, own host time, samples in doubt and steal of a run against the first run's."""
+    if len(page.machines) <= run:
+        return []
+    here, there = page.machines[run], page.machines[0]
+    parts = []
+    for name, now, then, unit in (
+        ("probes sent late", here.late_ratio, there.late_ratio, "ratio"),
+        ("own host time (median)", here.own_host_ns, there.own_host_ns, "ns"),
+        ("invalid samples", here.doubtful_ratio, there.doubtful_ratio, "ratio"),
+        ("steal (p99)", here.steal_p99, there.steal_p99, "ratio"),
+    ):
+        if now is not None and then is not None and abs(now - then) > _NOTABLE * max(now, then):
+            shown = numbers.quantity(now, unit), numbers.quantity(then, unit)
+            parts.append(f"{name} {shown[0]} against {shown[1]}")
+    return [f"On the machine of {key(page, run)}: {listed(parts)}."] if parts else []
 
 
 def sentence(page: SideBySide, contrast: Contrast) -> Sentence:
@@ -84,7 +137,7 @@ def sentence(page: SideBySide, contrast: Contrast) -> Sentence:
     sure = _brackets(_certainty(contrast))
     if contrast.verdict == "equivalent" and contrast.ratio is None:
         text = f"{where}{about} of {other} against {base}, {contrast.reason}"
-    elif contrast.ratio is None or contrast.verdict not in CLAIMS:
+    elif contrast.verdict not in CLAIMS or (contrast.ratio is None and contrast.difference is None):
         text = f"{where}{about} of {other} against {base}{sure}"
     elif contrast.verdict == "equivalent":
         inside = contrast.reason or f"within the margin of {numbers.margin(contrast.margin)}"
@@ -115,7 +168,9 @@ def together(page: SideBySide, contrasts: Sequence[Contrast]) -> Sentence:
 
 def side(contrast: Contrast) -> str:
     """Returns the direction of a change."""
-    return "higher" if (contrast.ratio or 1.0) >= 1 else "lower"
+    if contrast.ratio is None:
+        return "higher" if (contrast.difference or 0.0) >= 0 else "lower"
+    return "higher" if contrast.ratio >= 1 else "lower"
 
 
 def _certainty(contrast: Contrast) -> list[str]:
@@ -124,7 +179,7 @@ def _certainty(contrast: Contrast) -> list[str]:
         parts.append(change(contrast))
     if contrast.ci95 is not None:
         parts.append(f"95% CI {bounds(contrast)}")
-        parts.append(f"at least {numbers.plural(contrast.blocks, 'block')} each")
+        parts.append(f"at least {numbers.plural(contrast.blocks, 'campaign')} each")
     if contrast.reason and contrast.verdict == "inconclusive":
         parts.append(contrast.reason)
     return parts

@@ -1,6 +1,6 @@
-"""Result of a comparison of runs: one immutable bundle of values and reasons.
+"""What a comparison of runs hands to whoever shows it: one immutable bundle, figures and reasons.
 
-`side_by_side` builds it; the page renders it and computes nothing.
+Made by `compare`; the page draws from it and computes nothing.
 """
 
 import msgspec
@@ -9,13 +9,14 @@ from podbench.analysis.bundle import Damage
 from podbench.analysis.compare.rank import Ranking
 from podbench.model.summary import Interval, Summary
 
-WELCH = "Welch t on log block statistics, campaigns assumed independent"
-DESCRIPTIVE = "descriptive: one campaign each"
+WELCH = "Welch t on the campaigns' log means"
+DESCRIPTIVE = "one campaign each"
+"""The design, and the word in place of a verdict: blocks say nothing of the next hour."""
 REFUSED = "not compared"
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the comparison. `note`: a problem with its directory, or null."""
+    """One run of the comparison. `note`: what was wrong with its directory, null: nothing."""
 
     label: str
     path: str
@@ -23,17 +24,21 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     damages: tuple[Damage, ...] = ()
     note: str | None = None
+    campaigns: int = 1
+    """How many runs stand together here: `blocks` are these where there are several."""
+    flags: tuple[str, ...] = ()
+    """What is wrong with the run: why it would exit 3, samples in doubt, failed controls."""
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A requested run that cannot be compared."""
+    """A run that was asked for and cannot be compared at all."""
 
     path: str
     reason: str
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact about all runs; null: unknown. `same`: all runs agree."""
+    """One fact about all runs, in words; null: not known. `same`: all agree."""
 
     name: str
     values: tuple[str | None, ...]
@@ -41,24 +46,24 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """One refusal (`refused`) or caveat, stated once for all pairs of runs."""
+    """One reason not to compare (`refused`) or to take care, said once for all pairs of runs."""
 
     refused: bool
     what: str
     values: tuple[tuple[str, tuple[str, ...]], ...]
     """Each value and the labels of the runs that have it."""
     touches: str
-    """The results it affects, in words."""
+    """What it concerns, in words."""
 
     @property
     def message(self) -> str:
-        """Message with the values of all runs."""
+        """In words, with every run's value."""
         said = "; ".join(f"{value}: {', '.join(who)}" for value, who in self.values)
         return f"{self.what} ({said})" if said else self.what
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's value in one row. `points` are its blocks, in order."""
+    """One run's figure in one row. `points` are its blocks, in order."""
 
     run: int
     value: float | None
@@ -68,9 +73,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contrast(msgspec.Struct, frozen=True, kw_only=True):
-    """Two runs on one metric, in the form of `comparisons` in summary.json, with both runs named.
+    """Two runs on one figure, in the form of `comparisons` in summary.json, with both runs named.
 
-    `base` and `other` are `<run>:<arm>`; `ratio` = other/base. `design` is the method.
+    `base` and `other` are `<run>:<arm>`; `ratio` = other/base. `design` says how it was come by.
     """
 
     metric: str
@@ -100,10 +105,19 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     design: str
     flags: tuple[str, ...] = ()
+    p_adjusted: float | None = None
+    """Holm's over all contrasts of all pairs on the page."""
+    within_runs: Interval | None = None
+    """One campaign each: what the blocks inside the two runs would allow the ratio to be. No
+    interval: it leaves out how campaigns differ."""
+    host_ratio: float | None = None
+    """The same ratio of the runs' own host paths, without the CNI in it."""
+    relative_ratio: float | None = None
+    """`ratio` over `host_ratio`: what is left once each run is held against its own host path."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric of one row of arms and one group of pairs: all runs, and their contrasts."""
+    """One figure of one row of arms and one group of pairs: every run's, and the contrasts."""
 
     metric: str
     unit: str
@@ -115,7 +129,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TailLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's tail, from the median to the highest supported quantile."""
+    """One run's tail, from the median to the last quantile supported."""
 
     run: int
     q: tuple[float, ...]
@@ -123,7 +137,7 @@ class TailLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
-    """Tails of all runs in one row of arms. `refused`: runs that are not comparable."""
+    """The tails of all runs in one row of arms. `refused`: runs that may not stand beside them."""
 
     metric: str
     """`rtt_app_ns` or `rtt_kernel_ns`."""
@@ -132,8 +146,30 @@ class TailPanel(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[tuple[int, str], ...] = ()
 
 
+class HostShift(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of the host path in two runs. `moved`: by more than the margin and the floors."""
+
+    metric: str
+    base_run: int
+    other_run: int
+    ratio: float
+    moved: bool
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a run's machine, as its samples show it; null: not known."""
+
+    late_ratio: float | None
+    """Probes that left late."""
+    own_host_ns: float | None
+    """Median of own host time: waking up, scheduling, system calls."""
+    doubtful_ratio: float | None
+    """Samples that are not valid."""
+    steal_p99: float | None
+
+
 class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the compare page shows."""
+    """Everything a compare page shows."""
 
     title: str
     cards: tuple[Card, ...]
@@ -141,9 +177,12 @@ class SideBySide(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...]
     remarks: tuple[Remark, ...]
     lines: tuple[Line, ...]
-    """All pairs pooled, in the order of metrics and rows."""
+    """All pairs together, in the order of metrics and rows."""
     group_lines: tuple[Line, ...]
     matched_by: str
-    """`name`, `zone`, `role` or `none`: how pairs in `group_lines` are matched."""
+    """`name`, `zone`, `role` or `none`: how `group_lines` came about."""
     rankings: tuple[Ranking, ...]
     tails: tuple[TailPanel, ...] = ()
+    hosts: tuple[HostShift, ...] = ()
+    """Each run's host path against the first run's."""
+    machines: tuple[Machine, ...] = ()

@@ -1,13 +1,12 @@
-"""Two independent campaigns on one figure: Welch's t on the logarithms of their block statistics.
+"""Campaigns compared on one figure: Welch's t on their log means, from three a side on.
 
-Blocks of one campaign are not blocks of the other, so nothing is paired: d = mean(log other) -
-mean(log base), its error from both spreads, degrees of freedom by Welch, Biometrika 34 (1947) 28-35
-(Satterthwaite's formula). The verdict rule is that of `verdicts`: 95% interval and margin, TOST at
-90%. The assumption to say beside every such figure: blocks of a campaign are independent and stand
-for it; what differs between the days of the two campaigns is inside the difference.
+A campaign is one run seen as one observation: blocks inside it say nothing of the next hour. One
+run a side is `one campaign each`: the ratio, and what the blocks inside would allow it to be, but
+no verdict. From three campaigns a side: d = mean(log other) - mean(log base) over campaigns,
+degrees of freedom by Welch, Biometrika 34 (1947) 28-35 (Satterthwaite's formula), the verdict words
+of `verdicts`, and Holm over the page (`holm`).
 
-Loss: block counts as log((lost + 0.5)/(sent + 1)), withdrawn where an exact test on the counts is
-not clear, as in `comparisons`.
+Loss: campaigns' counts as log((lost + 0.5)/(sent + 1)), confirmed by an exact test on episodes.
 """
 
 import math
@@ -28,9 +27,8 @@ from podbench.model.units import show_limit, show_ratio
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MIN_BLOCKS = 5
-"""With fewer blocks the spread is too uncertain for a useful interval between campaigns; also the
-first look of a run, and the default number of blocks."""
+MIN_CAMPAIGNS = 3
+"""Two campaigns show one difference between campaigns: its spread is hardly known."""
 
 
 class Welch(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +56,11 @@ class Welch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def welch(base: FloatArray, other: FloatArray) -> Welch | None:
-    """Log ratio other/base; None where one side has fewer than two blocks.
+    """Log ratio other/base; None where one side has fewer than two values.
 
     Args:
-        base: (blocks,) log statistics of one campaign.
-        other: the same of the other; any number of blocks.
+        base: (n,) log statistics of one side.
+        other: the same of the other; any number.
     """
     sizes = len(base), len(other)
     if min(sizes) < 2:
@@ -78,29 +76,31 @@ def welch(base: FloatArray, other: FloatArray) -> Welch | None:
 
 
 def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
-    """The verdict between two campaigns; without an interval below `MIN_BLOCKS` blocks each.
+    """The verdict between two sides; without an interval below `MIN_CAMPAIGNS` campaigns each.
 
-    `blocks` of the decision is the smaller number of the two.
+    Args:
+        base: (campaigns,) log means.
+        other: the same of the other side.
+        margin: relative.
     """
-    blocks = min(len(base), len(other))
-    if blocks == 0:
+    campaigns = min(len(base), len(other))
+    if campaigns == 0:
         return Decision(
             verdict=Word.NOT_MEASURED,
             ratio=None,
             ci95=None,
             blocks=0,
-            reason="not measured in both runs",
+            reason="not measured on both sides",
         )
     ratio = intervals.scaled(1.0, (float(other.mean() - base.mean()),) * 2)[1]
-    found = welch(base, other) if blocks >= MIN_BLOCKS else None
+    found = welch(base, other) if campaigns >= MIN_CAMPAIGNS else None
     if found is None:
         return Decision(
             verdict=Word.INCONCLUSIVE,
             ratio=ratio,
             ci95=None,
-            blocks=blocks,
-            reason=f"descriptive: one campaign each ({len(base)} and {len(other)} blocks; "
-            f"an interval needs {MIN_BLOCKS} each)",
+            blocks=campaigns,
+            reason=too_few(len(base), len(other)),
         )
     verdict = _classify(found, margin)
     centre = hodges_lehmann(base, other)
@@ -108,17 +108,30 @@ def decide(base: FloatArray, other: FloatArray, margin: float) -> Decision:
         verdict=verdict,
         ratio=ratio,
         ci95=intervals.scaled(1.0, found.interval(0.95)),
-        blocks=blocks,
+        blocks=campaigns,
         p_value=found.p_value,
         hodges_lehmann_ratio=intervals.scaled(1.0, (centre, centre))[1],
         disagreement=_outside(centre, found.interval(0.95)),
         smallest_detectable_ratio=_detectable(found),
-        # Welch's degrees of freedom are at least those of the smaller campaign.
+        # Welch's degrees of freedom are at least those of the smaller side.
         blocks_needed=blocks_needed(
             math.hypot(*(float(one.std(ddof=1)) for one in (base, other))), margin
         ),
         reason=OPEN if verdict is Word.INCONCLUSIVE else None,
     )
+
+
+def too_few(base: int, other: int) -> str:
+    """Why so few campaigns have no verdict."""
+    if base == other == 1:
+        return f"one campaign each: a verdict takes {MIN_CAMPAIGNS} campaigns of each"
+    return f"{base} and {other} campaigns: a verdict takes {MIN_CAMPAIGNS} of each"
+
+
+def within_runs(base: FloatArray, other: FloatArray) -> Interval | None:
+    """What the blocks inside one run each would allow the ratio to be; None below two blocks."""
+    found = welch(base, other)
+    return None if found is None else intervals.scaled(1.0, found.interval(0.95))
 
 
 def hodges_lehmann(base: FloatArray, other: FloatArray) -> float:
@@ -146,7 +159,7 @@ def _classify(found: Welch, margin: float) -> Word:
 
 
 def _detectable(found: Welch) -> float | None:
-    """The ratio told from 1 with 80% power at 5%, at this spread."""
+    """The ratio told from 1 with 80 % power at 5 %, at this spread."""
     steps = found.quantile(0.975) + found.quantile(POWER)
     with np.errstate(over="ignore"):
         ratio = float(np.exp(steps * found.error))
@@ -154,7 +167,7 @@ def _detectable(found: Welch) -> float | None:
 
 
 class Counts(msgspec.Struct, frozen=True, eq=False):
-    """(blocks,) probes sent and lost of one campaign, and its sessions."""
+    """(campaigns,) probes sent and lost of one side, and its sessions."""
 
     sent: IntArray
     lost: IntArray
@@ -163,13 +176,20 @@ class Counts(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def total(self) -> tuple[int, int]:
-        """(lost, sent) over all blocks."""
+        """(lost, sent) over all campaigns."""
         return int(self.lost.sum()), int(self.sent.sum())
 
     @property
     def logs(self) -> FloatArray:
-        """(blocks,) log((lost + 0.5)/(sent + 1))."""
+        """(campaigns,) log((lost + 0.5)/(sent + 1))."""
         return loss.log_ratios(self.lost, self.sent)
+
+    def of(self, campaigns: int) -> "Counts":
+        """As so many campaigns: the blocks of one run come to one."""
+        if campaigns > 1 or not len(self.sent):
+            return self
+        total = np.array([self.sent.sum()]), np.array([self.lost.sum()])
+        return Counts(*total, self.episodes, self.sessions)
 
     def certainly_below(self, level: float = 0.95) -> float:
         """Upper limit of the loss ratio, bursts considered."""
@@ -178,10 +198,13 @@ class Counts(msgspec.Struct, frozen=True, eq=False):
 
 
 def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
-    """The verdict on loss between two campaigns; both lossless is a verdict of its own."""
+    """The verdict on loss between two sides; both lossless is a verdict of its own."""
     decision = decide(base.logs, other.logs, margin)
     if not len(base.sent) or not len(other.sent):
         return decision
+    if min(len(base.sent), len(other.sent)) < MIN_CAMPAIGNS:
+        both = base.total[0] and other.total[0]
+        return decision if both else replace(decision, ratio=None)
     totals = base.total, other.total
     upper = max(base.certainly_below(), other.certainly_below())
     negligible = upper < loss.NEGLIGIBLE_RATIO
@@ -197,18 +220,29 @@ def decide_loss(base: Counts, other: Counts, margin: float) -> Decision:
             smallest_detectable_ratio=None,
             blocks_needed=None,
             reason=f"none of {totals[0][1]} and {totals[1][1]} probes lost: "
-            f"each below {show_limit(upper)} (95%)",
+            f"each below {show_limit(upper)} for bursts of up to {bursts.ASSUMED} packets",
         )
     p = loss.exact_p((base.episodes, other.episodes), (totals[0][1], totals[1][1]))
     if p >= aa.SIGNIFICANCE:
         decision = unresolved(
             decision,
-            f"{totals[0][0]} against {totals[1][0]} lost: explained by chance (p = {p:.2f})",
+            f"{base.episodes} against {other.episodes} bursts of loss is what chance gives "
+            f"(p = {p:.2f})",
+        )
+    if not (totals[0][0] and totals[1][0]):
+        decision = replace(
+            decision,
+            ratio=None,
+            ci95=None,
+            hodges_lehmann_ratio=None,
+            smallest_detectable_ratio=None,
+            reason=f"{totals[0][0]} of {totals[0][1]} against {totals[1][0]} of {totals[1][1]} "
+            "probes lost",
         )
     if negligible and decision.verdict is Word.INCONCLUSIVE:
         return replace(
             decision,
             verdict=Word.EQUIVALENT,
-            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95%)",
+            reason=f"both lose below {show_ratio(loss.NEGLIGIBLE_RATIO)} (95% CI)",
         )
     return decision

@@ -1,10 +1,11 @@
 """Facts about runs that decide comparability, one line for all runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from podbench.analysis.compare.bundle import Fact, Remark
+from podbench.analysis.compare.bundle import Card, Fact, Remark
 from podbench.analysis.compare.comparable import Finding, Side, iperf3_version
 from podbench.model.summary import Summary
+from podbench.model.units import show_bps, show_ns, show_ratio
 
 
 def facts(sides: Sequence[Side], blocks: Sequence[int]) -> tuple[Fact, ...]:
@@ -57,10 +58,22 @@ def _probes(side: Side) -> str | None:
 def _faults(side: Side) -> str:
     lab = side.summary.spec.get("lab")
     held = lab if isinstance(lab, dict) else {}
-    said = [
-        f"{name} {held[name]}" for name in ("rate_bps", "losses", "cpu_noise") if held.get(name)
-    ]
+    said = []
+    rate, losses, noise = (held.get(name) for name in ("rate_bps", "losses", "cpu_noise"))
+    if isinstance(rate, int | float) and rate:
+        said.append(f"link rate {show_bps(float(rate))}")
+    every = losses if isinstance(losses, list | tuple) else ()
+    said += [_loss_in_words(one) for one in every if isinstance(one, Mapping)]
+    if isinstance(noise, int) and noise:
+        said.append(f"CPU noise {noise}")
     return "; ".join(said) or "none"
+
+
+def _loss_in_words(one: Mapping[str, object]) -> str:
+    """`loss n1 → n2 1%`, from the setting as it was kept."""
+    ratio = one.get("ratio", one.get("share"))
+    size = f" {100 * ratio:.3g}%" if isinstance(ratio, int | float) else ""
+    return f"loss {one.get('src', 'any')} → {one.get('dst', 'any')}{size}"
 
 
 def _aa(side: Side) -> str:
@@ -98,7 +111,14 @@ _SAID: dict[str, Callable[[Side], str | None]] = {
     "faults injected": _faults,
     "status": lambda side: side.summary.status,
     "A/A check": _aa,
+    "own host time, median": lambda side: _show(side.seen.own_host_ns, show_ns),
+    "probes sent late": lambda side: _show(side.seen.late_ratio, show_ratio),
+    "samples in doubt": lambda side: _show(side.seen.doubtful_ratio, show_ratio),
 }
+
+
+def _show(value: float | None, say: Callable[[float], str]) -> str | None:
+    return None if value is None else say(value)
 
 
 def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
@@ -112,6 +132,20 @@ def remarks(findings: Sequence[Sequence[Finding]]) -> tuple[Remark, ...]:
         for (refused, what, touched), values in found.items()
     ]
     return tuple(sorted(said, key=lambda remark: not remark.refused))
+
+
+def flagged(cards: Sequence[Card]) -> tuple[Remark, ...]:
+    """What is wrong with single runs, each under its run's name."""
+    return tuple(
+        Remark(
+            refused=False,
+            what=flag if card.campaigns > 1 else f"{card.label}: {flag}",
+            values=(),
+            touches="every figure of this run",
+        )
+        for card in cards
+        for flag in card.flags
+    )
 
 
 def _values(by_run: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -1,8 +1,8 @@
-"""Ranks campaigns, only as far as their intervals support it.
+"""A ranking of campaigns, only as far as their intervals support it.
 
-For one metric of one arm, all runs are compared pairwise; p values are corrected by Holm over these
-pairs. A run's best rank is one after the number of runs shown to be better, its worst the rank
-before those shown to be worse; undecided runs share ranks. (Confidence sets for
+For one figure of one arm all sides are compared two by two; p values come corrected by Holm over
+the whole page. A run's best place is one after the number of runs shown to be better, its worst the
+place before those shown to be worse; what is not told apart shares places. (Confidence sets for
 ranks by pairwise tests: Mogstad, Romano, Shaikh, Wilhelm, Review of Economic Studies 91 (2024)
 476-518.)
 """
@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from podbench.analysis.findings import aa
-from podbench.analysis.stats import multiple
 from podbench.analysis.stats.verdicts import Decision, Word
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Ranks of one run, 1 is best; `best` equals `worst` if the rank is settled."""
+    """One run's places, 1 the best; `best` equals `worst` where it is settled."""
 
     run: int
     best: int
@@ -25,7 +23,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
-    """Ranks of the runs, best first. `told_apart`: significant differences, of `pairs`."""
+    """Places of the runs, best first. `told_apart`: pairs shown to differ, of `pairs`."""
 
     metric: str
     row: str
@@ -35,7 +33,7 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """True if every run has one rank."""
+        """Whether every run has one place."""
         return all(place.best == place.worst for place in self.places)
 
 
@@ -46,26 +44,25 @@ def rank(
     *,
     more_is_better: bool,
 ) -> Ranking | None:
-    """Returns the ranking that pairwise decisions support; None if no two runs differ.
+    """The ranking that pairwise decisions support; None where no two runs are told apart.
 
     Args:
-        metric: to rank.
+        metric: what is ranked.
         row: the arms.
-        decisions: by (i, j), of run j against run i, without refused pairs.
+        decisions: by (i, j), of side j against side i, `different` only where the page's Holm says
+            so; pairs that were refused are left out.
         more_is_better: the direction.
     """
     testable = {pair: d for pair, d in decisions.items() if d.p_value is not None}
     runs = sorted({run for pair in testable for run in pair})
     if len(testable) < len(runs) * (len(runs) - 1) // 2 or len(runs) < 2:
-        # An untested pair leaves the order unknown.
+        # A pair without a test may hide any order.
         return None
-    adjusted = multiple.holm([d.p_value or 0.0 for d in testable.values()])
     better: dict[int, set[int]] = {run: set() for run in runs}
-    for (i, j), p in zip(testable, adjusted, strict=True):
-        decision = testable[i, j]
-        if decision.verdict is not Word.DIFFERENT or p >= aa.SIGNIFICANCE:
+    for (i, j), decision in testable.items():
+        if decision.verdict is not Word.DIFFERENT or decision.ratio is None:
             continue
-        j_wins = ((decision.ratio or 1.0) > 1.0) == more_is_better
+        j_wins = (decision.ratio > 1.0) == more_is_better
         better[j if j_wins else i].add(i if j_wins else j)
     told = sum(len(beaten) for beaten in better.values())
     if not told:

@@ -1,8 +1,8 @@
-"""Assembles the comparison of several runs.
+"""Runs side by side: which figures may be compared, and what their intervals support.
 
-`comparable` refuses comparisons, `match` pairs up arms and nodes, `campaigns` compares two
-independent campaigns, `rank` orders them. One campaign each cannot separate the provider from the
-day; the page says so.
+`comparable` says what is refused, `match` what belongs together, `campaigns` how campaigns are
+compared, `holm` what stands on a whole page, `rank` what order that supports, `hosts` what the
+machines did. This module assembles. One campaign each has no verdict and no rank.
 """
 
 import math
@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from podbench.analysis.compare import campaigns, comparable, facts, rank, tails
+from podbench.analysis.compare import campaigns, comparable, facts, holm, hosts, tails
 from podbench.analysis.compare import standings as compare_standings
 from podbench.analysis.compare.bundle import (
     DESCRIPTIVE,
@@ -36,61 +36,66 @@ from podbench.analysis.stats.verdicts import Decision, Word
 from podbench.model.summary import Interval
 
 GROUP_METRICS = ("rtt_kernel_ns.p50", "rtt_app_ns.p50", "rtt_app_ns.p99", "goodput_bps.tcp.p50")
-"""Metrics shown for each group of pairs; more would hide the answer."""
+"""What is shown group by group: more would bury the answer."""
 
 
 class _Page:
-    """The runs, and the differences of every pair of them."""
+    """The runs with what holds for every two of them."""
 
     def __init__(self, runs: Sequence[Campaign]) -> None:
         self.runs = runs
-        sides = [run.side for run in runs]
         self.findings: dict[tuple[int, int], tuple[Finding, ...]] = {
-            (i, j): comparable.between(sides[i], sides[j])
-            for i, j in combinations(range(len(runs)), 2)
+            (i, j): _findings(runs[i], runs[j]) for i, j in combinations(range(len(runs)), 2)
         }
 
     def refusal(self, i: int, j: int, row: ArmRow, metric: str) -> str | None:
-        """Returns the reason not to compare runs i < j; null if they are comparable."""
+        """Why runs i < j may not stand side by side there; null where they may."""
         arms = row.arms[i] or "", row.arms[j] or ""
         return _refusal(self.findings[i, j], arms, metric)
+
+
+def _findings(base: Campaign, other: Campaign) -> tuple[Finding, ...]:
+    """What `comparable` says of any campaign of one side and any of the other."""
+    every = (
+        finding
+        for a in base.sides or (base.side,)
+        for b in other.sides or (other.side,)
+        for finding in comparable.between(a, b)
+    )
+    return tuple({(f.what, f.arm, f.series): f for f in every}.values())
 
 
 def compare(
     title: str, runs: Sequence[Campaign], matching: Matching, left_out: Sequence[LeftOut] = ()
 ) -> SideBySide:
-    """Compares two or more runs.
+    """Everything about two or more runs side by side.
 
     Args:
-        title: of the page.
+        title: the page's.
         runs: two or more, labels unique; the first is the base of every contrast it is in.
         matching: how their pairs are grouped; `runs[i].points` holds those groups.
-        left_out: requested runs that cannot be read.
+        left_out: runs asked for that cannot be read.
     """
     page = _Page(runs)
     rows = arm_rows([run.card.summary for run in runs])
-    lines, rankings = [], []
-    for metric in HEADLINES:
-        for row in rows:
-            line, decisions = _line(page, Place(metric=metric, row=row, group=ALL))
-            if line is None:
-                continue
-            lines.append(line)
-            better = metric.name.startswith(("goodput_bps", "small_packets_pps"))
-            ranking = rank.rank(metric.name, row.label, decisions, more_is_better=better)
-            if ranking is not None:
-                rankings.append(ranking)
+    places = [Place(metric=metric, row=row, group=ALL) for metric in HEADLINES for row in rows]
+    lines = holm.over([line for line in (_line(page, place) for place in places) if line])
     return SideBySide(
         title=title,
         cards=tuple(run.card for run in runs),
         left_out=tuple(left_out),
         facts=facts.facts([run.side for run in runs], [run.card.blocks for run in runs]),
-        remarks=facts.remarks(list(page.findings.values())),
-        lines=tuple(lines),
+        remarks=(
+            *facts.remarks(list(page.findings.values())),
+            *facts.flagged([run.card for run in runs]),
+        ),
+        lines=tuple(hosts.beside(line, lines) for line in lines),
         group_lines=tuple(_group_lines(page, rows, matching)),
         matched_by=matching.how,
-        rankings=tuple(rankings),
+        rankings=holm.rankings(lines),
         tails=tails.panels(runs, rows, page.refusal),
+        hosts=hosts.shifts(lines, [run.card.summary.noise_floor for run in runs]),
+        machines=tuple(hosts.machine(run) for run in runs),
     )
 
 
@@ -103,12 +108,12 @@ def _group_lines(page: _Page, rows: Sequence[ArmRow], matching: Matching) -> lis
         if row.path == "pod"
         for group in matching.groups
     ]
-    found = (_line(page, place)[0] for place in places)
+    found = (_line(page, place) for place in places)
     return [line for line in found if line is not None]
 
 
-def _line(page: _Page, place: Place) -> tuple[Line | None, dict[tuple[int, int], Decision]]:
-    """Returns a line and its decisions by (base run, other run); None if no run has the metric."""
+def _line(page: _Page, place: Place) -> Line | None:
+    """One line; None where no run has the figure."""
     union = any(
         run.points.needs_union(arm, place.metric.name, place.group)
         for run, arm in zip(page.runs, place.row.arms, strict=True)
@@ -119,18 +124,15 @@ def _line(page: _Page, place: Place) -> tuple[Line | None, dict[tuple[int, int],
         for i in range(len(page.runs))
     )
     if all(standing.value is None for standing in standings):
-        return None, {}
-    contrasts, decisions = [], {}
+        return None
+    contrasts = []
     for i, j in page.findings:
         if place.row.arms[i] is None or place.row.arms[j] is None:
             continue
         if standings[i].value is None and standings[j].value is None:
             continue
-        contrast, decision = _contrast(page, (standings[i], standings[j]), place, union=union)
-        contrasts.append(contrast)
-        if contrast.design == WELCH:
-            decisions[i, j] = decision
-    line = Line(
+        contrasts.append(_contrast(page, (standings[i], standings[j]), place, union=union))
+    return Line(
         metric=place.metric.name,
         unit=place.metric.unit,
         row=place.row.label,
@@ -139,12 +141,11 @@ def _line(page: _Page, place: Place) -> tuple[Line | None, dict[tuple[int, int],
         standings=standings,
         contrasts=tuple(contrasts),
     )
-    return line, decisions
 
 
 def _contrast(
     page: _Page, pair: tuple[Standing, Standing], place: Place, *, union: bool
-) -> tuple[Contrast, Decision]:
+) -> Contrast:
     base, other = pair
     i, j = base.run, other.run
     arms = place.row.arms[i] or "", place.row.arms[j] or ""
@@ -157,8 +158,14 @@ def _contrast(
         decision = _without_figures(f"not measured in {missing}", Word.NOT_MEASURED)
     else:
         decision = _decision(page, pair, place, union=union)
-    shown = decision.ratio is not None and base.value is not None and other.value is not None
-    contrast = Contrast(
+    said = decision.ratio is not None or (place.metric is LOSS and refused is None)
+    shown = said and base.value is not None and other.value is not None
+    design = _design(decision, refused=refused is not None)
+    within = None
+    if design == DESCRIPTIVE and place.metric is not LOSS:
+        blocks = [compare_standings.logs(page.runs[s.run], place, s.run, union=union) for s in pair]
+        within = campaigns.within_runs(*blocks) if decision.ratio is not None else None
+    return Contrast(
         metric=place.metric.name,
         base=f"{page.runs[i].card.label}:{arms[0]}",
         other=f"{page.runs[j].card.label}:{arms[1]}",
@@ -166,10 +173,10 @@ def _contrast(
         ratio=decision.ratio,
         ci95=decision.ci95,
         difference=(other.value or 0.0) - (base.value or 0.0) if shown else None,
-        difference_ci95=_in_units(decision.ci95, base.value) if place.metric is not LOSS else None,
+        difference_ci95=_difference_interval(pair) if design == WELCH else None,
         unit=place.metric.unit,
         blocks=decision.blocks,
-        verdict=decision.verdict.value,
+        verdict=DESCRIPTIVE if design == DESCRIPTIVE else decision.verdict.value,
         margin=place.metric.margin,
         smallest_detectable_ratio=decision.smallest_detectable_ratio,
         reason=decision.reason,
@@ -184,10 +191,10 @@ def _contrast(
         other_run=j,
         row=place.row.label,
         group=place.group,
-        design=_design(decision, refused=refused is not None),
+        design=design,
         flags=_flags(findings, arms, place.metric.name),
+        within_runs=within,
     )
-    return contrast, decision
 
 
 def _cliffs_delta(pair: tuple[Standing, Standing]) -> float | None:
@@ -203,7 +210,7 @@ def _design(decision: Decision, *, refused: bool) -> str:
 
 
 def _refusal(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) -> str | None:
-    """A finding about either arm applies to both."""
+    """Arms of two names touch what concerns either."""
     reasons = (comparable.refusal(findings, arm, metric) for arm in dict.fromkeys(arms))
     return next((reason for reason in reasons if reason is not None), None)
 
@@ -211,7 +218,7 @@ def _refusal(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) 
 def _flags(findings: tuple[Finding, ...], arms: tuple[str, str], metric: str) -> tuple[str, ...]:
     found = [flag for arm in arms for flag in comparable.flags(findings, arm, metric)]
     if arms[0] != arms[1]:
-        found.insert(0, f"{arms[0]} against {arms[1]}: both routed, without encapsulation")
+        found.insert(0, f"{arms[0]} beside {arms[1]}: both routed, neither wraps its packets")
     return tuple(dict.fromkeys(found))
 
 
@@ -219,10 +226,10 @@ def _without_figures(reason: str, verdict: Word) -> Decision:
     return Decision(verdict=verdict, ratio=None, ci95=None, blocks=0, reason=reason)
 
 
-def _in_units(ci95: Interval | None, at_base: float | None) -> Interval | None:
-    if ci95 is None or at_base is None:
-        return None
-    return at_base * (ci95[0] - 1.0), at_base * (ci95[1] - 1.0)
+def _difference_interval(pair: tuple[Standing, Standing]) -> Interval | None:
+    """Interval of other - base in the metric's unit, from the campaigns' own figures."""
+    found = campaigns.welch(*(np.array(standing.points) for standing in pair))
+    return None if found is None else found.interval(0.95)
 
 
 def _decision(
@@ -232,13 +239,19 @@ def _decision(
     floor = _floor(page, pair, place.metric.name)
     difference = (other.value or 0.0) - (base.value or 0.0)
     if place.metric is LOSS:
-        counts = [compare_standings.counts(page.runs[s.run], place, s.run) for s in pair]
+        counts = [
+            compare_standings.counts(page.runs[s.run], place, s.run).of(
+                page.runs[s.run].card.campaigns
+            )
+            for s in pair
+        ]
         if all(len(one.sent) for one in counts):
             decision = campaigns.decide_loss(counts[0], counts[1], LOSS.margin)
-            if decision.ratio is not None:
+            if decision.ratio is not None and decision.ci95 is not None:
                 decision = below_floor(LOSS, decision, difference, floor)
             return decision
     logs = [compare_standings.logs(page.runs[s.run], place, s.run, union=union) for s in pair]
+    sizes = [page.runs[s.run].card.campaigns for s in pair]
     if not all(len(one) for one in logs):
         ratio = (other.value or 0.0) / base.value if base.value else None
         return Decision(
@@ -246,17 +259,23 @@ def _decision(
             ratio=ratio,
             ci95=None,
             blocks=min(base.blocks, other.blocks),
-            reason=f"{DESCRIPTIVE} (no block statistics: samples missing or damaged)",
+            reason=f"{campaigns.too_few(*sizes)}; no block statistics: samples are missing",
         )
-    decision = campaigns.decide(logs[0], logs[1], place.metric.margin)
+    # Blocks of one run are no observations of campaigns: they come to one.
+    single = [
+        one if size > 1 else one.mean(keepdims=True) for one, size in zip(logs, sizes, strict=True)
+    ]
+    decision = campaigns.decide(single[0], single[1], place.metric.margin)
+    if decision.ci95 is None:
+        return decision
     decision = below_floor(place.metric, decision, difference, floor)
-    # Runs with different caps are already refused.
+    # Runs with different caps are refused before.
     most_bps = cap.of(page.runs[base.run].card.summary)
     return capped.judged(decision, (base.value, other.value), place.metric.unit, most_bps)
 
 
 def _floor(page: _Page, pair: tuple[Standing, Standing], metric: str) -> float | None:
-    """Returns the larger A/A noise floor of the two, as |log ratio|; null if neither has one."""
+    """The larger A/A noise floor of the two, as |log ratio|; null where neither has one."""
     held = [page.runs[s.run].card.summary.noise_floor.get(metric) for s in pair]
     known = [floor for floor in held if floor is not None]
     return math.log1p(max(known)) if known else None

@@ -26,6 +26,8 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     card: Card
     points: GroupPoints
+    sides: tuple[Side, ...] = ()
+    """Of every run in it, where it is several campaigns."""
 
     @property
     def side(self) -> Side:

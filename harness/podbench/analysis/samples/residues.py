@@ -17,22 +17,26 @@ HOST, REFLECTOR = "host", "reflector"
 Q = 0.99
 
 
+Place = tuple[str, str, int]
+"""kind, node, block."""
+
+
 class Residues(msgspec.Struct):
-    """By (kind, node): samples, or their sketches. `exact` says which; one run uses one kind."""
+    """By (kind, node, block): samples, or their sketches. `exact`: which; one run uses one kind."""
 
     exact: bool
-    samples: dict[tuple[str, str], list[FloatArray]] = {}
-    sketches: dict[tuple[str, str], sketch.LogHistogram] = {}
+    samples: dict[Place, list[FloatArray]] = {}
+    sketches: dict[Place, sketch.LogHistogram] = {}
 
     def add(self, streams: Streams) -> None:
         """Takes the warm probes of one piece in."""
         for i, key in enumerate(streams.keys):
             if key.phase == WARM:
                 rows = slice(int(streams.starts[i]), int(streams.starts[i + 1]))
-                self._take((HOST, key.src), streams.host_ns[rows])
-                self._take((REFLECTOR, key.dst), streams.reflector_ns[rows])
+                self._take((HOST, key.src, key.block), streams.host_ns[rows])
+                self._take((REFLECTOR, key.dst, key.block), streams.reflector_ns[rows])
 
-    def _take(self, place: tuple[str, str], values: FloatArray) -> None:
+    def _take(self, place: Place, values: FloatArray) -> None:
         known = values[np.isfinite(values)]
         if self.exact:
             self.samples.setdefault(place, []).append(known)
@@ -50,15 +54,17 @@ class Residues(msgspec.Struct):
             self.sketches[place] = made if held is None else held.merge(made)
 
     def log_p99(self, kind: str, nodes: list[str]) -> FloatArray:
-        """(nodes,) log p99; NaN where too few samples support it."""
-        found = np.full(len(nodes), np.nan)
-        for i, node in enumerate(nodes):
-            value = self._p99((kind, node))
-            if value is not None and value > 0.0:
-                found[i] = np.log(value)
+        """(blocks, nodes) log p99; NaN where too few samples support it."""
+        blocks = sorted({place[2] for place in (*self.samples, *self.sketches)})
+        found = np.full((len(blocks), len(nodes)), np.nan)
+        for row, block in enumerate(blocks):
+            for column, node in enumerate(nodes):
+                value = self._p99((kind, node, block))
+                if value is not None and value > 0.0:
+                    found[row, column] = np.log(value)
         return found
 
-    def _p99(self, place: tuple[str, str]) -> float | None:
+    def _p99(self, place: Place) -> float | None:
         if not self.exact:
             held = self.sketches.get(place)
             return None if held is None else held.quantile_ns(Q)

@@ -22,6 +22,12 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """Sources of the time stamps, most frequent first."""
     udp_bytes: tuple[int, ...] = ()
     """UDP payloads of the transfers, ascending."""
+    late_ratio: float | None = None
+    """Probes that left more than half a period late."""
+    own_host_ns: float | None = None
+    """Median over streams of the median own host time."""
+    doubtful_ratio: float | None = None
+    """Samples that are not valid."""
 
 
 class Watch:
@@ -31,13 +37,23 @@ class Watch:
         self._gaps_ns: dict[str, list[float]] = {}
         self._stamps: Counter[str] = Counter()
         self._udp_bytes: set[int] = set()
+        self._own_host_ns: list[float] = []
+        self._rows = self._late = self._doubtful = 0
 
     def latency(self, probes: Streams) -> None:
         """Takes one visit's streams in."""
         for i, key in enumerate(probes.keys):
             sent = probes.mono_ns[probes.starts[i] : probes.starts[i + 1]]
             if len(sent) > 1:
-                self._gaps_ns.setdefault(key.phase, []).append(float(np.median(np.diff(sent))))
+                gap = float(np.median(np.diff(sent)))
+                self._gaps_ns.setdefault(key.phase, []).append(gap)
+                late = probes.late_ns[probes.starts[i] : probes.starts[i + 1]]
+                self._late += int((late > gap / 2.0).sum())
+                self._rows += len(sent)
+            host = probes.host_ns[probes.starts[i] : probes.starts[i + 1]]
+            if np.isfinite(host).any():
+                self._own_host_ns.append(float(np.nanmedian(host)))
+        self._doubtful += int((~probes.valid).sum())
         self._stamps.update(probes.stamps)
 
     def throughput(self, table: pd.DataFrame | None) -> None:
@@ -54,4 +70,7 @@ class Watch:
             rate_pps={phase: 1e9 / gap for phase, gap in gaps.items() if gap > 0.0},
             stamps=tuple(source for source, _ in self._stamps.most_common()),
             udp_bytes=tuple(sorted(self._udp_bytes)),
+            late_ratio=self._late / self._rows if self._rows else None,
+            own_host_ns=float(np.median(self._own_host_ns)) if self._own_host_ns else None,
+            doubtful_ratio=self._doubtful / self._rows if self._rows else None,
         )

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from support import sides
 
+from podbench.analysis.compare import groups
 from podbench.analysis.compare.bundle import DESCRIPTIVE, REFUSED, WELCH, Contrast, SideBySide
 from podbench.analysis.figures.group_points import ALL
 from podbench.analysis.samples.type_p import Seen
@@ -50,16 +51,63 @@ def test_the_form_of_the_contract() -> None:
     } <= set(fields)  # fmt: skip
 
 
-def test_few_blocks_are_descriptive() -> None:
-    """With fewer than five blocks on one side there is no interval and no ranking."""
-    a = sides.campaign("a", {(POD, APP): 50_000.0}, n=3)
-    b = sides.campaign("b", {(POD, APP): 90_000.0}, n=8)
+@pytest.mark.parametrize("single", [True, False])
+def test_one_campaign_each_has_no_verdict(*, single: bool) -> None:
+    """However many blocks a run has: the ratio, how blocks scatter, no interval, no ranking."""
+    a = sides.campaign("a", {(POD, APP): 50_000.0}, n=20 if single else 2, single=single)
+    b = sides.campaign("b", {(POD, APP): 90_000.0}, n=20 if single else 8, single=single)
     page = sides.side_by_side(a, b)
     found = contrast(page, APP)
-    assert (found.design, found.ci95, found.verdict) == (DESCRIPTIVE, None, "inconclusive")
+    assert (found.design, found.ci95, found.verdict) == (DESCRIPTIVE, None, DESCRIPTIVE)
+    assert (found.p_value, found.smallest_detectable_ratio) == (None, None)
     assert found.ratio == pytest.approx(1.8, rel=0.1)
-    assert "descriptive: one campaign each (3 and 8 blocks" in (found.reason or "")
+    assert found.within_runs is not None
+    assert found.ratio is not None
+    assert found.within_runs[0] < found.ratio < found.within_runs[1]
     assert page.rankings == ()
+
+
+def test_host_paths_say_what_the_machines_did() -> None:
+    """The same factor on pod and host path is the machine's: said, and nothing is left beside."""
+    a, b = (
+        sides.campaign(name, {(POD, APP): 5e4 * f, (HOST, APP): 2e4 * f}, single=True, spread=0.002)
+        for name, f in (("a", 1.0), ("b", 1.5))
+    )
+    page = sides.side_by_side(a, b)
+    (shift,) = page.hosts
+    assert (shift.metric, shift.moved) == (APP, True)
+    assert shift.ratio == pytest.approx(1.5, rel=0.02)
+    found = contrast(page, APP)
+    assert found.host_ratio == pytest.approx(1.5, rel=0.02)
+    assert found.relative_ratio == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_page_is_judged_as_a_whole() -> None:
+    """Holm over every figure: a p that one figure alone would pass is not clear among many."""
+    levels = {(arm, metric): 5e4 for arm in (POD, "bgp/pod") for metric in (APP, KERNEL, TCP)}
+    a = sides.campaign("a", levels, n=4)
+    b = sides.campaign("b", {**levels, (POD, APP): 6e4}, n=4)
+    found = contrast(sides.side_by_side(a, b), APP)
+    assert found.p_adjusted is not None
+    assert found.p_value is not None
+    assert found.p_adjusted >= 5 * found.p_value
+
+
+def test_campaigns_of_one_place_stand_together() -> None:
+    """Three runs a side become three observations: Welch over them, not over their blocks."""
+    sites = {}
+    for site, level in (("A", 5e4), ("B", 6e4)):
+        runs = [
+            sides.campaign(f"{site}{i}", {(POD, APP): level * f}, single=True, losses={POD: [0, 1]})
+            for i, f in enumerate((0.99, 1.0, 1.01))
+        ]
+        sites[site] = groups.together(site, runs)
+    page = sides.side_by_side(sites["A"], sites["B"])
+    found = contrast(page, APP)
+    assert (found.design, found.blocks, found.verdict) == (WELCH, 3, "different")
+    assert (found.base, found.other) == ("A:vxlan/pod", "B:vxlan/pod")
+    assert page.rankings[0].places[0].run == 0
+    assert contrast(page, "loss.ratio").design == WELCH
 
 
 def test_differences_below_the_noise_floor_are_withdrawn() -> None:
@@ -199,7 +247,7 @@ def test_loss_between_campaigns() -> None:
     found = contrast(sides.side_by_side(a, b), "loss.ratio")
     assert found.verdict == "different"
     assert found.difference == pytest.approx(0.0407, abs=0.001)
-    assert found.difference_ci95 is None
+    assert found.ci95 is not None
 
 
 def test_routed_modes_stand_in_one_row() -> None:
