@@ -65,7 +65,10 @@ def reflect(
         bool, typer.Option(help="Also answer requests under 44 octets; needs --allow")
     ] = False,
 ) -> None:
-    """Answer STAMP requests until SIGTERM or SIGINT, then print the counters as one JSON line."""
+    """Answer STAMP requests until SIGTERM or SIGINT.
+
+    Then prints the counters as one JSON line.
+    """
     import asyncio
 
     from podbench_agent.probes.reflector.process import ReflectorWorker

@@ -8,7 +8,9 @@ from podbench.cli import flags, restore
 
 @flags.takes("clean")
 def clean(options: Options) -> None:
-    """Remove whatever dead runs left in a cluster, and check that it is gone.
+    """Remove whatever dead runs left in a cluster.
+
+    Checks that it is gone.
 
     Exit code: 0 nothing is left, 3 something is, with the reason.
     """

@@ -32,7 +32,7 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Report what this machine or a cluster can and cannot do, and how to fix it.
+    """Check this machine or a cluster; each problem with its fix.
 
     Exit code: 0 all modes can be measured, 3 not all of them or some check is inconclusive, 2 no
     run is possible. Nothing is created on a cluster: what a run would create is tried by dry runs.

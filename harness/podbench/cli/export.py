@@ -25,7 +25,7 @@ def export(
         Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout")
     ] = None,
 ) -> None:
-    """Write a run's figures as CSV, OpenMetrics text, Markdown or JUnit XML."""
+    """Write a run's figures as CSV, OpenMetrics, Markdown or JUnit."""
     from podbench.model import words
     from podbench.results import saved
     from podbench.store import rundir

@@ -39,7 +39,10 @@ class _Started(msgspec.Struct, frozen=True, kw_only=True):
 @app.command("up", cls=panels.Command)
 @flags.takes("lab up")
 def up(options: Options, foreground: Foreground = False) -> None:
-    """Start a lab: namespaces with real VXLAN, IPIP and BGP; return when it is ready."""
+    """Start a lab with real VXLAN, IPIP and BGP.
+
+    Returns when it is ready.
+    """
     from podbench.campaign import prerequisites, spec
 
     options = msgspec.structs.replace(options, target="lab", probes=["latency"])
@@ -138,7 +141,10 @@ def _live_apart(resolved: "RunSpec", writer: int) -> None:
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )
 def exec_(name: Where, command: Command) -> None:
-    """Run a command in a node or pod of the running lab; return its exit status."""
+    """Run a command in a node or pod of the lab.
+
+    Returns the command's exit status.
+    """
     # Everything from the name on is the user's, so click leaves the separator in.
     wanted = command[1:] if command[:1] == ["--"] else command
     if not wanted:

@@ -20,7 +20,9 @@ def restore(
         Path | None, typer.Argument(metavar="[RUN]", help="Run directory, if it is on this machine")
     ] = None,
 ) -> None:
-    """Remove what a run created in a cluster and put back what it changed; from any machine.
+    """Undo what a run did to a cluster, from any machine.
+
+    Removes what the run created and puts back what it changed.
 
     Exit code: 0 nothing is left, 3 something is, with the reason.
     """

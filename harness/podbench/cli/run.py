@@ -27,7 +27,10 @@ def run(options: Options, print_config: flags.PrintConfig = False) -> None:
 
 @flags.takes("plan", config=True)
 def plan(options: Options, print_config: flags.PrintConfig = False) -> None:
-    """Print everything a run would create, send and change, and how long it takes; read-only."""
+    """Print what a run would create, send and change; read-only.
+
+    Schedule, duration, bytes, and the smallest difference it should detect.
+    """
     from podbench.campaign import spec
     from podbench.campaign.options import config
 

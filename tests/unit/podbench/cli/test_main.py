@@ -91,6 +91,12 @@ def test_help_is_grouped_and_shows_defaults(capsys: pytest.CaptureFixture[str]) 
     assert "--cni CNI CNI to measure (calico, flannel, cilium, auto) [default: auto]" in flat
 
 
+def test_every_command_has_a_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """None is cut off in the list of commands."""
+    for path in ([], ["lab"], ["agent"]):
+        assert "..." not in commands.run(capsys, *path, "-h")[1].partition("\n\nOptions:")[2]
+
+
 def test_the_version_has_two_ways(capsys: pytest.CaptureFixture[str]) -> None:
     """As a command and as a flag."""
     for typed in ("version", "--version"):
