@@ -61,7 +61,7 @@ def test_a_plan_says_all_that_would_happen_and_only_reads(tmp_path: Path) -> Non
     assert "nothing existing is changed" in page
     assert "of them across zones" in page
     assert "at most 500.0 Mbit/s each" in page or "at most 500 Mbit/s each" in page
-    assert "assumed: no NIC's speed is known before agents read it" in page
+    assert "assumed: NIC speeds are unknown until agents read them" in page
     assert "if the slowest NIC is 10 Gbit/s: at most 1 Gbit/s each, about " in page
     assert "if the slowest NIC is 1 Gbit/s: at most 100 Mbit/s each, about " in page
     assert "to be named with --image" in page
