@@ -42,7 +42,8 @@ def answer(command: messages.ReadFacts | messages.LookUp) -> messages.Facts | me
         with IPRoute() as netlink:
             if isinstance(command, messages.ReadFacts):
                 return messages.Facts(read=_whole(rtnetlink.read_facts(netlink, command.node)))
-            return messages.Found(route=rtnetlink.lookup(netlink, command.address, command.source))
+            route = rtnetlink.lookup(netlink, command.address, command.source, command.flow)
+            return messages.Found(route=route)
     except (NetlinkError, OSError) as error:
         raise ProbeError(f"netlink: {error}") from error
 

@@ -161,7 +161,7 @@ async def _run(world: LabWorld, folder: Path) -> Seen:
                     raise AssertionError(kubelet.log("podbench")) from error
         relay.close()
         return Seen(
-            answered=answered,
+            answered=answered.answered,
             requests=server.requests,
             # Others' agents show here, too, where /proc is the machine's.
             commands=[line for line in lines if access.broker.url in line],

@@ -52,7 +52,7 @@ class Scene:
             while self.seen.answered.get(state, 0) < 50:
                 try:
                     found = await latency.answered(self.crew, first, second, 50, 2000.0)
-                    self.seen.answered[state] = found
+                    self.seen.answered[state] = found.answered
                 except PodbenchError:
                     await asyncio.sleep(0.1)
 

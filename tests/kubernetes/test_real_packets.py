@@ -14,6 +14,7 @@ from support.inlab import in_lab, needs_namespaces
 from podbench.campaign import latency
 from podbench.campaign.agents import Crew
 from podbench.cni import registry
+from podbench.cni.base import Probed
 from podbench.cni.proof.verdict import STALE
 from podbench.model.arms import Mode
 from podbench.model.facts import ArmProof
@@ -83,7 +84,7 @@ async def _run(
             async with laid.deploy() as (nodes, fleet):
                 crew = Crew(nodes, fleet)
 
-                async def probe(src: Any, dst: Any, probes: int) -> int:
+                async def probe(src: Any, dst: Any, probes: int) -> Probed:
                     return await latency.answered(crew, src, dst, probes, 2000.0)
 
                 for mode in modes:
@@ -92,7 +93,7 @@ async def _run(
                     more = await driver.verify(laid.world, mode, probe, probes=500, capture=see)
                     captured.append(more)
                     first, second = (each.pod(mode) for each in nodes[:2])
-                    answered[mode.value] = await probe(first, second, 50)
+                    answered[mode.value] = (await probe(first, second, 50)).answered
                 if Mode.BGP in modes:
                     daemon = kubelet.bird("n2")
                     daemon.kill()

@@ -101,7 +101,7 @@ def test_half_is_lost_and_the_rule_counts_it() -> None:
     async def scenario(world: LabWorld) -> list[int]:
         near, far = (node.pod(Mode.VXLAN) for node in world.nodes)
         before = (await asyncio.to_thread(_lost, "n2"))[0]
-        answered = await echo(near, far, PROBES // 4)
+        answered = (await echo(near, far, PROBES // 4)).answered
         return [answered, (await asyncio.to_thread(_lost, "n2"))[0] - before]
 
     answered, dropped = in_lab(

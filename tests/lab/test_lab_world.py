@@ -22,7 +22,7 @@ PROBES = 3
 async def _answers(world: LabWorld, mode: Mode) -> dict[str, int]:
     """Probes answered from every pod to every other, by `src>dst`."""
     return {
-        f"{src.name}>{dst.name}": await echo(src.pod(mode), dst.pod(mode), PROBES)
+        f"{src.name}>{dst.name}": (await echo(src.pod(mode), dst.pod(mode), PROBES)).answered
         for src in world.nodes
         for dst in world.nodes
         if src != dst

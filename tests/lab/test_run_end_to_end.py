@@ -3,19 +3,24 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 from support import needs
 from support.bench import BEGUN_S, bench, small_run, wait_for
 
+from podbench.results import conclude
 from podbench.store import schemas
+from podbench.store.rundir import RunDir
 from podbench.wire import fates
 
 pytestmark = [
@@ -203,6 +208,115 @@ def test_report_again(finished: Path) -> None:
         victim.write_bytes(whole)
     assert damaged.returncode == 3
     assert victim.name in damaged.stderr
+
+
+def _concluded(run: Path) -> tuple[Any, list[str]]:
+    """The results of a run directory, and its flags with the files it names."""
+    bundle = conclude.conclude(RunDir(run))
+    named = [f"{damage.file}: {damage.reason}" for damage in bundle.damages]
+    return bundle.summary, conclude.flags(bundle) + named
+
+
+def _sent(summary: Any) -> int:
+    return sum(pair.loss.sent for pair in summary.pairs if pair.loss is not None)
+
+
+def _empty(file: Path) -> None:
+    pq.write_table(pq.read_table(file).slice(0, 0), file)
+
+
+def _double(file: Path) -> None:
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table]), file)
+
+
+def _flip(file: Path) -> None:
+    """One bit, where page checksums and digest see it and nothing else might."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 4
+    file.write_bytes(data)
+
+
+LATENCY = "samples/latency/block-001"
+FILE = "round-01.parquet"
+CUT: dict[str, tuple[Callable[[Path], None], str]] = {
+    "transfers removed": (lambda run: shutil.rmtree(run / "samples/throughput"), "is missing"),
+    "a block removed": (lambda run: shutil.rmtree(run / LATENCY), "is missing"),
+    "a file removed": (lambda run: next((run / LATENCY).rglob(FILE)).unlink(), "is missing"),
+    "host counters removed": (lambda run: next((run / "host").rglob(FILE)).unlink(), "is missing"),
+    "a file emptied": (lambda run: _empty(next((run / LATENCY).rglob(FILE))), "is empty"),
+    "rows doubled": (lambda run: _double(next((run / LATENCY).rglob(FILE))), "rows were written"),
+    "a bit flipped": (lambda run: _flip(next((run / LATENCY).rglob(FILE))), "was altered"),
+}
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a block twice": lambda run: shutil.copytree(run / LATENCY, run / f"{LATENCY}.bak"),
+    "a file twice": lambda run: shutil.copy(
+        next((run / LATENCY).rglob(FILE)), next((run / LATENCY).rglob(FILE)).with_name("x.parquet")
+    ),
+    "another run's host": lambda run: shutil.copytree(run / "host", run / "host/old"),
+}
+
+
+@pytest.mark.parametrize("name", list(CUT))
+def test_samples_that_are_gone_or_altered_are_named(
+    finished: Path, tmp_path: Path, name: str
+) -> None:
+    """The journal says what was written: what is not so any more is named and counts as missing."""
+    run = tmp_path / "r"
+    shutil.copytree(finished, run)
+    cut, said = CUT[name]
+    cut(run)
+    summary, named = _concluded(run)
+    assert summary.status == "partial"
+    assert any(said in each for each in named)
+    assert any("planned blocks are whole" in each for each in named)
+
+
+@pytest.mark.parametrize("name", list(STRANGE))
+def test_files_that_no_round_wrote_are_named_and_left_out(
+    finished: Path, tmp_path: Path, name: str
+) -> None:
+    """A copy beside the original is not counted twice."""
+    run = tmp_path / "r"
+    shutil.copytree(finished, run)
+    before, _ = _concluded(run)
+    STRANGE[name](run)
+    summary, named = _concluded(run)
+    assert any("is no file of this run: left out" in each for each in named)
+    assert summary.status == "complete"
+    assert _sent(summary) == _sent(before)
+
+
+@pytest.mark.parametrize("lines", [None, 3])
+def test_a_missing_or_cut_journal_is_named(
+    finished: Path, tmp_path: Path, lines: int | None
+) -> None:
+    """What was measured is shown; not that nothing was measured."""
+    run = tmp_path / "r"
+    shutil.copytree(finished, run)
+    before, _ = _concluded(run)
+    journal = run / "journal.jsonl"
+    kept = journal.read_text().splitlines(keepends=True)
+    journal.unlink()
+    if lines is not None:
+        journal.write_text("".join(kept[:lines]))
+    summary, named = _concluded(run)
+    assert any(each.startswith("journal.jsonl: ") for each in named)
+    assert not any("planned blocks" in each for each in named)
+    assert _sent(summary) == _sent(before)
+
+
+def test_a_copied_round_in_anothers_place_is_found_without_a_journal(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Rows say themselves which block, round and arm they are of."""
+    run = tmp_path / "r"
+    shutil.copytree(finished, run)
+    (run / "journal.jsonl").unlink()
+    first = next((run / LATENCY).rglob(FILE))
+    shutil.copy(first, Path(str(first).replace("block-001", "block-002")))
+    _, named = _concluded(run)
+    assert any("holds rows of another block" in each for each in named)
 
 
 @pytest.fixture

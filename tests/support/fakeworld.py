@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from podbench.cni.base import PROOF_PROBES, Laid, Pool, Seen
+from podbench.cni.base import PROOF_PROBES, Laid, Pool, Probed, Seen
 from podbench.model.arms import Mode
 from podbench.model.facts import (
     ArmProof,
     BgpSession,
+    Flow,
     Link,
     Neighbour,
     NodeFacts,
@@ -132,12 +133,14 @@ class FakeWorld:
             kind=kind,
             mtu=1500,
             up=True,
+            addresses=(f"{address(node)}/24",) if device == "eth0" else (),
             tx_packets=self.sent[node, device, None, "tx"],
             rx_packets=self.sent[node, device, None, "rx"],
         )
 
-    async def lookup(self, node: str, address: str) -> Route:
+    async def lookup(self, node: str, address: str, flow: Flow | None = None) -> Route:
         """The route laid for the pod of that address."""
+        del flow
         for (src, mode, dst), route in self.routes.items():
             if src == node and pod_address(self.pools[mode], dst) == address:
                 return route
@@ -156,14 +159,16 @@ class FakeWorld:
         tx, rx = (self.sent[node, device, peer, way] for way in ("tx", "rx"))
         return TunnelCount(node=node, device=device, peer=peer, tx_packets=tx, rx_packets=rx)
 
-    async def probe(self, src: Pod, dst: Pod, probes: int) -> int:
+    async def probe(self, src: Pod, dst: Pod, probes: int) -> Probed:
         """A proof window: every probe is answered if both ways carry."""
         self.windows += 1
         for (node, device), packets in self.noise.items():
-            self.sent[node, device, None, "tx"] += packets
+            # What a tunnel sends leaves by the underlay.
+            for moving in {device, "eth0"}:
+                self.sent[node, moving, None, "tx"] += packets
         self.noise.clear()
         arrived = self._send(src, dst, probes)
-        return self._send(dst, src, arrived)
+        return Probed(answered=self._send(dst, src, arrived))
 
     def _send(self, src: Pod, dst: Pod, packets: int) -> int:
         by = self.carried.get((src.node, src.mode, dst.node))

@@ -15,7 +15,9 @@ import msgspec
 import pytest
 
 from podbench.cni import registry
+from podbench.cni.base import Probed
 from podbench.model.arms import Mode
+from podbench.model.facts import Flow
 from podbench.model.nodes import LabOptions, Pod
 from podbench.target.lab.inside import inside
 from podbench.target.lab.ipip import dataplane
@@ -98,12 +100,12 @@ def in_lab(
     return msgspec.json.decode(text, type=kind)
 
 
-async def echo(src: Pod, dst: Pod, probes: int) -> int:
-    """A proof window without agents: UDP from pod to pod and back; returns how many came back."""
+async def echo(src: Pod, dst: Pod, probes: int) -> Probed:
+    """A proof window without agents: UDP from pod to pod and back; counts what came back."""
     return await asyncio.to_thread(_echo, src, dst, probes)
 
 
-def _echo(src: Pod, dst: Pod, probes: int) -> int:
+def _echo(src: Pod, dst: Pod, probes: int) -> Probed:
     def bound(address: str) -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.bind((address, 0))
@@ -114,6 +116,7 @@ def _echo(src: Pod, dst: Pod, probes: int) -> int:
     far = inside(dst.name, lambda: bound(dst.address))
     with near, far:
         where: Any = far.getsockname()
+        flow = Flow(protocol="udp", sport=near.getsockname()[1], dport=where[1])
         answered = 0
         for sent in range(probes):
             try:
@@ -123,7 +126,7 @@ def _echo(src: Pod, dst: Pod, probes: int) -> int:
                 near.recvfrom(100)
             except OSError:
                 if answered == 0 and sent >= GIVE_UP:
-                    return 0
+                    return Probed(answered=0, flow=flow)
                 continue
             answered += 1
-    return answered
+    return Probed(answered=answered, flow=flow)

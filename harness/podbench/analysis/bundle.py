@@ -77,7 +77,7 @@ class LoadedPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArmProofDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """The latest proof of one directed pair of an arm, with its evidence in words."""
+    """The worst proof of one kind of probe on one directed pair of an arm, with its evidence."""
 
     arm: str
     src: str
@@ -87,6 +87,8 @@ class ArmProofDetail(msgspec.Struct, frozen=True, kw_only=True):
     observed: str | None
     route_origin: str | None
     evidence: dict[str, str | int | float | None] = {}
+    kind: str = "latency"
+    warnings: tuple[str, ...] = ()
 
 
 class NodeEffect(msgspec.Struct, frozen=True, kw_only=True):

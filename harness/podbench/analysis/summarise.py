@@ -36,6 +36,7 @@ from podbench.analysis.findings import (
     first_screen,
     open_questions,
     price,
+    proof_caveats,
     proofs,
     recommendation,
     shift,
@@ -130,6 +131,18 @@ def _arms(inputs: Inputs, measured: _Measured) -> tuple[ArmSummary, ...]:
             )
         )
     return tuple(found)
+
+
+def _without_latency(inputs: Inputs, measured: _Measured, arm: ArmSummary) -> ArmSummary:
+    """Not measured, and why, where latency was planned and none of this arm came back.
+
+    What transfers moved is shown all the same.
+    """
+    if arm.arm in measured.probes.arms or not any(n.kind == "latency" for n in inputs.lacking):
+        return arm
+    reasons = [one.reason for one in inputs.unmeasured if one.arm == arm.arm]
+    why = f"no latency was measured: {reasons[-1]}" if reasons else arm.reason
+    return msgspec.structs.replace(arm, status="not measured", reason=why)
 
 
 def _nodes(nodes: Sequence[NodeSummary], host: pd.DataFrame | None) -> tuple[NodeSummary, ...]:
@@ -281,7 +294,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *caveats.of_setting(inputs, judged.arms),
         *caveats.of_lost(inputs, judged.arms),
         *caveats.of_arms(judged.arms),
-        *caveats.of_proofs(inputs),
+        *proof_caveats.of_proofs(inputs),
         *caveats.of_unmeasured(inputs),
         *end_caveats.of_ends(inputs),
         *caveats.of_design(inputs, judged.compared.check),
@@ -315,7 +328,7 @@ def _summary(inputs: Inputs, measured: _Measured, judged: _Judged) -> Summary:
         seed=inputs.seed,
         nodes=_nodes(inputs.nodes, inputs.host),
         method=inputs.method,
-        arms=judged.arms,
+        arms=tuple(_without_latency(inputs, measured, arm) for arm in judged.arms),
         estimates=judged.figures,
         pairs=judged.mesh,
         comparisons=judged.compared.found,

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from podbench.campaign.journal import Failure, Span
+from podbench.campaign.journal import Failure, KindProof, Span
+from podbench.cni.base import Load
 from podbench.model.arms import Mode, Path
 from podbench.model.errors import ProbeError
 from podbench.model.nodes import AgentId, Node, Pod
@@ -42,6 +43,9 @@ class Outcome(msgspec.Struct, kw_only=True):
     """Programs' own output by a file's stem."""
     spans: list[Span] = []
     failures: list[Failure] = []
+    loads: list[Load] = []
+    """What transfers and steps on the pod path moved, for the proof of their packets."""
+    proofs: list[KindProof] = []
 
 
 class End(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import time
 
 from podbench.campaign import plan
 from podbench.campaign.agents import Crew
-from podbench.campaign.journal import Entry, Failure, Journal, Span
+from podbench.campaign.journal import Entry, Failure, Journal, Span, kept
 from podbench.campaign.pace import Pace
 from podbench.model.arms import Arm, Path
 from podbench.model.errors import PodbenchError
@@ -52,7 +52,8 @@ async def measure(crew: Crew, one: plan.Ceiling, pace: Pace, rundir: RunDir, run
         "src": one.src,
         "dst": one.dst,
     }
-    samples.write(rundir.samples(EVENT, one.turn, arm, 1), EVENT, [(rows, place)])
+    where = rundir.samples(EVENT, one.turn, arm, 1)
+    file = kept(rundir, where, samples.write(where, EVENT, [(rows, place)]))
     for end, text in (("client", client), ("server", server)):
         if text is not None:
             name = f"ceiling-{one.src}-{one.dst}-{end}"
@@ -73,6 +74,7 @@ async def measure(crew: Crew, one: plan.Ceiling, pace: Pace, rundir: RunDir, run
         arm=arm.name,
         spans=(span,),
         failures=(failed,) if reason else (),
+        kept=(file,),
     )
 
 

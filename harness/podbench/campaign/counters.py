@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from podbench.campaign import plan
 from podbench.campaign.agents import Crew, Part
+from podbench.campaign.journal import Kept, kept
 from podbench.model.errors import PodbenchError, ProbeError, TransportError
 from podbench.model.nodes import AgentId
 from podbench.store import samples
@@ -46,7 +47,7 @@ class Ticks:
 
     async def keep(
         self, rundir: RunDir, run_id: str, visit: plan.Visit, planned: plan.Round
-    ) -> None:
+    ) -> Kept | None:
         """Fetches the ticks since the last call and writes them as this round's.
 
         An agent that is gone costs its node's ticks, not the run; one that came back counts anew.
@@ -57,8 +58,10 @@ class Ticks:
         place: dict[str, samples.Scalar] = {"run_id": run_id, "block": visit.block}
         found = await asyncio.gather(*(self._collect(node, place) for node in self._agents))
         parts = [part for part in found if part is not None]
-        if parts:
-            samples.write(rundir.host(visit.block, visit.arm, planned.number), "host", parts)
+        if not parts:
+            return None
+        where = rundir.host(visit.block, visit.arm, planned.number)
+        return kept(rundir, where, samples.write(where, "host", parts))
 
     async def _collect(self, node: str, place: dict[str, samples.Scalar]) -> Part | None:
         try:

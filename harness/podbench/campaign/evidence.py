@@ -7,7 +7,7 @@ import msgspec
 
 from podbench.campaign import latency, plan
 from podbench.campaign.agents import Crew
-from podbench.cni.base import Driver, Groups, World
+from podbench.cni.base import Driver, Groups, Probed, World
 from podbench.model.arms import Mode
 from podbench.model.errors import ProbeError, TransportError
 from podbench.model.facts import ArmProof, NodeFacts
@@ -51,7 +51,7 @@ async def gather(witness: Witness, crew: Crew, visit: plan.Visit, rundir: RunDir
         StoreError: The file cannot be written.
     """
 
-    async def probe(src: Pod, dst: Pod, probes: int) -> int:
+    async def probe(src: Pod, dst: Pod, probes: int) -> Probed:
         return await latency.answered(crew, src, dst, probes, PROOF_PPS)
 
     driver, world = witness.driver, witness.world

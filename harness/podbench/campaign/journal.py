@@ -6,6 +6,7 @@ is done again.
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,13 +14,22 @@ import msgspec
 
 from podbench.campaign import plausible
 from podbench.model.arms import Arm, parse_arm
+from podbench.model.arms import Path as ArmPath
+from podbench.model.facts import PairProof
 from podbench.store import guarded, rundir
+from podbench.store.rundir import RunDir
+from podbench.store.samples import Written
 
 LOOK, DECIDED = "look", "decided"
 LOOKS = (LOOK, DECIDED)
 REFUSED = "refused"
 """Event of a stage's end: an agent's messages that were dropped, since it cannot have sent them."""
 """Events of a look at the growing run (campaign/looks.py): something is still open, or nothing."""
+
+
+LATENCY_PHASES = ("warm", "idle")
+TRANSFERS = "throughput"
+"""How the names of transfers begin."""
 
 
 class EndCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +65,30 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class KindProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What the packets of one load of a round took: the proof of that kind of probe."""
+
+    kind: str
+    """The probe's name, as in the plan."""
+    proof: PairProof
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file that a round wrote; what is there later is held against this."""
+
+    file: str
+    """Relative to the run directory."""
+    rows: int
+    digest: str
+    """Of its octets (store/samples.py, `digest`)."""
+
+
+def kept(rundir: RunDir, path: Path, written: Written) -> Kept:
+    """What the journal says of a file that was written."""
+    name = str(path.relative_to(rundir.path))
+    return Kept(file=name, rows=written.rows, digest=written.digest)
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line.
 
@@ -70,6 +104,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     end_mono_ns: int | None = None
     spans: tuple[Span, ...] = ()
     failures: tuple[Failure, ...] = ()
+    proofs: tuple[KindProof, ...] = ()
+    kept: tuple[Kept, ...] = ()
     note: str | None = None
 
 
@@ -119,15 +155,39 @@ class Journal:
         return found
 
     def rounds_done(self) -> set[tuple[int, Arm, int]]:
-        """Block, arm and number of every round that is on disk."""
+        """Block, arm and number of every round that is on disk and brought back what was asked."""
         return {
             (entry.block, parse_arm(entry.arm), entry.round)
-            for entry in self.entries()
+            for entry in latest(self.entries())
             if entry.event == "round"
             and entry.block is not None
             and entry.arm is not None
             and entry.round is not None
+            and not lost(entry)
         }
+
+
+def latest(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries in order, of each round its last only: one that was lost is measured again."""
+    last = {_key(e): n for n, e in enumerate(entries) if e.event == "round"}
+    return [e for n, e in enumerate(entries) if e.event != "round" or last[_key(e)] == n]
+
+
+def _key(entry: Entry) -> tuple[int | None, str | None, int | None]:
+    return entry.block, entry.arm, entry.round
+
+
+def lost(entry: Entry) -> bool:
+    """Whether a round brought back less than it must: its samples count as missing.
+
+    A latency stretch on the pods' path that failed for a pair, or all of its transfers.
+    """
+    for each in entry.failures:
+        if each.kind in LATENCY_PHASES and each.path != ArmPath.HOST:
+            return True
+    ran = [s for s in entry.spans if s.kind.startswith(TRANSFERS)]
+    failed = [f for f in entry.failures if f.kind.startswith(TRANSFERS)]
+    return bool(ran) and len(failed) >= len(ran)
 
 
 def _is_ours(entry: Entry) -> bool:

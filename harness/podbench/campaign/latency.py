@@ -10,8 +10,10 @@ import msgspec
 
 from podbench.campaign.agents import SOURCE_PORTS, Crew, Outcome
 from podbench.campaign.journal import EndCount, Failure, Span
+from podbench.cni.base import Probed
 from podbench.model.arms import Mode, Path
 from podbench.model.errors import PodbenchError
+from podbench.model.facts import Flow
 from podbench.model.nodes import AgentId, Pod
 from podbench.transport.base import Reply
 from podbench.wire import fates, messages
@@ -97,8 +99,8 @@ async def measure(crew: Crew, stretch: Stretch, outcome: Outcome) -> None:
         outcome.spans.append(_span(stretch, start_ns, end_ns, counted))
 
 
-async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float) -> int:
-    """Sends n probes from pod to pod with nothing else on the wire; returns how many came back.
+async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float) -> Probed:
+    """Sends n probes from pod to pod with nothing else on the wire; counts what came back.
 
     Raises:
         ProbeError, TransportError: The probes could not be sent.
@@ -123,7 +125,8 @@ async def answered(crew: Crew, src: Pod, dst: Pod, probes: int, rate_pps: float)
         raise
     reflections = await _each(crew, [session], messages.CollectReflections)
     rows = _resolve(session, sent[session.sender], reflections[session.reflector])
-    return int((rows["status"] == "ok").sum())
+    flow = Flow(protocol="udp", sport=int(rows["src_port"][0]), dport=session.order.peer_port)
+    return Probed(answered=int((rows["status"] == "ok").sum()), flow=flow)
 
 
 def _session(crew: Crew, stretch: Stretch, src: str, dst: str) -> _Session:

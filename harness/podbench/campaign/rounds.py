@@ -6,13 +6,17 @@ the round. Nothing is sent to or from an agent while a probe runs but the probe 
 
 import asyncio
 import time
+from collections.abc import Iterable
 
-from podbench.campaign import latency, pairs, pairwise, plan, transfer
+import msgspec
+
+from podbench.campaign import latency, loads, pairs, pairwise, plan, transfer
 from podbench.campaign.agents import Crew, Outcome, Part
-from podbench.campaign.journal import Entry, Journal
+from podbench.campaign.journal import Entry, Journal, Kept, kept, lost
 from podbench.campaign.ladder import step as ladder
 from podbench.campaign.ladder.capacity import Capacity
 from podbench.campaign.pace import Pace
+from podbench.cni.base import LoadMeter
 from podbench.model.arms import Arm, Path
 from podbench.store import samples
 from podbench.store.rundir import RunDir
@@ -25,8 +29,12 @@ async def measure(
     planned: plan.Round,
     drawn: plan.Plan,
     capacity: Capacity | None = None,
+    meter: LoadMeter | None = None,
 ) -> Outcome:
-    """Measures one round of a visit: latency, then load steps, then transfers, batch by batch."""
+    """Measures one round of a visit: latency, then load steps, then transfers, batch by batch.
+
+    With a meter each load is proven by its own packets.
+    """
     outcome = Outcome()
     climbs = "ladder" in drawn.probes
     if "latency" in drawn.probes:
@@ -41,7 +49,8 @@ async def measure(
                 ladder.measure(crew, visit.mode, step, capacity, drawn.pace, outcome)
                 for step in steps
             )
-            await asyncio.gather(*climbing)
+            async with loads.proven(meter, _ends(steps), outcome):
+                await asyncio.gather(*climbing)
     if planned.phase == "warm":
         for name in pairwise.chosen(drawn.probes):
             for path in pairwise.PATHS:
@@ -51,10 +60,16 @@ async def measure(
                 )
                 await asyncio.gather(*asked)
     for batch in planned.batches:
-        await asyncio.gather(
-            *(transfer.measure(crew, visit.mode, one, drawn.pace, outcome) for one in batch)
-        )
+        over_pods = [one for one in batch if one.path is Path.POD]
+        async with loads.proven(meter, _ends(over_pods), outcome):
+            await asyncio.gather(
+                *(transfer.measure(crew, visit.mode, one, drawn.pace, outcome) for one in batch)
+            )
     return outcome
+
+
+def _ends(loaded: Iterable[plan.Step | plan.Transfer]) -> list[str]:
+    return [name for one in loaded for name in (one.src, one.dst)]
 
 
 def _stretches(visit: plan.Visit, planned: plan.Round, pace: Pace) -> list[latency.Stretch]:
@@ -84,13 +99,23 @@ def keep(
     run_id: str,
     place: tuple[plan.Visit, plan.Round],
     got: Outcome,
+    counters: Kept | None = None,
 ) -> None:
     """Writes a round's samples, then the journal line that says they are whole.
+
+    A round that was lost before and is lost again leaves what there is as it is.
 
     Raises:
         StoreError: The disk is full or lost; earlier rounds stay whole.
     """
     visit, planned = place
+    entry = _entry(visit, planned, got)
+    if lost(entry) and _known(journal, entry):
+        journal.note(
+            "lost again", f"block {visit.block} {visit.arm.name} round {planned.number} again"
+        )
+        return
+    files = [] if counters is None else [counters]
     for probe, by_path in (
         ("latency", got.latency),
         ("throughput", got.throughput),
@@ -100,23 +125,33 @@ def keep(
         for path, parts in by_path.items():
             arm = visit.arm.on(path)
             where = rundir.samples(probe, visit.block, arm, planned.number)
-            samples.write(where, probe, [_placed(run_id, visit, planned, arm, p) for p in parts])
+            rows = [_placed(run_id, visit, planned, arm, p) for p in parts]
+            files.append(kept(rundir, where, samples.write(where, probe, rows)))
     for stem, text in got.raw.items():
         name = f"round-{planned.number:02d}-{stem}"
         rundir.write_raw(rundir.raw(visit.block, visit.arm, name), text)
-    journal.write(
-        Entry(
-            event="round",
-            wall_ns=time.time_ns(),
-            block=visit.block,
-            arm=visit.arm.name,
-            round=planned.number,
-            start_mono_ns=min((s.start_mono_ns for s in got.spans), default=None),
-            end_mono_ns=max((s.end_mono_ns for s in got.spans), default=None),
-            spans=tuple(got.spans),
-            failures=tuple(got.failures),
-        )
+    journal.write(msgspec.structs.replace(entry, kept=tuple(files)))
+
+
+def _entry(visit: plan.Visit, planned: plan.Round, got: Outcome) -> Entry:
+    return Entry(
+        event="round",
+        wall_ns=time.time_ns(),
+        block=visit.block,
+        arm=visit.arm.name,
+        round=planned.number,
+        start_mono_ns=min((s.start_mono_ns for s in got.spans), default=None),
+        end_mono_ns=max((s.end_mono_ns for s in got.spans), default=None),
+        spans=tuple(got.spans),
+        failures=tuple(got.failures),
+        proofs=tuple(got.proofs),
     )
+
+
+def _known(journal: Journal, entry: Entry) -> bool:
+    """Whether this round has a line already."""
+    place = (entry.block, entry.arm, entry.round)
+    return any((e.block, e.arm, e.round) == place for e in journal.entries() if e.event == "round")
 
 
 def _placed(run_id: str, visit: plan.Visit, planned: plan.Round, arm: Arm, part: Part) -> Part:

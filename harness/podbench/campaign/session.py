@@ -15,6 +15,7 @@ from podbench.campaign import (
     cost,
     counters,
     evidence,
+    inventory,
     looks,
     plan,
     plausible,
@@ -22,7 +23,7 @@ from podbench.campaign import (
     rounds,
 )
 from podbench.campaign.agents import Crew
-from podbench.campaign.journal import DECIDED, LOOKS, REFUSED, Journal
+from podbench.campaign.journal import DECIDED, LOOKS, REFUSED, Journal, latest
 from podbench.campaign.ladder import step
 from podbench.campaign.progress import Progress
 from podbench.cni import base as cni
@@ -53,6 +54,8 @@ class Session:
         self.driver = registry.driver(started.spec.cni)
         self.settled = any(e.event == DECIDED for e in self.journal.entries())
         """Whether a look found every comparison decided, so that no more need be measured."""
+        self.gone: set[inventory.Place] = set()
+        """Rounds whose samples are not on disk any more: they are measured again."""
 
     async def run(self, target: Target) -> None:
         """Measures every round that the journal does not list yet.
@@ -104,16 +107,26 @@ class Session:
         )
         proof = found.before
         self.progress.visit_proven(visit, proof.verdict, proof.pairs_matched, proof.pairs_total)
+        meter = self.driver.meter(laid.world, visit.mode)
         for planned in self._missing(visit):
             self.progress.round_begins(visit, planned)
             got = await self._whole(
                 laid,
                 f"round {planned.number}",
-                partial(rounds.measure, crew, visit, planned, self.plan, self.record.capacity),
+                partial(
+                    rounds.measure,
+                    crew,
+                    visit,
+                    planned,
+                    self.plan,
+                    self.record.capacity,
+                    meter,
+                ),
             )
             place = (visit, planned)
-            await ticks.keep(self.rundir, self.record.run_id, *place)
-            rounds.keep(self.rundir, self.journal, self.record.run_id, place, got)
+            host = await ticks.keep(self.rundir, self.record.run_id, *place)
+            rounds.keep(self.rundir, self.journal, self.record.run_id, place, got, host)
+            self.gone.discard((visit.block, visit.arm.name, planned.number))
             self.progress.round_done(visit, planned, len(got.failures))
         await evidence.confirm(witness, visit, self.rundir)
 
@@ -186,7 +199,12 @@ class Session:
 
     def _missing(self, visit: plan.Visit) -> list[plan.Round]:
         done = self.journal.rounds_done()
-        return [r for r in visit.rounds if (visit.block, visit.arm, r.number) not in done]
+        return [
+            r
+            for r in visit.rounds
+            if (visit.block, visit.arm, r.number) not in done
+            or (visit.block, visit.arm.name, r.number) in self.gone
+        ]
 
     def _plan(self, target: Target, laid: LaidTarget) -> plan.Plan:
         if self.rundir.plan_json.exists():
@@ -195,7 +213,10 @@ class Session:
             names = [node.name for node in laid.world.nodes]
             drawn = plan.draw(self.record.spec, names, exclusive=target.exclusive)
             self.rundir.write_json(self.rundir.plan_json, drawn)
-        self.progress.planned(drawn, len(self.journal.rounds_done()))
+        entries = latest(self.journal.entries())
+        if entries:
+            self.gone = set(inventory.take(self.rundir, drawn, entries).lost)
+        self.progress.planned(drawn, len(self.journal.rounds_done()) - len(self.gone))
         return drawn
 
     def _stages(self, world: cni.World) -> Iterable[Sequence[plan.Visit]]:

@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from podbench.campaign import latency, plan
-from podbench.campaign.agents import Crew, End, Outcome
+from podbench.campaign import latency, loads, plan
+from podbench.campaign.agents import SOURCE_PORTS, Crew, End, Outcome
 from podbench.campaign.journal import Failure, Span
 from podbench.campaign.pace import Pace
-from podbench.model.arms import Mode
+from podbench.model.arms import Mode, Path
 from podbench.model.errors import PodbenchError
 from podbench.wire import iperf3, messages
 
@@ -82,7 +82,7 @@ async def measure(
         reason = reason or trouble
     except PodbenchError as error:
         reason = str(error)
-    _keep(transfer, outcome, (client, server), pace.omit_s, reason)
+    _keep(transfer, outcome, (client, server), pace, reason)
     outcome.spans.append(
         Span(
             kind=transfer.probe,
@@ -105,7 +105,7 @@ def _keep(
     transfer: plan.Transfer,
     outcome: Outcome,
     outputs: tuple[str | None, str | None],
-    omit_s: float,
+    pace: Pace,
     reason: str | None,
 ) -> None:
     client, server = outputs
@@ -114,16 +114,23 @@ def _keep(
         outcome.raw[f"{stem}-client"] = client
     if server is not None:
         outcome.raw[f"{stem}-server"] = server
-    rows = iperf3.rows(client or "", server, omit_s=omit_s, reason=reason)
+    rows = iperf3.rows(client or "", server, omit_s=pace.omit_s, reason=reason)
     place = {"src": transfer.src, "dst": transfer.dst}
     outcome.throughput.setdefault(transfer.path, []).append((rows, {**place}))
-    if reason is not None:
+    failed = iperf3.failure(rows)
+    if failed is not None:
         outcome.failures.append(
             Failure(
                 kind=transfer.probe,
                 path=transfer.path,
                 src=transfer.src,
                 dst=transfer.dst,
-                reason=reason,
+                reason=failed,
             )
         )
+    elif transfer.path is Path.POD:
+        beside_packets = round(plan.LOADED_PPS * pace.transfer_s) + SOURCE_PORTS
+        pair = (transfer.src, transfer.dst)
+        moved = loads.of_transfer(transfer.probe, pair, client, server, beside_packets)
+        if moved is not None:
+            outcome.loads.append(moved)

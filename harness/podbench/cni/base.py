@@ -9,12 +9,12 @@ no transport.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from podbench.model.arms import Mode
-from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
+from podbench.model.facts import ArmProof, Flow, NodeFacts, PairProof, Route, TunnelCount
 from podbench.model.nodes import Node, Pod
 
 
@@ -63,9 +63,47 @@ is then two packets."""
 CLUSTER_PROOF_PROBES = 5000
 """The same on a cluster: agents' own connections cross the tunnel too, some dozens of packets."""
 
-ProbeWindow = Callable[[Pod, Pod, int], Awaitable[int]]
-"""Sends n probes from one pod to another with nothing else on the wire; returns how many were
-answered."""
+
+class Probed(msgspec.Struct, frozen=True, kw_only=True):
+    """A proof window's probes: UDP from pod to pod; `flow` is what rules may select them by."""
+
+    answered: int
+    flow: Flow | None = None
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What one probe with traffic of its own moved between two pods, as its ends counted it."""
+
+    kind: str
+    """The probe's name: its key in `by_probe`."""
+    src: str
+    dst: str
+    protocol: str
+    """`tcp` or `udp`."""
+    sent_bytes: int
+    received_bytes: int
+    """Payload, warm-up included."""
+    sent_packets: int | None = None
+    received_packets: int | None = None
+    """Datagrams of UDP."""
+    beside_packets: int = 0
+    """Latency probes sent beside it."""
+
+
+class LoadMeter(Protocol):
+    """Proves loads by counters read before and after them (cni/proof/loads.py)."""
+
+    async def read(self, names: Sequence[str]) -> Any:
+        """These nodes' counters now; null where one of them cannot be read."""
+
+    async def judge(
+        self, loads: Sequence[Load], before: Any, after: Any
+    ) -> list[tuple[str, PairProof]]:
+        """(kind, proof) of each load whose two nodes were read."""
+
+
+ProbeWindow = Callable[[Pod, Pod, int], Awaitable[Probed]]
+"""Sends n probes from one pod to another with nothing else on the wire."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,10 +187,11 @@ class World(Protocol):
     async def facts(self, node: str) -> NodeFacts:
         """Reads one node."""
 
-    async def lookup(self, node: str, address: str) -> Route:
+    async def lookup(self, node: str, address: str, flow: Flow | None = None) -> Route:
         """Asks the node's kernel which way a packet to this address goes.
 
-        `type` `unreachable` is an answer.
+        With `flow` for a packet of that protocol, ports and mark: rules may select by them. `type`
+        `unreachable` is an answer.
         """
 
     async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
@@ -208,6 +247,9 @@ class Driver(Protocol):
         own probes a pair, the world's number where none is given. `groups` are the pairs to prove;
         null: all, one after the other.
         """
+
+    def meter(self, world: World, mode: Mode) -> LoadMeter:
+        """What proves this mode's loads by their own packets."""
 
     async def turn(self, world: World, mode: Mode, groups: Groups | None = None) -> str | None:
         """Makes a mode the one that packets take, where modes take turns; else why not.

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from podbench.cni.base import Capturing, Groups, Laid, Pool, ProbeWindow, World
+from podbench.cni.proof.loads import Meter
 from podbench.cni.proof.walk import Inquiry, walk
 from podbench.model.arms import Mode
 from podbench.model.errors import ConfigError
@@ -70,6 +71,11 @@ class PooledDriver(ABC):
             groups=groups,
         )
         return await walk(world, inquiry)
+
+    def meter(self, world: World, mode: Mode) -> Meter:
+        """What proves this mode's loads by their own packets."""
+        pools = [self._pool_in(world, each) for each in self.modes()]
+        return Meter(world, self._pool_in(world, mode), pools)
 
     async def turn(self, world: World, mode: Mode, groups: Groups | None = None) -> str | None:
         """Makes a mode the one that packets take, where modes take turns; else why not.

@@ -12,7 +12,7 @@ from podbench.model.facts import Verdict
 from podbench.model.summary import ArmSummary, Comparison, Summary
 
 _FALSE = {str(Verdict.FELL_BACK), str(Verdict.MIXED), str(Verdict.UNREACHABLE)}
-_FAILING_DOUBTS = {"samples_invalid"}
+_FAILING_DOUBTS = {"samples_invalid", "kind_not_measured"}
 
 
 def render(summary: Summary) -> str:

@@ -158,7 +158,7 @@ def _outcome(slo: Slo, here: Evidence, baselines: dict[Path, Baseline]) -> Outco
 
 def _check(slo: Slo, pair: Pair, here: Evidence, baselines: dict[Path, Baseline]) -> Check:
     reading = dotted.read(pair, slo.figure)
-    stopped = _cannot_tell(slo, pair, reading)
+    stopped = _cannot_tell(slo, pair, reading, here)
     if stopped is not None:
         verdict, interval, reason = Verdict.CANNOT_TELL, None, stopped
     elif slo.baseline is not None:
@@ -189,13 +189,13 @@ def _named(worse: bool | None) -> Verdict:  # noqa: FBT001 - the three answers o
     return {True: Verdict.FAIL, False: Verdict.PASS, None: Verdict.CANNOT_TELL}[worse]
 
 
-def _cannot_tell(slo: Slo, pair: Pair, reading: Reading) -> str | None:
+def _cannot_tell(slo: Slo, pair: Pair, reading: Reading, here: Evidence) -> str | None:
     """Why nothing can be said of a pair at all; null where something can."""
     if not reading.measured:
         return f"not measured: {slo.figure.series} of this pair"
-    if pair.proof is not None and pair.proof.verdict in {"fell back", "mixed", "unreachable"}:
-        seen = f" (seen: {pair.proof.observed})" if pair.proof.observed else ""
-        return f"these packets were not {pair.arm}: {pair.proof.verdict}{seen}"
+    unproven = gate_pairs.unproven(here.summary, pair)
+    if unproven is not None:
+        return unproven
     if reading.value is None:
         if reading.n == 0:
             return "not measured: no probe of this pair came back, or none was valid"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from podbench.gate.slo import Selection
+from podbench.model.facts import Verdict
 from podbench.model.summary import ArmSummary, Pair, Summary
 
 SAME, CROSS, ANY = "same", "cross", "*"
@@ -45,6 +46,24 @@ def zone_fits(wanted: str, src: str | None, dst: str | None) -> bool:
     if not arrow:
         return src == dst == wanted
     return start in {ANY, src} and end in {ANY, dst}
+
+
+def unproven(summary: Summary, pair: Pair) -> str | None:
+    """Why a pair's packets are not known to be its arm's mode's; null where they are proven.
+
+    An arm is what its worst pair and its worst kind of probe are: a figure of a mode that some of
+    its packets did not take is no figure to pass or fail a limit of that mode.
+    """
+    arm = next((one for one in summary.arms if one.arm == pair.arm), None)
+    if arm is not None and arm.path != "pod":
+        return None
+    for proof in (pair.proof, arm.proof if arm else None):
+        if proof is not None and proof.verdict != Verdict.MATCH:
+            whose = "these" if proof is pair.proof else "other pairs'"
+            proven = "proven to be " if proof.verdict == Verdict.UNPROVEN else ""
+            seen = f" (seen: {proof.observed})" if proof.observed else ""
+            return f"{whose} packets were not {proven}{pair.arm}: {proof.verdict}{seen}"
+    return None
 
 
 def why_none(summary: Summary, selection: Selection) -> str:

@@ -53,6 +53,22 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int | None = None
 
 
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """What policy rules can select a packet by, besides its addresses; null: not said."""
+
+    protocol: str
+    """`udp` or `tcp`."""
+    sport: int | None = None
+    dport: int | None = None
+    mark: int = 0
+    uid: int | None = None
+    """Of the process that sends; of packets that are forwarded the kernel knows none."""
+
+    def back(self) -> "Flow":
+        """The same of the replies."""
+        return msgspec.structs.replace(self, sport=self.dport, dport=self.sport)
+
+
 class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
     """One neighbour (RTM_GETNEIGH): ARP entry or, with family bridge, a VXLAN forwarding entry."""
 
@@ -111,6 +127,8 @@ class TunnelCount(msgspec.Struct, frozen=True, kw_only=True):
     peer: str | None
     tx_packets: int
     rx_packets: int
+    tx_bytes: int = 0
+    rx_bytes: int = 0
 
 
 class Verdict(StrEnum):

@@ -1,5 +1,6 @@
 """Where agents run: nodes, the pods on them, and what a lab is asked to be."""
 
+from collections.abc import Sequence
 from typing import NewType
 
 import msgspec
@@ -123,3 +124,10 @@ class ClusterOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`NAMESPACE/NAME` each; copied into the run's own namespaces."""
     canary: bool = True
     """Whether the cluster's own network is watched."""
+
+
+def source_of(nodes: Sequence[Node], node: str, address: str) -> str | None:
+    """The address of this node's pod of the mode whose pod, on another node, has `address`."""
+    pods = [pod for each in nodes for pod in each.pods]
+    mode = next((pod.mode for pod in pods if pod.address == address), None)
+    return next((p.address for p in pods if (p.node, p.mode) == (node, mode)), None)

@@ -48,15 +48,30 @@ class NodeSummary(msgspec.Struct, frozen=True, kw_only=True):
     steal_ratio: StealRatio | None = None
 
 
-class ProofSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """An arm's proof."""
+class KindProofSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of one kind of probe in an arm, by its own packets."""
 
     verdict: str
     method: str
     observed: str | None
+    pairs_matched: int
+    pairs_total: int
+
+
+class ProofSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An arm's proof: `match` only where every kind of probe matches on every pair."""
+
+    verdict: str
+    method: str
+    """The weakest of all kinds."""
+    observed: str | None
     route_origin: str | None
     pairs_matched: int
     pairs_total: int
+    by_probe: dict[str, KindProofSummary] = {}
+    """By kind of probe: `latency` by its proof window, others by counters around their loads."""
+    warnings: tuple[str, ...] = ()
+    """Codes of what is odd about a proof that may match all the same."""
 
 
 class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,12 +183,21 @@ class Goodput(msgspec.Struct, frozen=True, kw_only=True):
     udp: Rate | None = None
 
 
-class PairProofSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof of one directed pair."""
+class PairKindProof(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of one kind of probe on one directed pair."""
 
     verdict: str
     method: str
     observed: str | None
+
+
+class PairProofSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The proof of one directed pair: `match` only where every kind of probe matches."""
+
+    verdict: str
+    method: str
+    observed: str | None
+    by_probe: dict[str, PairKindProof] = {}
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):

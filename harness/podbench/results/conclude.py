@@ -10,10 +10,11 @@ import msgspec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle
-from podbench.campaign import plausible, record
-from podbench.campaign.journal import Journal
+from podbench.campaign import inventory, plausible, record
+from podbench.campaign.journal import Journal, latest
 from podbench.model.arms import Path as ArmPath
 from podbench.model.facts import Verdict
+from podbench.model.summary import ProofSummary
 from podbench.model.traffic import parse_traffic
 from podbench.results import gather
 from podbench.store.rundir import RunDir
@@ -43,7 +44,7 @@ def conclude(rundir: RunDir, traffic: Sequence[str] = ()) -> Bundle:
     return bundle
 
 
-FLAGGED = ("samples_invalid", "mode_lost", "aa_failed", "control_failed")
+FLAGGED = ("samples_invalid", "mode_lost", "kind_not_measured", "aa_failed", "control_failed")
 """Warnings that make a finished run one to look at twice."""
 
 
@@ -56,7 +57,9 @@ def measured(rundir: RunDir, begun: record.RunRecord) -> bool:
     if begun.status not in record.ENDED or not rundir.plan_json.exists():
         return False
     drawn = plausible.read_plan(rundir)
-    facts = gather.plan_facts(drawn, Journal(rundir.journal).entries(), [])
+    entries = latest(Journal(rundir.journal).entries())
+    held = inventory.take(rundir, drawn, entries)
+    facts = gather.plan_facts(drawn, entries, [], held)
     return facts.blocks_done == facts.blocks_planned
 
 
@@ -69,7 +72,7 @@ def flags(bundle: Bundle) -> list[str]:
         if arm.status == "not measured" and arm.path == ArmPath.POD
     ]
     found += [
-        f"{arm.arm}: the packets' mode was {arm.proof.verdict}"
+        f"{arm.arm}: the packets' mode was {_proven(arm.proof)}"
         for arm in summary.arms
         if arm.proof is not None and arm.path == ArmPath.POD and arm.proof.verdict != Verdict.MATCH
     ]
@@ -78,7 +81,20 @@ def flags(bundle: Bundle) -> list[str]:
     found += [w.message for w in summary.warnings if w.code in FLAGGED and w.code != "aa_failed"]
     if summary.status == "invalid":
         found.append("the campaign is void")
+    if bundle.plan.blocks_done < bundle.plan.blocks_planned:
+        found.append(
+            f"{bundle.plan.blocks_done} of {bundle.plan.blocks_planned} planned blocks are whole: "
+            "`bench resume` measures what is missing"
+        )
     return found
+
+
+def _proven(proof: ProofSummary) -> str:
+    """The verdict, and which kinds of probe it comes from where they differ."""
+    kinds = {kind: one.verdict for kind, one in proof.by_probe.items()}
+    if len(set(kinds.values())) < 2:
+        return proof.verdict
+    return f"{proof.verdict} ({', '.join(f'{kind} {said}' for kind, said in kinds.items())})"
 
 
 def left_behind(rundir: RunDir) -> list[str]:

@@ -3,6 +3,7 @@
 Above: results.py, looks.py and side_by_side.py. Below: the journal, run.json, plan.json, samples.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,15 +17,27 @@ from podbench.analysis.samples.inputs import (
     BlockProof,
     EndCounted,
     Inputs,
+    Lacking,
     Unmeasured,
     VisitSpan,
 )
-from podbench.campaign import evidence, plan, plausible, record
-from podbench.campaign.journal import DECIDED, LOOKS, REFUSED, Entry, Journal
+from podbench.campaign import evidence, inventory, plan, plausible, record
+from podbench.campaign.journal import (
+    DECIDED,
+    LATENCY_PHASES,
+    LOOKS,
+    REFUSED,
+    Entry,
+    Journal,
+    latest,
+    lost,
+)
 from podbench.campaign.options import config
+from podbench.cni.proof.verdict import prove_arm, worst_of
 from podbench.model.arms import Arm, Mode, parse_arm
 from podbench.model.arms import Path as ArmPath
 from podbench.model.errors import StoreError
+from podbench.model.facts import PairProof
 from podbench.model.summary import Cni, NodeSummary
 from podbench.model.units import show_bps, show_ratio
 from podbench.store import samples
@@ -38,8 +51,10 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
     What is damaged comes back named in `damages`; latency files that are, in the results'.
     """
     drawn = plausible.read_plan(rundir)
-    entries = Journal(rundir.journal).entries()
-    damages: list[Damage] = []
+    entries = latest(Journal(rundir.journal).entries())
+    held = inventory.take(rundir, drawn, entries)
+    damages = [Damage(file=file, reason=reason) for file, reason in held.trouble]
+    files = {rundir.path / name for name in held.files}
     tables = {}
     for probe, root in (
         ("throughput", rundir.path / "samples" / "throughput"),
@@ -47,9 +62,9 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         ("ceiling", rundir.path / "samples" / "ceiling"),
         ("host", rundir.path / "host"),
     ):
-        tables[probe], damaged = samples.read(root, probe)
+        tables[probe], damaged = samples.read(root, probe, files)
         damages += [_damage(rundir, path, reason) for path, reason in damaged]
-    proofs = _proofs(rundir, drawn, damages)
+    proofs = (*_proofs(rundir, drawn, damages), *_of_loads(entries))
     return Inputs(
         run_id=begun.run_id,
         name=begun.name,
@@ -68,7 +83,8 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         proofs=proofs,
         shaped_rate_bps=begun.spec.lab.rate_bps,
         most_bps=begun.most_bps,
-        plan=plan_facts(drawn, entries, [arm.mode for arm in begun.arms if arm.reason]),
+        plan=plan_facts(drawn, entries, [arm.mode for arm in begun.arms if arm.reason], held),
+        lacking=lacking(drawn, entries),
         visits=_visits(entries),
         faults_injected=_faults(begun),
         unmeasured=_unmeasured(entries),
@@ -77,7 +93,7 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         damages=tuple(damages),
         cluster=_cluster(begun),
         command=_command(begun),
-        latency_files=LatencyFiles(rundir),
+        latency_files=LatencyFiles(rundir, files),
         throughput=tables["throughput"],
         host=tables["host"],
         ladder=tables["ladder"],
@@ -165,6 +181,44 @@ def _proofs(rundir: RunDir, drawn: plan.Plan, damages: list[Damage]) -> tuple[Bl
     return tuple(found)
 
 
+def lacking(drawn: plan.Plan, entries: list[Entry]) -> tuple[Lacking, ...]:
+    """Kinds of probe that were planned, tried in every round that ran, and never came back."""
+    rounds = {(v.block, v.arm.name, r.number): r for v in drawn.visits for r in v.rounds}
+    tried: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for e in entries:
+        ran = rounds.get((e.block or 0, e.arm or "", e.round or 0))
+        if e.event != "round" or ran is None:
+            continue
+        if "latency" in drawn.probes:
+            tried["latency"] += len(ran.pairs)
+        tried.update(one.probe for one in ran.transfers)
+        for f in e.failures:
+            if f.kind in LATENCY_PHASES and f.path == ArmPath.HOST:
+                continue
+            kind = "latency" if f.kind in LATENCY_PHASES else f.kind
+            failed[kind] += 1
+            reasons[kind] = f.reason
+    return tuple(
+        Lacking(kind=kind, tried=number, reason=reasons[kind])
+        for kind, number in tried.items()
+        if number and failed[kind] >= number
+    )
+
+
+def _of_loads(entries: list[Entry]) -> tuple[BlockProof, ...]:
+    """The proofs of transfers and steps, by block, mode and kind of probe."""
+    found: dict[tuple[int, Mode, str], list[PairProof]] = {}
+    for e in entries:
+        for one in e.proofs if e.block is not None else ():
+            found.setdefault((e.block or 0, one.proof.mode, one.kind), []).append(one.proof)
+    return tuple(
+        BlockProof(block=block, kind=kind, proof=prove_arm(mode, worst_of(pairs)))
+        for (block, mode, kind), pairs in found.items()
+    )
+
+
 def _node(node: record.NodeRecord, arms: Sequence[record.ArmRecord]) -> NodeSummary:
     own = [pod.mtu for pod in node.pods if pod.mtu is not None]
     laid = own or [a.pod_mtu for a in arms if a.reason is None and a.pod_mtu is not None]
@@ -201,13 +255,24 @@ def _arms(begun: record.RunRecord, drawn: plan.Plan) -> tuple[ArmLaid, ...]:
     return tuple(sorted(found, key=lambda arm: arm.arm))
 
 
-def plan_facts(drawn: plan.Plan, entries: list[Entry], absent: Sequence[Mode]) -> PlanFacts:
-    """What was planned and what was done.
+def plan_facts(
+    drawn: plan.Plan,
+    entries: list[Entry],
+    absent: Sequence[Mode],
+    held: inventory.Inventory | None = None,
+) -> PlanFacts:
+    """What was planned and what was done; a round whose samples were lost or are gone is not.
 
     Blocks after a deciding look were not needed, and modes that this machine lacks (`absent`) could
     not be had: neither makes a run partial.
     """
-    done = {(e.block, e.arm, e.round) for e in entries if e.event == "round"}
+    done = {
+        (e.block or 0, e.arm or "", e.round or 0)
+        for e in entries
+        if e.event == "round" and not lost(e)
+    }
+    if held is not None:
+        done = (done - held.lost) | held.unlisted
     decided = min((e.block for e in entries if e.event == DECIDED and e.block), default=None)
     wanted: dict[int, set[tuple[int, str, int]]] = {}
     for visit in drawn.visits:

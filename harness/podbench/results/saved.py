@@ -13,6 +13,8 @@ from podbench.analysis.figures import group_points
 from podbench.analysis.figures.group_points import GroupPoints, Groups
 from podbench.analysis.samples.histograms import Histogram, collect
 from podbench.analysis.samples.metrics import METRICS, Metric
+from podbench.campaign import inventory, plausible
+from podbench.campaign.journal import Journal, latest
 from podbench.model.errors import ConfigError, StoreError
 from podbench.model.summary import FORMAT, Summary
 from podbench.store import guarded, rundir
@@ -85,9 +87,18 @@ def same_results(a: Summary, b: Summary) -> bool:
     return (a.run_id, a.started, a.seed) == (b.run_id, b.started, b.seed)
 
 
+def files(run: RunDir) -> frozenset[Path] | None:
+    """The sample files that count (campaign/inventory.py); null where a run has no plan: all."""
+    if not run.plan_json.is_file():
+        return None
+    entries = latest(Journal(run.journal).entries())
+    held = inventory.take(run, plausible.read_plan(run), entries)
+    return frozenset(run.path / name for name in held.files)
+
+
 def histograms(run: RunDir) -> tuple[tuple[Histogram, ...], tuple[Damage, ...]]:
     """Latency histograms from a run's samples, and what of them could not be read."""
-    held = Visits(run)
+    held = Visits(run, files(run))
     found = collect(held.latency(place) for place in held.places())
     return found, _damages(held)
 
@@ -113,7 +124,7 @@ def points(
     samples: bool = False,
 ) -> Points:
     """Block statistics of groups of pairs; distributions of `tails`; on request pairs' samples."""
-    held = Visits(run)
+    held = Visits(run, files(run))
     found = group_points.collect(held.tables(), groups, metrics, tails, samples=samples)
     return Points(
         points=found,

@@ -4,7 +4,7 @@ Only the columns asked for are read, one file at a time, so a run larger than me
 analysed. What analysis makes of it: `podbench.analysis.figures.probes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +17,10 @@ from podbench.store.rundir import RunDir
 class LatencyFiles:
     """`podbench.analysis.samples.source.Source` over `samples/latency`."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, files: Collection[Path] | None = None) -> None:
+        """`files`: those that count; null: all."""
         self._path = run.path
+        self._files = files
 
     def pieces(self) -> Sequence[Piece]:
         """All files, damaged ones too; the folder of an arm is its unit."""
@@ -30,6 +32,7 @@ class LatencyFiles:
                 rows=samples.rows_of(path),
             )
             for path in found
+            if self._files is None or path in self._files
         ]
 
     def read(self, piece: Piece, columns: Sequence[str]) -> pa.Table:

@@ -1,9 +1,12 @@
 """Samples as Parquet: written a round at a time, read as one table per probe."""
 
+import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +19,8 @@ from podbench.wire.columns import Column, Table
 MOST_ROWS, MOST_COLUMNS, MOST_BYTES = 1 << 24, 256, 2 << 30
 """Of one file: one round of one arm."""
 
+DIGEST_BYTES = 16
+"""Against damage and mistakes, not against forgery."""
 Scalar = str | int | float | None
 """A value that is the same in every row, such as the arm."""
 
@@ -50,8 +55,15 @@ def to_arrow(probe: str, table: Table, constants: Mapping[str, Scalar]) -> pa.Ta
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def write(path: Path, probe: str, parts: Sequence[tuple[Table, Mapping[str, Scalar]]]) -> int:
-    """Writes one file from parts, each with the constants that name its place; returns the rows.
+class Written(msgspec.Struct, frozen=True):
+    """What a file holds, to hold it against that later."""
+
+    rows: int
+    digest: str
+
+
+def write(path: Path, probe: str, parts: Sequence[tuple[Table, Mapping[str, Scalar]]]) -> Written:
+    """Writes one file from parts, each with the constants that name its place.
 
     Raises:
         StoreError: It cannot be written.
@@ -62,12 +74,56 @@ def write(path: Path, probe: str, parts: Sequence[tuple[Table, Mapping[str, Scal
     pq.write_table(
         whole, sink, compression="zstd", write_statistics=False, write_page_checksum=True
     )
-    rundir.write_whole(path, sink.getvalue())
-    return int(whole.num_rows)
+    data = sink.getvalue()
+    rundir.write_whole(path, data)
+    return Written(int(whole.num_rows), hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest())
 
 
-def read(root: Path, probe: str) -> tuple[pd.DataFrame, list[tuple[Path, str]]]:
+def digest(path: Path) -> str:
+    """What the octets of a file amount to.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        with guarded.open_read(path, guarded.MOST_SAMPLES_BYTES) as opened:
+            new = partial(hashlib.blake2b, digest_size=DIGEST_BYTES)
+            return hashlib.file_digest(opened, new).hexdigest()  # type: ignore[arg-type] # a file
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror or error}") from error
+
+
+_KEY = ("session_id", "src_port", "seq")
+
+
+def misplaced(path: Path, probe: str, place: Mapping[str, str | int]) -> str | None:
+    """What is wrong with the rows of a file for the place it has; null where nothing is.
+
+    Rows are of one block, round and arm, and those of latency unique by session, port and sequence.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    names = schemas.BY_PROBE[probe].names
+    wanted = [name for name in (*place, *_KEY) if name in names]
+    table = read_columns(path, probe, wanted)
+    for column, value in place.items():
+        if column in wanted and set(table[column].unique().to_pylist()) - {value}:
+            return f"holds rows of another {column} than its place: left out"
+    if set(_KEY) <= set(wanted):
+        keys = np.stack([table[name].to_numpy() for name in _KEY])
+        again = table.num_rows - np.unique(keys, axis=1).shape[1]
+        if again:
+            return f"holds {again} rows more than once: left out"
+    return None
+
+
+def read(
+    root: Path, probe: str, files: Collection[Path] | None = None
+) -> tuple[pd.DataFrame, list[tuple[Path, str]]]:
     """Reads every file of a probe below `root`; damaged ones come back with the reason.
+
+    With `files` only those of them.
 
     Nullable integers stay integers (pandas' masked types), so a missing value is `<NA>`, never 0.
     """
@@ -75,6 +131,8 @@ def read(root: Path, probe: str) -> tuple[pd.DataFrame, list[tuple[Path, str]]]:
     whole: list[pa.Table] = []
     damaged: list[tuple[Path, str]] = []
     for path in sorted(root.rglob("*.parquet")):
+        if files is not None and path not in files:
+            continue
         try:
             whole.append(read_columns(path, probe, schema.names).cast(schema))
         except StoreError as error:

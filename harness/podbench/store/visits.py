@@ -4,7 +4,7 @@ For whoever needs sums or block statistics and not the whole run in memory. `sam
 files; nothing is computed here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +19,10 @@ from podbench.store.rundir import RunDir
 class Visits:
     """Reads visits in order; `damaged` grows by (file, reason) as files turn out unreadable."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, files: Collection[Path] | None = None) -> None:
+        """`files`: those that count; null: all."""
         self._run = run
+        self._counted = files
         self._root = run.path / "samples"
         self.damaged: list[tuple[str, str]] = []
 
@@ -29,7 +31,7 @@ class Visits:
         found = {
             str(path.parent.relative_to(self._root / probe))
             for probe in ("latency", "throughput")
-            for path in (self._root / probe).rglob("*.parquet")
+            for path in self._of(self._root / probe)
         }
         return sorted(found)
 
@@ -47,7 +49,8 @@ class Visits:
         """One visit's transfers; null where it has no file."""
         if not self._files("throughput", place):
             return None
-        table, damaged = samples.read(self._root / "throughput" / place, "throughput")
+        root = self._root / "throughput" / place
+        table, damaged = samples.read(root, "throughput", self._counted)
         for path, reason in damaged:
             self._note(path, reason)
         return table
@@ -58,7 +61,11 @@ class Visits:
             yield self.latency(place), self.throughput(place)
 
     def _files(self, probe: str, place: str) -> list[Path]:
-        return sorted((self._root / probe / place).rglob("*.parquet"))
+        return self._of(self._root / probe / place)
+
+    def _of(self, root: Path) -> list[Path]:
+        found = sorted(root.rglob("*.parquet"))
+        return [path for path in found if self._counted is None or path in self._counted]
 
     def _note(self, path: Path, reason: str) -> None:
         self.damaged.append((str(path.relative_to(self._run.path)), reason))

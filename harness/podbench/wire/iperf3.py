@@ -256,6 +256,13 @@ def rows(
     return _table([_failed(client or server, "; ".join(reasons))])
 
 
+def failure(table: Table) -> str | None:
+    """Why the transfer of these rows failed; null where it did not."""
+    if table["status"][0] == "ok":
+        return None
+    return str(np.ma.filled(table["reason"], "")[0]) or "the transfer failed"
+
+
 def _failed(document: _Document | None, reason: str) -> _Row:
     test = document.start.test_start if document else None
     if test is None:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from podbench.model.errors import RemoteProtocolError
-from podbench.model.facts import NodeFacts, Route
+from podbench.model.facts import Flow, NodeFacts, Route
 from podbench.model.nodes import AgentId
 
 MESSAGE_FORMAT = 1
@@ -173,6 +173,8 @@ class LookUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     address: str
     source: str | None = None
+    flow: Flow | None = None
+    """Protocol, ports, mark and uid, where rules may select by them."""
 
 
 class WatchPath(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -17,15 +17,15 @@ from typing import Any
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from podbench.model.facts import BgpSession, Link, Neighbour, NodeFacts, Route, TunnelCount
+from podbench.model.facts import BgpSession, Flow, Link, Neighbour, NodeFacts, Route, TunnelCount
+from podbench.wire import route_question
+from podbench.wire.route_question import RTM_F_FIB_MATCH
 
 IFF_UP = 0x1
 RTNH_F_ONLINK = 0x4
 RTM_F_CLONED = 0x200
 """An exception to a route, such as a path MTU that an ICMP message told. It expires, and nobody
 programmed it, but a dump of the table holds it since Linux 5.3 (net/ipv4/fib_trie.c)."""
-RTM_F_FIB_MATCH = 0x2000
-"""Makes RTM_GETROUTE answer with the table's entry that won, its protocol included."""
 NUD_PERMANENT = 0x80
 AF_BRIDGE = 7
 RT_TABLE_MAIN = 254
@@ -78,12 +78,15 @@ def read_facts(netlink: Any, node: str, bgp: tuple[BgpSession, ...] | None = Non
     )
 
 
-def lookup(netlink: Any, address: str, source: str | None = None) -> Route:
+def lookup(
+    netlink: Any, address: str, source: str | None = None, flow: Flow | None = None
+) -> Route:
     """Asks the kernel which route a packet to `address` takes, as `ip route get fibmatch` does.
 
     With `source`, an address of a pod on this node, the question is about a forwarded packet: it
     comes in by the device that leads to that pod, so that policy rules count (`ip route get ADDRESS
-    from SOURCE iif DEVICE`). Without such a device it is asked as for the node's own packets.
+    from SOURCE iif DEVICE`). Without such a device it is asked as for the node's own packets. With
+    `flow` also by protocol, ports, mark and uid.
 
     A refusal is an answer: `type` is then `unreachable`, `blackhole` or `prohibit` and, where an
     entry of the table says so, `dst` and `protocol` are that entry's (an unresolved BGP next hop is
@@ -93,17 +96,14 @@ def lookup(netlink: Any, address: str, source: str | None = None) -> Route:
         pyroute2's NetlinkError: The kernel refuses otherwise.
     """
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in netlink.get_links()}
-    question: dict[str, Any] = {"dst": address, "flags": RTM_F_FIB_MATCH}
-    if source is not None:
-        question |= _forwarded(netlink, source)
+    origin = {} if source is None else _forwarded(netlink, source)
     try:
-        answer = netlink.route("get", **question)[0]
+        return _route(route_question.ask(address, flow, **origin), names)
     except NetlinkError as error:
         if error.code not in LOOKUP_REFUSALS:
             raise
         entries = [_route(route, names) for route in programmed(netlink)]
         return _refusal(address, LOOKUP_REFUSALS[error.code], entries)
-    return _route(answer, names)
 
 
 def programmed(netlink: Any) -> list[Any]:
@@ -121,6 +121,8 @@ def device_counts(netlink: Any, node: str, device: str) -> tuple[TunnelCount, ..
             peer=None,
             tx_packets=stats["tx_packets"],
             rx_packets=stats["rx_packets"],
+            tx_bytes=stats["tx_bytes"],
+            rx_bytes=stats["rx_bytes"],
         )
         for link in netlink.get_links()
         if link.get_attr("IFLA_IFNAME") == device

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from podbench.analysis.samples.inputs import Inputs
 from podbench.model.arms import is_stand_in
-from podbench.model.facts import Verdict
 from podbench.model.summary import AaCheck, ArmSummary, Doubt
 from podbench.model.units import counted
 
@@ -40,6 +39,7 @@ class Code(StrEnum):
     COARSE_QUANTILES = "coarse_quantiles"
     ABOVE_CEILING = "goodput_above_ceiling"
     TRANSFER_FAILED = "transfer_failed"
+    KIND_NOT_MEASURED = "kind_not_measured"
     NOT_TAKEN = "measurement_not_taken"
     REFUSED = "messages_refused"
     CPU_BOUND = "cpu_bound_transfers"
@@ -148,38 +148,15 @@ def of_arms(arms: Sequence[ArmSummary]) -> Iterable[Doubt]:
             )
 
 
-def of_proofs(inputs: Inputs) -> Iterable[Doubt]:
-    """Yields proofs that do not match, and warnings of the provers."""
-    worst: dict[tuple[str, str], list[int]] = {}
-    warned: dict[tuple[str, str], list[int]] = {}
-    for held in inputs.proofs:
-        proof = held.proof
-        if proof.verdict is not Verdict.MATCH:
-            said = f"{proof.verdict} ({proof.observed})" if proof.observed else str(proof.verdict)
-            worst.setdefault((str(proof.mode), said), []).append(held.block)
-        for warning in proof.warnings:
-            warned.setdefault((str(proof.mode), warning), []).append(held.block)
-    for (mode, said), blocks in worst.items():
-        yield Doubt(
-            code=Code.PROOF_NOT_MATCH,
-            message=f"{mode}: the packets were not proven to use {mode}: {said}",
-            advice="do not attribute this arm's results to that mode",
-            evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
-        )
-    for (mode, warning), blocks in warned.items():
-        stale = warning.startswith(Code.BGP_STALE)
-        yield Doubt(
-            code=Code.BGP_STALE if stale else Code.PROOF_WARNING,
-            message=f"{mode}: {warning.replace('_', ' ')}",
-            advice="check the BGP sessions: routes outlive them only for the restart time"
-            if stale
-            else None,
-            evidence=f"blocks {', '.join(map(str, sorted(set(blocks))))}",
-        )
-
-
 def of_unmeasured(inputs: Inputs) -> Iterable[Doubt]:
     """Yields planned measurements that failed: one caveat for each arm, kind and reason."""
+    for lack in inputs.lacking:
+        yield Doubt(
+            code=Code.KIND_NOT_MEASURED,
+            message=f"no {lack.kind} was measured: {lack.reason}",
+            advice="bench resume measures these rounds again, once the reason is gone",
+            evidence=f"{lack.tried} tried, none came back",
+        )
     groups: dict[tuple[str, str, str], list[str]] = {}
     for one in inputs.unmeasured:
         where = f"block {one.block} {one.src} > {one.dst}"

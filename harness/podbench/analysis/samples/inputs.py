@@ -36,10 +36,12 @@ class VisitSpan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockProof(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof of one arm, drawn in one block."""
+    """The proof of one arm, drawn in one block, for one kind of probe."""
 
     block: int
     proof: ArmProof
+    kind: str = "latency"
+    """Its packets are what was proven; `latency`: those of the proof window."""
 
 
 class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +53,15 @@ class Unmeasured(msgspec.Struct, frozen=True, kw_only=True):
     src: str
     dst: str
     reason: str
+
+
+class Lacking(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of probe that was tried in every round and never came back."""
+
+    kind: str
+    tried: int
+    reason: str
+    """The last one."""
 
 
 class EndCounted(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +105,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     unmeasured: tuple[Unmeasured, ...] = ()
     refused: tuple[str, ...] = ()
     """Agents whose messages were dropped, a sentence each."""
+    lacking: tuple[Lacking, ...] = ()
     counted: tuple[EndCounted, ...] = ()
     damages: tuple[Damage, ...] = ()
     cluster: ClusterFacts | None = None

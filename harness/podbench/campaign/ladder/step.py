@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from podbench.campaign import latency, plan
+from podbench.campaign import latency, loads, plan
 from podbench.campaign.agents import Crew, End, Outcome
 from podbench.campaign.journal import Failure, Span
 from podbench.campaign.ladder import capacity
@@ -134,6 +134,15 @@ async def measure(
             raise one
     assert isinstance(seen, Seen)
     _keep(step, asked, seen, outcome, shared=crew.shared)
+    moved = loads.of_transfer(
+        "ladder",
+        (step.src, step.dst),
+        seen.client,
+        seen.server,
+        round(beside.rate_pps * beside.duration_s) + beside.source_ports,
+    )
+    if moved is not None and seen.reason is None:
+        outcome.loads.append(moved)
     outcome.spans.append(
         Span(
             kind=asked.phase,

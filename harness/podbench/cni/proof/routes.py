@@ -71,6 +71,8 @@ class Counter(msgspec.Struct, frozen=True, kw_only=True):
     peer: str | None
     tx_packets: int
     rx_packets: int
+    tx_bytes: int = 0
+    rx_bytes: int = 0
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,14 +142,17 @@ def resolve(
     return kind, None
 
 
-def leaves_by(route: Route, facts: NodeFacts, own: str) -> str | None:
+def leaves_by(route: Route | None, facts: NodeFacts, own: str) -> str | None:
     """The underlay device whose counter rises with plain packets; null where none is known.
 
-    The route's own; behind a switch or a program, that of the node's address.
+    The route's device where that is no tunnel; else (and where nobody asked for a route) the one
+    that has the node's address: what a tunnel wraps leaves by it too.
     """
-    link = next((each for each in facts.links if each.name == route.device), None)
-    if not _opaque(route, link):
-        return route.device
+    if route is not None and route.device is not None:
+        link = next((each for each in facts.links if each.name == route.device), None)
+        wraps = link is not None and _wraps(link) != PLAIN
+        if not wraps and not _opaque(route, link):
+            return route.device
     for each in facts.links:
         if any(address.partition("/")[0] == own for address in each.addresses):
             return each.name

@@ -1,29 +1,36 @@
 """Draws verdicts from evidence: per directed pair, then for a whole arm. Pure functions.
 
-The strongest method that says something wins: captured outer headers, then counters, then routes.
-A configuration alone never gives more than `unproven`. An MTU is no evidence at all: it is the same
+The strongest method that says something wins: captured outer headers, then counters. Where packets
+were sent and neither decides, nothing is proven, whatever the route says: a rule may send them
+elsewhere. Routes decide only where no packets were sent, and are then called `routed`. A
+configuration alone never gives more than `unproven`. An MTU is no evidence at all: it is the same
 with and without encapsulation wherever an installer left room.
 
     route or probes fail                     unreachable
     both directions as asked                 match
     both directions alike, not as asked      fell back   (`observed` names what was seen)
     the directions differ                    mixed       (`ipip out, bgp back`)
+    one direction takes several              mixed       (`vxlan (133), plain (67)`)
     nothing can be said                      unproven
 """
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from podbench.cni.base import Pool
 from podbench.cni.proof.evidence import (
+    FOREIGN,
+    UNBOUNDED,
+    UNDECIDED,
     Expected,
+    Found,
     Window,
+    amounts,
     captured,
     counted,
-    tunnel_packets,
-    underlay_packets,
+    underlay,
 )
 from podbench.cni.proof.routes import BIRD, BOOT, DEVICE_OWNERS, PLAIN, PROTOCOLS, Way
 from podbench.model.arms import OVERHEAD_BYTES, Mode
@@ -37,8 +44,8 @@ ODD_ROUTE = "route_not_via_peer"
 """Warning: the route or the VXLAN entries behind it do not lead straight to the peer's node."""
 DISAGREE = "route_and_counters_disagree"
 """Warning: the packets did not take what the route says, as with an eBPF dataplane or WireGuard."""
-UNDECIDED = "counters_undecided"
-"""Warning: the counters fit no single encapsulation (background, loss); the route decided."""
+MORE_THAN_ONE = "packets_took_more_than_one_way"
+"""Warning: one direction's packets took several encapsulations at once."""
 
 STRENGTH = (Method.CAPTURED, Method.COUNTED, Method.ROUTED, Method.CONFIGURED)
 
@@ -49,6 +56,10 @@ class Sight(msgspec.Struct, frozen=True):
     seen: str | None
     method: Method
     warnings: tuple[str, ...] = ()
+    shares: Mapping[str, int] = {}
+    """Several encapsulations at once, with packets or bytes of each."""
+    doubtful: bool = False
+    """Enough to say that it is not what was asked, not enough for a match."""
 
 
 def prove_pair(
@@ -67,9 +78,10 @@ def prove_pair(
     """
     there = _sight(out, window, _forward(window))
     here = _sight(back, window, _replies(window))
+    dead = window is not None and window.answered == 0
     return (
-        _directed(pool, out, window, there, here),
-        _directed(pool, back, window, here, there),
+        directed(pool, out, there, here, dead=dead, evidence=_evidence(out, window)),
+        directed(pool, back, here, there, dead=dead, evidence=_evidence(back, window)),
     )
 
 
@@ -99,9 +111,30 @@ def prove_arm(mode: Mode, pairs: Sequence[PairProof]) -> ArmProof:
     )
 
 
+BADNESS = (
+    *(Verdict.MATCH, Verdict.UNPROVEN, Verdict.UNREACHABLE, Verdict.MIXED),
+    Verdict.FELL_BACK,
+)
+
+
+def worst_of(proofs: Sequence[PairProof]) -> list[PairProof]:
+    """One proof a directed pair: the worst, of equally bad ones the last."""
+    worst: dict[tuple[str, str], PairProof] = {}
+    for each in proofs:
+        held = worst.get((each.src, each.dst))
+        if held is None or BADNESS.index(each.verdict) >= BADNESS.index(held.verdict):
+            worst[each.src, each.dst] = each
+    return list(worst.values())
+
+
 def decided(pairs: Sequence[PairProof]) -> bool:
     """Whether the counters of a proof window spoke for every direction, so no second try is due."""
-    return not any(UNDECIDED in pair.warnings for pair in pairs)
+    return not any({UNDECIDED, FOREIGN} & set(pair.warnings) for pair in pairs)
+
+
+def needs_silence(pairs: Sequence[PairProof]) -> bool:
+    """Whether a stretch without probes has to show what else crosses the tunnels."""
+    return any(UNBOUNDED in pair.warnings for pair in pairs)
 
 
 def origin(pool: Pool, protocol: int | None, device: str | None = None) -> str | None:
@@ -136,34 +169,86 @@ def _replies(window: Window | None) -> Expected:
 
 def _sight(way: Way, window: Window | None, expected: Expected) -> Sight:
     odd = (ODD_ROUTE,) if way.note is not None and way.via is not None else ()
-    method = Method.CONFIGURED if way.route is None else Method.ROUTED
     if window is None or window.answered == 0:
+        method = Method.CONFIGURED if way.route is None else Method.ROUTED
         return Sight(way.via, method, odd)
     by_capture = captured(way, window, expected)
-    by_count = counted(way, window, expected)
-    if by_capture is None and by_count is None:
-        return Sight(way.via, method, (*odd, UNDECIDED))
-    seen = by_capture or by_count
-    method = Method.COUNTED if by_capture is None else Method.CAPTURED
-    differs = len({seen, by_count or seen, way.via or seen}) > 1
-    return Sight(seen, method, (*odd, DISAGREE) if differs else odd)
+    by_count = counted(way, window.moved, expected, silence=window.silence)
+    if by_capture.seen is not None or by_capture.shares:
+        decided_by, method = by_capture, Method.CAPTURED
+        other = by_count.seen if by_count.doubt is None else None
+    else:
+        decided_by, method, other = by_count, Method.COUNTED, None
+    return sight(way, decided_by, method, odd, other)
 
 
-def _directed(pool: Pool, way: Way, window: Window | None, there: Sight, here: Sight) -> PairProof:
-    """One direction's proof; `there` is what that direction was seen to take, `here` the other."""
+def sight(
+    way: Way,
+    found: Found,
+    method: Method,
+    warnings: tuple[str, ...] = (),
+    other: str | None = None,
+) -> Sight:
+    """What one kind of evidence means for a direction.
+
+    Args:
+        way: The direction.
+        found: What the evidence says.
+        method: What kind it is.
+        warnings: What is already to be said.
+        other: What weaker evidence says; null: nothing.
+    """
+    if found.shares:
+        return Sight(None, method, (*warnings, MORE_THAN_ONE), found.shares)
+    if found.seen is None:
+        # With nothing to go by but the route, that is no more than what was configured to happen.
+        return Sight(None, Method.ROUTED, (*warnings, found.doubt or UNDECIDED))
+    differs = len({found.seen, other or found.seen, way.via or found.seen}) > 1
+    said = (*((DISAGREE,) if differs else ()), *((found.doubt,) if found.doubt else ()))
+    return Sight(found.seen, method, (*warnings, *said), doubtful=found.doubt is not None)
+
+
+def directed(
+    pool: Pool,
+    way: Way,
+    there: Sight,
+    here: Sight,
+    *,
+    dead: bool,
+    evidence: dict[str, str | int | float | None],
+) -> PairProof:
+    """One direction's proof.
+
+    Args:
+        pool: The pool of the mode asked for.
+        way: The direction.
+        there: What it was seen to take.
+        here: What the other direction was seen to take.
+        dead: No packet came back.
+        evidence: What the verdict rests on.
+    """
     mode = pool.mode
     observed = _name(mode, there.seen, way)
-    dead = window is not None and window.answered == 0
     if dead or not way.reachable:
         verdict, observed = Verdict.UNREACHABLE, None
+    elif there.shares:
+        verdict = Verdict.MIXED
+        observed = ", ".join(
+            f"{_name(mode, name, way)} ({amount})" for name, amount in there.shares.items()
+        )
+    elif there.seen is None and mode == Mode.AS_FOUND and way.via is not None:
+        # What was asked for as it is found cannot fall back to anything.
+        verdict, observed = Verdict.MATCH, _name(mode, way.via, way)
     elif there.seen is None or there.method == Method.CONFIGURED:
         verdict = Verdict.UNPROVEN
     elif here.seen is not None and here.seen != there.seen:
         verdict = Verdict.MIXED
         observed = f"{observed} out, {_name(mode, here.seen, way)} back"
+    elif mode not in (observed, Mode.AS_FOUND):
+        verdict = Verdict.FELL_BACK
     else:
-        # What was asked for as it is found cannot fall back to anything.
-        verdict = Verdict.MATCH if mode in (observed, Mode.AS_FOUND) else Verdict.FELL_BACK
+        doubtful = there.doubtful and mode != Mode.AS_FOUND
+        verdict = Verdict.UNPROVEN if doubtful else Verdict.MATCH
     return PairProof(
         src=way.src,
         dst=way.dst,
@@ -175,7 +260,7 @@ def _directed(pool: Pool, way: Way, window: Window | None, there: Sight, here: S
         if way.route is None
         else origin(pool, way.route.protocol, way.route.device),
         warnings=(*there.warnings, *_origin_warnings(mode, way, verdict)),
-        evidence=_evidence(way, window),
+        evidence=evidence,
     )
 
 
@@ -220,10 +305,11 @@ def _evidence(way: Way, window: Window | None) -> dict[str, str | int | float | 
         evidence["route_note"] = way.note
     if window is not None:
         evidence |= {"probes_sent": window.sent, "probes_answered": window.answered}
-        evidence["underlay_tx_packets"] = underlay_packets(way, window)
-        for name in sorted({each.encapsulation for each in window.moved} - {PLAIN}):
-            tx, rx = tunnel_packets(way, window, name)
+        evidence["underlay_tx_packets"] = underlay(way, window.moved)
+        for name, (tx, rx) in sorted(amounts(way, window.moved).items()):
             evidence |= {f"{name}_tx_packets": tx, f"{name}_rx_packets": rx}
+        for name, (tx, rx) in sorted(amounts(way, window.silence or ()).items()):
+            evidence |= {f"silent_{name}_tx_packets": tx, f"silent_{name}_rx_packets": rx}
         for each in window.seen or ():
             if (each.node, each.src, each.dst) == (way.src, way.src_address, way.dst_address):
                 evidence[f"captured_{each.encapsulation}_packets"] = each.packets

@@ -6,6 +6,7 @@ their pools, is passed in. `evidence` reads meaning into facts, `proof` decides.
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from itertools import combinations
 
@@ -14,15 +15,17 @@ import msgspec
 from podbench.cni.base import Capturing, Groups, Pool, ProbeWindow, World
 from podbench.cni.proof.evidence import Window, counters, moved
 from podbench.cni.proof.routes import Counter, Way, leaves_by, others, resolve, session_up
-from podbench.cni.proof.verdict import decided, prove_arm, prove_pair
+from podbench.cni.proof.verdict import decided, needs_silence, prove_arm, prove_pair
 from podbench.model.errors import ProbeError, TransportError
-from podbench.model.facts import ArmProof, Method, NodeFacts, PairProof, Verdict
+from podbench.model.facts import ArmProof, Flow, Method, NodeFacts, PairProof, Verdict
 from podbench.model.nodes import Node
 
 NOT_PROBED = "proof_window_failed"
 """Warning: the pair's proof window could not be had; the reason follows."""
 UNANSWERED = (ProbeError, TransportError)
 """An agent is gone or cannot: that costs its own pairs only."""
+SILENCE_MOST_S = 1.0
+"""A silent stretch is as long as the window, at most this; longer windows are scaled up to."""
 ATTEMPTS = 2
 """Proof windows a pair: a second when stray packets kept the first from deciding."""
 
@@ -44,9 +47,13 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
 Proofs = Sequence[PairProof]
 
 
-class _Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True):
+    """Some nodes' facts at one moment, and all their counters."""
+
     facts: dict[str, NodeFacts]
     counters: tuple[Counter, ...]
+    mono_s: float
+    """When it was taken, CLOCK_MONOTONIC."""
 
 
 async def walk(world: World, inquiry: Inquiry) -> ArmProof:
@@ -70,22 +77,22 @@ async def walk(world: World, inquiry: Inquiry) -> ArmProof:
     return prove_arm(inquiry.pool.mode, pairs)
 
 
-async def _standing(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> _Reading:
+async def _standing(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> Reading:
     """What all nodes say that can be read."""
     facts: dict[str, NodeFacts] = {}
     counts: list[Counter] = []
     for node in nodes:
         try:
-            one = await _read(world, inquiry, [node])
+            one = await read(world, inquiry.pools, [node])
         except UNANSWERED:
             continue
         facts |= one.facts
         counts += one.counters
-    return _Reading(facts, tuple(counts))
+    return Reading(facts, tuple(counts), time.monotonic())
 
 
 async def _routed(
-    world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: _Reading
+    world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: Reading
 ) -> Proofs:
     """The proof by routes alone; where a node cannot be asked, that."""
     missing = [node.name for node in pair if node.name not in reading.facts]
@@ -104,7 +111,17 @@ async def _proven(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Pr
     except UNANSWERED as error:
         why = f"{NOT_PROBED}: {error}"
     routed = await _routed(world, inquiry, pair, await _standing(world, inquiry, pair))
-    return [msgspec.structs.replace(p, warnings=(*p.warnings, why)) for p in routed]
+    return [_without_packets(each, why) for each in routed]
+
+
+def _without_packets(routed: PairProof, why: str) -> PairProof:
+    """A route's word where packets were to decide: no proof of where they went."""
+    matched = routed.verdict is Verdict.MATCH
+    return msgspec.structs.replace(
+        routed,
+        verdict=Verdict.UNPROVEN if matched else routed.verdict,
+        warnings=(*routed.warnings, why),
+    )
 
 
 def _unread(inquiry: Inquiry, pair: tuple[Node, Node], why: str) -> Proofs:
@@ -151,45 +168,72 @@ async def _prove(world: World, inquiry: Inquiry, pair: tuple[Node, Node]) -> Pro
     proofs: Proofs = ()
     for _ in range(ATTEMPTS):
         async with world.quiet([node.name for node in pair]):
-            before = await _read(world, inquiry, pair)
-            window = await _probe(inquiry, pair)
-            after = await _read(world, inquiry, pair)
-        window = msgspec.structs.replace(window, moved=moved(before.counters, after.counters))
-        proofs = await _judge(world, inquiry, pair, after, window)
+            began_s = time.monotonic()
+            before = await read(world, inquiry.pools, pair)
+            window, flow = await _probe(inquiry, pair)
+            after = await read(world, inquiry.pools, pair)
+            took_s = time.monotonic() - began_s
+            window = msgspec.structs.replace(window, moved=moved(before.counters, after.counters))
+            proofs = await _judge(world, inquiry, pair, after, window, flow)
+            if needs_silence(proofs):
+                silence = await _silence(world, inquiry, pair, took_s)
+                window = msgspec.structs.replace(window, silence=silence)
+                proofs = await _judge(world, inquiry, pair, after, window, flow)
         if decided(proofs):
             break
     return proofs
 
 
-async def _probe(inquiry: Inquiry, pair: tuple[Node, Node]) -> Window:
+async def _silence(
+    world: World, inquiry: Inquiry, pair: tuple[Node, Node], window_s: float
+) -> tuple[Counter, ...]:
+    """What the counters rise by without probes, in as long a time as the window took."""
+    began_s = time.monotonic()
+    before = await read(world, inquiry.pools, pair)
+    await asyncio.sleep(min(window_s, SILENCE_MOST_S))
+    after = await read(world, inquiry.pools, pair)
+    took_s = max(time.monotonic() - began_s, 1e-3)
+    return moved(before.counters, after.counters, max(window_s / took_s, 1.0))
+
+
+async def _probe(inquiry: Inquiry, pair: tuple[Node, Node]) -> tuple[Window, Flow | None]:
     assert inquiry.probe is not None
     mode = inquiry.pool.mode
     capture = None
     if inquiry.capture is not None:
         capture = await inquiry.capture([node.name for node in pair])
     try:
-        answered = await inquiry.probe(pair[0].pod(mode), pair[1].pod(mode), inquiry.probes)
+        probed = await inquiry.probe(pair[0].pod(mode), pair[1].pod(mode), inquiry.probes)
     finally:
         seen = await capture.seen() if capture is not None else None
-    return Window(sent=inquiry.probes, answered=answered, moved=(), seen=seen)
+    window = Window(sent=inquiry.probes, answered=probed.answered, moved=(), seen=seen)
+    return window, probed.flow
 
 
 async def _judge(
     world: World,
     inquiry: Inquiry,
     pair: tuple[Node, Node],
-    reading: _Reading,
+    reading: Reading,
     window: Window | None,
+    flow: Flow | None = None,
 ) -> Proofs:
-    out = await _way(world, inquiry, pair, reading)
-    back = await _way(world, inquiry, (pair[1], pair[0]), reading)
+    out = await _way(world, inquiry, pair, reading, flow)
+    replies = None if flow is None else flow.back()
+    back = await _way(world, inquiry, (pair[1], pair[0]), reading, replies)
     return prove_pair(inquiry.pool, out, back, window)
 
 
-async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading: _Reading) -> Way:
+async def _way(
+    world: World,
+    inquiry: Inquiry,
+    pair: tuple[Node, Node],
+    reading: Reading,
+    flow: Flow | None,
+) -> Way:
     src, dst = pair
     mode = inquiry.pool.mode
-    route = await world.lookup(src.name, dst.pod(mode).address)
+    route = await world.lookup(src.name, dst.pod(mode).address, flow)
     per_peer = [
         each
         for each in reading.counters
@@ -213,19 +257,24 @@ async def _way(world: World, inquiry: Inquiry, pair: tuple[Node, Node], reading:
     )
 
 
-async def _read(world: World, inquiry: Inquiry, nodes: Sequence[Node]) -> _Reading:
+async def read(world: World, pools: Sequence[Pool], nodes: Sequence[Node]) -> Reading:
+    """Reads some nodes, with the counters of these pools' tunnels.
+
+    Raises:
+        ProbeError, TransportError: A node cannot be read.
+    """
     facts: dict[str, NodeFacts] = {}
     counts: list[Counter] = []
     for node in nodes:
         facts[node.name] = await world.facts(node.name)
         extra = [
             (str(pool.mode), count)
-            for pool in inquiry.pools
+            for pool in pools
             if pool.device is not None
             for count in await world.tunnel_counts(node.name, pool)
         ]
         counts.extend(counters(facts[node.name], extra))
-    return _Reading(facts, tuple(counts))
+    return Reading(facts, tuple(counts), time.monotonic())
 
 
 def _session(facts: dict[str, NodeFacts], src: Node, dst: Node) -> bool | None:

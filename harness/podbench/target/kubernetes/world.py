@@ -18,8 +18,8 @@ from podbench.cni.edits import Recipe
 from podbench.cni.proof.routes import TUNNEL_KINDS
 from podbench.model.arms import Mode
 from podbench.model.errors import ClusterError, PodbenchError, ProbeError, TransportError
-from podbench.model.facts import ArmProof, BgpSession, NodeFacts, Route, TunnelCount
-from podbench.model.nodes import AgentId, Node, Pod
+from podbench.model.facts import ArmProof, BgpSession, Flow, NodeFacts, Route, TunnelCount
+from podbench.model.nodes import AgentId, Node, source_of
 from podbench.target.kubernetes.api.client import Api
 from podbench.target.kubernetes.api.refs import Object, collection
 from podbench.target.kubernetes.captures import ClusterCapture
@@ -245,23 +245,17 @@ class KubernetesWorld:
         assert isinstance(answer, messages.Facts)
         return answer.read
 
-    async def lookup(self, node: str, address: str) -> Route:
+    async def lookup(self, node: str, address: str, flow: Flow | None = None) -> Route:
         """Asks the node's kernel which way its pod's packets to this address go.
 
         Raises:
             ProbeError: Its host agent could not; TransportError: it is gone.
         """
-        source = self._neighbour_of(node, address)
-        question = messages.LookUp(address=address, source=None if source is None else source)
+        source = source_of(self._nodes, node, address)
+        question = messages.LookUp(address=address, source=source, flow=flow)
         answer = await self._ask(agent_id(node, HOST_COMPONENT), question)
         assert isinstance(answer, messages.Found)
         return answer.route
-
-    def _neighbour_of(self, node: str, address: str) -> str | None:
-        """This node's pod of the mode whose pod has that address."""
-        pods: list[Pod] = [pod for each in self._nodes for pod in each.pods]
-        mode = next((pod.mode for pod in pods if pod.address == address), None)
-        return next((p.address for p in pods if (p.node, p.mode) == (node, mode)), None)
 
     async def tunnel_counts(
         self,

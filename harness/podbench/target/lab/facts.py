@@ -4,7 +4,7 @@
 messages mean is `wire.rtnetlink`'s business. BGP sessions are read elsewhere and passed in.
 """
 
-from podbench.model.facts import BgpSession, NodeFacts, Route, TunnelCount
+from podbench.model.facts import BgpSession, Flow, NodeFacts, Route, TunnelCount
 from podbench.target.lab.inside import with_netlink
 from podbench.wire import rtnetlink
 
@@ -20,13 +20,15 @@ def read_facts(
     return with_netlink(netns, lambda netlink: rtnetlink.read_facts(netlink, node, bgp))
 
 
-def lookup(netns: str | None, address: str) -> Route:
+def lookup(
+    netns: str | None, address: str, source: str | None = None, flow: Flow | None = None
+) -> Route:
     """Asks the kernel which route a packet to `address` takes (`wire.rtnetlink.lookup`).
 
     Raises:
         LabError: The namespace is gone, or netlink fails otherwise.
     """
-    return with_netlink(netns, lambda netlink: rtnetlink.lookup(netlink, address))
+    return with_netlink(netns, lambda netlink: rtnetlink.lookup(netlink, address, source, flow))
 
 
 def device_counts(netns: str | None, node: str, device: str) -> tuple[TunnelCount, ...]:

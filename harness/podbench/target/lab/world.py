@@ -18,8 +18,8 @@ import msgspec
 from podbench.cni.base import PROOF_PROBES, Laid, Origin, Pool
 from podbench.model.arms import Mode
 from podbench.model.errors import LabError
-from podbench.model.facts import ArmProof, NodeFacts, Route, TunnelCount
-from podbench.model.nodes import AgentId, LabOptions, Node, Pod
+from podbench.model.facts import ArmProof, Flow, NodeFacts, Route, TunnelCount
+from podbench.model.nodes import AgentId, LabOptions, Node, Pod, source_of
 from podbench.target.lab import (
     bird,
     build,
@@ -219,13 +219,14 @@ class LabWorld:
         sessions = await bird.sessions(node) if self.mesh.daemons else None
         return await asyncio.to_thread(facts.read_facts, node, node, sessions)
 
-    async def lookup(self, node: str, address: str) -> Route:
-        """Asks the node's kernel for the route to an address.
+    async def lookup(self, node: str, address: str, flow: Flow | None = None) -> Route:
+        """Asks the node's kernel which way its pod's packets to this address go.
 
         Raises:
             LabError: The namespace is gone.
         """
-        return await asyncio.to_thread(facts.lookup, node, address)
+        source = None if flow is None else source_of(self.nodes, node, address)
+        return await asyncio.to_thread(facts.lookup, node, address, source, flow)
 
     async def tunnel_counts(self, node: str, pool: Pool) -> tuple[TunnelCount, ...]:
         """Packet counters of the pool's tunnel on a node, by device or by peer; empty if none.

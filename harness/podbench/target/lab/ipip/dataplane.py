@@ -163,6 +163,8 @@ class IpipDataplane:
                 peer=socket.inet_ntoa(peer),
                 tx_packets=values[0],
                 rx_packets=values[2],
+                tx_bytes=values[1],
+                rx_bytes=values[3],
             )
             for peer in sorted(tunnel.counters)
             for values in (struct.unpack("=5Q", tunnel.counters[peer]),)

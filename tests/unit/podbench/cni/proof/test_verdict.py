@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from support.fakeworld import NAMES, VXLAN_DEVICE, FakeWorld, address, established, with_protocol
 
-from podbench.cni.base import Pool
+from podbench.cni.base import Pool, Probed
 from podbench.cni.calico.driver import Calico
 from podbench.cni.flannel.driver import Flannel
+from podbench.cni.proof import evidence
 from podbench.cni.proof import verdict as proof
 from podbench.model.arms import Mode
 from podbench.model.errors import ProbeError, TransportError
@@ -180,17 +181,17 @@ def test_a_stray_burst_costs_a_second_window() -> None:
     assert world.windows == 4
 
 
-def test_lasting_background_leaves_the_word_to_the_route() -> None:
-    """Counters that fit nothing twice: the route decides, and a warning says so."""
+def test_lasting_background_proves_nothing() -> None:
+    """Foreign packets in a tunnel twice: unproven, whatever the route says, and it says why."""
     world = _world()
 
-    async def probe(src: Pod, dst: Pod, probes: int) -> int:
+    async def probe(src: Pod, dst: Pod, probes: int) -> Probed:
         world.noise["n1", VXLAN_DEVICE] = 5
         return await world.probe(src, dst, probes)
 
     found = asyncio.run(Calico().verify(world, Mode.BGP, probe))
-    assert (found.verdict, found.method) == (Verdict.MATCH, Method.ROUTED)
-    assert _pair(found, "n1", "n2").warnings == (proof.UNDECIDED,)
+    assert (found.verdict, found.observed) == (Verdict.UNPROVEN, "bgp")
+    assert _pair(found, "n1", "n2").warnings == (evidence.FOREIGN,)
     assert _pair(found, "n2", "n3").method == Method.COUNTED
 
 
@@ -249,9 +250,8 @@ def test_a_lossy_path_is_still_counted() -> None:
     """Half the replies lost: the counters still decide, for loss is not the mode's matter."""
     world = _world()
 
-    async def probe(src: Pod, dst: Pod, probes: int) -> int:
-        answered = await world.probe(src, dst, probes)
-        return answered // 2
+    async def probe(src: Pod, dst: Pod, probes: int) -> Probed:
+        return Probed(answered=(await world.probe(src, dst, probes)).answered // 2)
 
     found = asyncio.run(Calico().verify(world, Mode.VXLAN, probe))
     assert (found.verdict, found.method) == (Verdict.MATCH, Method.COUNTED)
@@ -347,11 +347,11 @@ def test_a_node_that_does_not_answer_costs_its_own_pairs_only() -> None:
         assert _pair(found, "n1", "n3").evidence == {"unread": "n3 could not be read"}
 
 
-def test_a_window_that_fails_leaves_the_routes() -> None:
-    """An agent that cannot probe costs its pairs the counters, not the proof."""
+def test_a_window_that_fails_proves_nothing() -> None:
+    """Where packets were to decide and none could be sent, the route is no proof of their way."""
     world = _world()
 
-    async def probe(src: Pod, dst: Pod, probes: int) -> int:
+    async def probe(src: Pod, dst: Pod, probes: int) -> Probed:
         if "n3" in (src.node, dst.node):
             raise ProbeError("no prober")
         return await world.probe(src, dst, probes)
@@ -359,7 +359,7 @@ def test_a_window_that_fails_leaves_the_routes() -> None:
     found = asyncio.run(Calico().verify(world, Mode.VXLAN, probe))
     assert _pair(found, "n1", "n2").method == Method.COUNTED
     fallen = _pair(found, "n1", "n3")
-    assert (fallen.verdict, fallen.method) == (Verdict.MATCH, Method.ROUTED)
+    assert (fallen.verdict, fallen.method) == (Verdict.UNPROVEN, Method.ROUTED)
     assert "proof_window_failed: no prober" in fallen.warnings
 
 
