@@ -14,6 +14,8 @@ from support.cluster import Object, node, put
 from podbench.campaign.cluster import changes
 from podbench.campaign.cluster import survey as surveys
 from podbench.campaign.options.table import Options
+from podbench.doctor import cluster as doctor
+from podbench.doctor.checks import Check
 from podbench.model import published
 from podbench.model.errors import ConfigError
 from podbench.target.kubernetes.api.client import Api
@@ -73,6 +75,27 @@ def test_options_reach_the_run_and_its_record(
     assert any(
         "DaemonSet" in line for line in changes.created(surveys.resolve(options, survey), survey)
     )
+
+
+def test_doctor_asks_the_same_cluster_for_the_same_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file and its choice are the run's."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+    async def run() -> dict[str, Check]:
+        async with ApiServer() as server:
+            for number in (1, 2, 3):
+                put(server, node(number, pool="net" if number < 3 else "other"))
+            config = tmp_path / "elsewhere"
+            config.write_text(yaml.safe_dump(server.kubeconfig(name="elsewhere")), "utf-8")
+            options = Options(kubeconfig=str(config), node_selector={"pool": "net"})
+            asked = doctor.Asked(kubeconfig=options.kubeconfig, wanted=surveys.wanted(options))
+            return {each.name: each for each in await doctor.checks_now(asked)}
+
+    rows = asyncio.run(asyncio.wait_for(run(), 60))
+    assert "context elsewhere" in rows["API server"].found
+    assert "2 take part (n1, n2)" in rows["nodes"].found
 
 
 @pytest.mark.parametrize(

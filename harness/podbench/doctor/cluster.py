@@ -74,8 +74,13 @@ async def checks_now(asked: Asked, other: OtherBroker | None = None) -> list[Che
 
 
 async def _examined(asked: Asked, other: OtherBroker | None) -> Examined:
-    async with Api(asked.context, patience_s=PATIENCE_S, group_patience_s=GROUP_PATIENCE_S) as api:
-        return await examine(api, asked.image, other)
+    async with Api(
+        asked.context,
+        kubeconfig=asked.kubeconfig,
+        patience_s=PATIENCE_S,
+        group_patience_s=GROUP_PATIENCE_S,
+    ) as api:
+        return await examine(api, asked.image, other, asked.wanted)
 
 
 def cluster_checks(found: Examined, asked: Asked) -> list[Check]:
