@@ -1,4 +1,4 @@
-"""Counts our own probes by outer header while they leave this node: the strongest proof of a mode.
+"""Counts our probes by outer header as they leave this node: the strongest proof of a mode.
 
 Only a host agent that was given NET_RAW can, for runs that ask for it (`--proof capture`); the
 socket is open in proof windows only. Packets between other addresses are read and forgotten.
@@ -21,7 +21,7 @@ class Capture:
         self._ours: frozenset[str] = frozenset()
 
     def start(self, order: messages.StartCapture) -> None:
-        """Begins; counting once it returns.
+        """Starts counting.
 
         Raises:
             ProbeError: One runs already, or there is no right to a packet socket.
@@ -45,7 +45,7 @@ class Capture:
         outer.drain(opened, self._counts, self._ours)
 
     def collect(self) -> messages.Captured:
-        """Stops and counts.
+        """Stops and returns the counts.
 
         Raises:
             ProbeError: None runs.

@@ -1,4 +1,4 @@
-"""What a network device's driver says of it: speed, receive queues, offloads; no privilege needed.
+"""Reads speed, receive queues and offloads from a device's driver; needs no privilege.
 
 By SIOCETHTOOL on a socket of this network namespace, so that it is right whatever /sys shows. These
 requests are among those that the kernel answers to anybody. Source: linux/ethtool.h,
@@ -30,11 +30,11 @@ LINK_BYTES = 48
 UNKNOWN_SPEEDS = (0, 0xFFFFFFFF)
 BITS_PER_MBIT = 1_000_000
 TELLING = ("checksum", "segmentation", "gro", "lro", "gso", "scatter-gather")
-"""Parts of the names of features that change what a packet costs; others are left out."""
+"""Name parts of features that change the cost of a packet; others are ignored."""
 
 
 def read(device: str) -> Nic:
-    """Asks a device's driver; what it does not answer is null."""
+    """Queries a device's driver; missing answers are null."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         return Nic(
             driver=_driver(handle, device),
@@ -45,7 +45,7 @@ def read(device: str) -> Nic:
 
 
 def _ask(handle: socket.socket, device: str, request: bytes) -> bytes | None:
-    """Sends one request and returns it as the kernel filled it in; null where it refuses."""
+    """Sends one request and returns the kernel's answer; null if it refuses."""
     buffer = array.array("B", request)
     address, _ = buffer.buffer_info()
     # struct ifreq: the device's name, then a pointer in a union of 24 octets.
@@ -81,7 +81,7 @@ def _speed_bps(handle: socket.socket, device: str) -> int | None:
 
 
 def speed_bps(settings: bytes) -> int | None:
-    """The speed in an `ethtool_link_settings`; null where the driver does not know it."""
+    """Returns the speed in an `ethtool_link_settings`; null if the driver does not know it."""
     megabits: int = struct.unpack_from("=I", settings, 4)[0]
     return None if megabits in UNKNOWN_SPEEDS else megabits * BITS_PER_MBIT
 
@@ -114,7 +114,7 @@ def _offloads(handle: socket.socket, device: str) -> tuple[str, ...] | None:
 
 
 def offloads(names: bytes, features: bytes) -> tuple[str, ...]:
-    """The active features among those that matter, from `ethtool_gstrings` and `_gfeatures`."""
+    """Returns the relevant active features, from `ethtool_gstrings` and `_gfeatures`."""
     count: int = struct.unpack_from("=I", names, 8)[0]
     found = []
     for number in range(count):

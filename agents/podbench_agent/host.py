@@ -1,4 +1,4 @@
-"""Host counters beside the measurements: what changed between ticks, on the samples' clock.
+"""Samples host counters during measurements: differences between ticks, on the samples' clock.
 
 One thread that wakes ten times a second and reads a dozen small files. It shares the interpreter
 with the agent's event loop, which is idle while a round measures, and with no probe: those are
@@ -18,9 +18,9 @@ from podbench.wire.columns import Column, Table
 from podbench_agent import procfs
 
 PERIOD_MIN_S = 0.02
-"""/proc/stat counts in 10 ms ticks: faster sampling would show its grid."""
+"""/proc/stat counts in 10 ms ticks: faster sampling only shows that grid."""
 DESCENT_EVERY_S = 1.0
-"""How often the probes' processes are looked for anew."""
+"""Interval between scans for the processes of the probes."""
 U32 = 0xFFFF_FFFF
 
 _RATIOS = {
@@ -49,7 +49,7 @@ Row = dict[str, int | float | None]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything read at one moment, as running totals."""
+    """All counters at one moment, as running totals."""
 
     mono_ns: int
     wall_ns: int
@@ -71,12 +71,12 @@ def _text(path: str) -> str:
 
 
 def own_pid() -> int:
-    """This process by the number /proc shows: the lab's agents see the machine's /proc."""
+    """Returns this process's ID in /proc: the lab's agents see the machine's /proc."""
     return int(Path("/proc/self").readlink().name)
 
 
 def descendants(roots: Iterable[int]) -> list[int]:
-    """All processes below these, without them; empty where the kernel does not list children."""
+    """Returns all descendants; empty if the kernel does not list children."""
     found: list[int] = []
     rest = list(roots)
     while rest:
@@ -88,7 +88,7 @@ def descendants(roots: Iterable[int]) -> list[int]:
 
 
 def cpu_stat_path() -> str | None:
-    """Our cgroup's cpu.stat; None where there is none or it does not count throttling."""
+    """Returns cpu.stat of our cgroup; None if missing or without throttling."""
     for path in procfs.cpu_stat_paths(_text("/proc/self/cgroup")):
         if procfs.throttled_ns(_text(path)) is not None:
             return path
@@ -96,7 +96,7 @@ def cpu_stat_path() -> str | None:
 
 
 def snapshot(pids: Iterable[int], cpu_stat: str | None) -> Snapshot:
-    """Reads everything once; about half a millisecond."""
+    """Reads all counters once; takes about 0.5 ms."""
     conntrack = _text("/proc/sys/net/netfilter/nf_conntrack_count").strip()
     waits = {pid: procfs.run_queue_wait_ns(_text(f"/proc/{pid}/schedstat")) for pid in pids}
     return Snapshot(
@@ -146,14 +146,14 @@ def _softnet(now: Snapshot, before: Snapshot) -> Row:
 
 
 def _waited_ns(now: Snapshot, before: Snapshot) -> int | None:
-    """Wait added since the last tick; a process that is new brings all of its own."""
+    """Returns the run-queue wait since the last tick; a new process adds its total."""
     if not now.waits_ns:
         return None
     return sum(wait - before.waits_ns.get(pid, 0) for pid, wait in now.waits_ns.items())
 
 
 def difference(now: Snapshot, before: Snapshot) -> Row:
-    """One row: what happened between two snapshots."""
+    """Returns one row: the differences between two snapshots."""
     row: Row = {
         "mono_ns": now.mono_ns,
         "wall_ns": now.wall_ns,
@@ -179,12 +179,12 @@ def _column(rows: list[Row], name: str) -> Column:
 
 
 def table(rows: list[Row]) -> Table:
-    """Rows as the columns of `host`, without run, block and node."""
+    """Returns the rows as columns of `host`, without run, block and node."""
     return {name: _column(rows, name) for name in (*_INTS, *_FLOATS)}
 
 
 class Counters:
-    """The sampling thread and what it has gathered."""
+    """The sampling thread and its rows."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -193,7 +193,7 @@ class Counters:
         self._rows: list[Row] = []
 
     def start(self, period_s: float, pids: Iterable[int] = ()) -> None:
-        """Begins anew, with nothing gathered; ends what ran before.
+        """Starts sampling with no rows; stops an earlier thread.
 
         Raises:
             ProbeError: The period is shorter than the kernel's own grid.
@@ -228,7 +228,7 @@ class Counters:
                 self._rows.append(row)
 
     def collect(self, *, stop: bool) -> Table:
-        """The rows gathered since the last call; goes on, or stops.
+        """Returns the rows since the last call; continues or stops.
 
         Raises:
             ProbeError: Counting was not started.
@@ -242,7 +242,7 @@ class Counters:
         return table(rows)
 
     def stop(self) -> None:
-        """Ends the thread; idempotent."""
+        """Stops the thread; idempotent."""
         self._enough.set()
         if self._thread is not None:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""Logging of an agent: one JSON object a line on stderr, constant event text plus fields."""
+"""Agent logging: one JSON object per line on stderr, constant event text plus fields."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ class JsonFormatter(logging.Formatter):
     """`{"wall_ns", "level", "logger", "event", ...}`; what was given as `extra` follows."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Formats a record as one line."""
         line: dict[str, object] = {
             "wall_ns": int(record.created * 1e9),
             "level": record.levelname.lower(),

@@ -1,4 +1,4 @@
-"""What the kernel's text files say: pure functions from text to numbers, None where it is silent.
+"""Parses the kernel's text files: pure functions from text to numbers, None if missing.
 
 Reading the files and taking differences is `host`'s business. Sources: proc(5), the kernel's
 Documentation/filesystems/proc.rst, Documentation/accounting/psi.rst, net/core/net-procfs.c.
@@ -27,7 +27,7 @@ def cpu_ticks(stat: str) -> dict[int, Counts]:
 
 
 def softnet(text: str) -> Counts | None:
-    """Per CPU (row) what `SOFTNET_FIELDS` says, from /proc/net/softnet_stat.
+    """Returns `SOFTNET_FIELDS` per CPU (row), from /proc/net/softnet_stat.
 
     The columns are hexadecimal 32-bit counters; old kernels have 9 or 11, newer ones up to 15.
     """
@@ -65,11 +65,11 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     tx_packets: int = 0
 
     def plus(self, other: "Traffic") -> "Traffic":
-        """Both together."""
+        """Returns the sum."""
         return Traffic(**{f: getattr(self, f) + getattr(other, f) for f in self.__struct_fields__})
 
     def minus(self, other: "Traffic") -> "Traffic":
-        """What was added since `other`."""
+        """Returns the difference to `other`."""
         return Traffic(**{f: getattr(self, f) - getattr(other, f) for f in self.__struct_fields__})
 
 
@@ -90,7 +90,7 @@ def device_traffic(text: str) -> dict[str, Traffic]:
 
 
 def psi_some_ns(text: str) -> int | None:
-    """Total time some task waited, ns, from /proc/pressure/cpu; None where psi is off."""
+    """Returns how long some task waited, ns, from /proc/pressure/cpu; None if psi is off."""
     for line in text.splitlines():
         kind, *fields = line.split()
         for field in fields:
@@ -119,7 +119,7 @@ def throttled_ns(cpu_stat: str) -> int | None:
 
 
 def cpu_stat_paths(cgroup: str) -> list[str]:
-    """Where a process's cpu.stat may be, likeliest first, from /proc/self/cgroup.
+    """Returns possible paths of a process's cpu.stat, most likely first, from /proc/self/cgroup.
 
     v1 mounts the controllers by name or by their list; v2 is at the top, or at `unified` where both
     exist. In a container the path in /proc/self/cgroup is not always visible: then the top is ours.

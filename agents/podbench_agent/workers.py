@@ -1,4 +1,4 @@
-"""The latency probe's processes: forked once, before asyncio and its threads begin."""
+"""Processes of the latency probe: forked once, before asyncio starts threads."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from podbench_agent.probes.reflector.rules import Rules
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
-    """What could be started, and why the rest could not."""
+    """Started processes, and the reasons for those that could not start."""
 
     prober: ProbeWorker | None = None
     reflector: ReflectorWorker | None = None
@@ -17,23 +17,23 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def stamp_source(self) -> str | None:
-        """Where the prober's kernel stamps; null without a prober."""
+        """Stamp source of the prober; null without a prober."""
         return self.prober.stamp_source if self.prober else None
 
     @property
     def port(self) -> int | None:
-        """The UDP port the reflector answers on; null without one."""
+        """UDP port of the reflector; null without one."""
         return self.reflector.port if self.reflector else None
 
     def stop(self) -> None:
-        """Ends the processes; idempotent."""
+        """Stops the processes; idempotent."""
         for worker in (self.prober, self.reflector):
             if worker is not None:
                 worker.stop()
 
 
 def start_workers(bind: str, port: int, key: bytes | None = None) -> Workers:
-    """Forks the prober and the reflector; one that cannot start is absent with its reason.
+    """Forks the prober and the reflector; records the reason if one cannot start.
 
     With an HMAC key both speak authenticated STAMP only.
 

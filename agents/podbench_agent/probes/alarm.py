@@ -1,4 +1,4 @@
-"""Timers as files: timerfd on CLOCK_MONOTONIC, to be waited for with sockets or by themselves.
+"""Timers as files: timerfd on CLOCK_MONOTONIC, to wait for alone or with sockets.
 
 Against a timeout of `select` it is programmed once instead of once per wait (each time costs a trap
 in a virtual machine) and has no slack of its own. Python has it from 3.13 on only.
@@ -22,7 +22,7 @@ _TFD_TIMER_ABSTIME = 1
 
 
 _COUNT_BYTES = 8
-"""What a read of an expired timer gives."""
+"""Bytes returned by reading an expired timer."""
 _ITIMERSPEC = struct.Struct("@llll")
 """struct itimerspec: interval (s, ns), value (s, ns)."""
 
@@ -46,7 +46,7 @@ class Alarm:
         self._pointer = ctypes.addressof((ctypes.c_char * _ITIMERSPEC.size).from_buffer(self._spec))
 
     def set(self, mono_ns: int, every_ns: int = 0) -> None:
-        """Goes off at this time (CLOCK_MONOTONIC, ns), at once if that is past.
+        """Expires at this time (CLOCK_MONOTONIC, ns), immediately if it is past.
 
         Args:
             mono_ns: When.
@@ -63,7 +63,7 @@ class Alarm:
 
 
 class Wakeups:
-    """Sleeps until each of a row of times; the timer after the next one is always set already.
+    """Sleeps until each of a series of times; the timer after the next is always armed.
 
     A timer that is set while an earlier one waits on its CPU need not be written to the hardware:
     that is done once for both when the earlier one goes off. In a virtual machine each such write
@@ -86,10 +86,10 @@ class Wakeups:
         self._timers = Alarm(blocking=True), Alarm(blocking=True)
         self._fds = tuple(timer.fd for timer in self._timers)
         self._set = 0
-        """So many of the times have had their timer set."""
+        """Number of times with an armed timer."""
 
     def wait(self, n: int) -> None:
-        """Sleeps until the time with index `n`; comes back at once if that is past."""
+        """Sleeps until time `n`; returns immediately if it is past."""
         due_ns = self._due_ns[n]
         if time.monotonic_ns() >= due_ns:
             return

@@ -1,4 +1,4 @@
-"""A measurement process of its own: started once, asked over a socket pair, replaced when it dies.
+"""A separate measurement process: started once, used over a socket pair, replaced when it dies.
 
 The agent's side is asynchronous; the child's side (`serve`) is plain. Used by latency.py and
 reflector.py. What the child measures is not known here.
@@ -32,7 +32,7 @@ _LENGTH_BYTES = 4
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child answers: packed tables by name and small facts, or why it could not."""
+    """Answer of a child: packed tables by name and small facts, or the reason for failure."""
 
     tables: dict[str, bytes] = {}
     facts: dict[str, int | float | str] = {}
@@ -40,14 +40,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Serve = Callable[[socket.socket], None]
-"""A child's main function: answers requests on the socket until its other end closes."""
+"""Main function of a child: answers requests until the socket's other end closes."""
 
 _decode_result = msgspec.msgpack.Decoder(Result).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_frame(channel: socket.socket) -> bytes | None:
-    """The child's side: one request, null once the agent has closed the channel."""
+    """Child side: reads one request; null once the agent closes the channel."""
     head = _read_exactly(channel, _LENGTH_BYTES)
     return None if head is None else _read_exactly(channel, int.from_bytes(head, "big"))
 
@@ -63,12 +63,12 @@ def _read_exactly(channel: socket.socket, size: int) -> bytes | None:
 
 
 def frame(body: bytes) -> bytes:
-    """A message with its length in front."""
+    """Prefixes a message with its length."""
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
 def answer(channel: socket.socket, handle: Callable[[bytes], Result]) -> None:
-    """The child's side: answers every request until the channel closes.
+    """Child side: answers every request until the channel closes.
 
     A request that cannot be carried out is answered with its reason; the child lives on.
     """
@@ -102,7 +102,7 @@ def run_child(serve: Serve, channel: socket.socket) -> None:
 
 
 class Child:
-    """The agent's side of one measurement process.
+    """Agent side of one measurement process.
 
     Args:
         module: Import path of the module that holds `serve`, runnable as `python -m module FD`.
@@ -121,11 +121,11 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the present child."""
+        """Process ID of the current child."""
         return self._pid
 
     def start(self) -> Result:
-        """Starts the child and waits until it is set up.
+        """Starts the child and waits until it is ready.
 
         Returns:
             The answer to `setup`.
@@ -153,7 +153,7 @@ class Child:
         return self._checked(body)
 
     async def ask(self, body: bytes, timeout_s: float) -> Result:
-        """Sends one request and waits for its answer. Requests are taken one after the other.
+        """Sends one request and waits for its answer. Requests run one after another.
 
         Raises:
             ProbeError: The child refuses, dies or does not answer in time; in the latter two cases
@@ -211,7 +211,7 @@ class Child:
         return ProbeError(f"{self._module} (process {pid}) died: {how}")
 
     def _reap(self, *, kill: bool) -> int | None:
-        """Takes leave of the child: its exit code (negative: the signal), null if unknown."""
+        """Reaps the child; returns its exit code (negative: the signal), null if unknown."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -242,7 +242,7 @@ class Child:
             time.sleep(0.002)
 
     def stop(self) -> None:
-        """Ends the child; the next `ask` would start another."""
+        """Stops the child; the next `ask` starts another."""
         self._reap(kill=True)
 
 
@@ -251,5 +251,5 @@ def _describe(code: int) -> str:
 
 
 def unpack_tables(result: Result) -> dict[str, columns.Table]:
-    """The tables of an answer."""
+    """Unpacks the tables of an answer."""
     return {name: columns.unpack(data) for name, data in result.tables.items()}

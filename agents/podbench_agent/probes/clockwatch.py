@@ -28,11 +28,11 @@ class ClockWatch:
 
     @property
     def last_ns(self) -> int:
-        """When the last offset was taken, CLOCK_MONOTONIC."""
+        """Time of the last offset, CLOCK_MONOTONIC."""
         return self._mono_ns[-1]
 
     def note(self) -> None:
-        """Takes one offset: the tightest of a few readings, so that preemption does no harm."""
+        """Records one offset: the tightest of a few readings, robust against preemption."""
         best: tuple[int, int, int] | None = None
         for _ in range(_TRIES):
             before = time.monotonic_ns()
@@ -47,7 +47,7 @@ class ClockWatch:
         self._error_ns.append(spread)
 
     def forget(self, before_ns: int) -> None:
-        """Drops what says nothing of later times: all offsets before the last one by then."""
+        """Drops offsets that no later time needs."""
         last = max(bisect.bisect_right(self._mono_ns, before_ns) - 1, 0)
         del self._mono_ns[:last], self._offset_ns[:last], self._error_ns[:last]
 

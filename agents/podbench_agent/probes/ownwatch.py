@@ -1,4 +1,4 @@
-"""What the measuring process suffers: waits for a CPU, throttling, datagrams thrown away unread.
+"""Watches the measuring process: run-queue waits, throttling, datagrams dropped unread.
 
 Used by latency/intake.py and reflector.py, beside clockwatch.py. All of it comes from the kernel's
 counters, so what is known is how much in a stretch of time, not which packet.
@@ -21,7 +21,7 @@ from podbench_agent import host, procfs
 
 
 class _Reading:
-    """One number out of one of the kernel's text files, kept open: reading anew takes 3 us."""
+    """One number from a kernel text file, kept open: a read takes 3 us."""
 
     def __init__(self, path: str | None, meaning: Callable[[str], int | None]) -> None:
         self._meaning = meaning
@@ -32,7 +32,7 @@ class _Reading:
             self._fd = None
 
     def value(self) -> int:
-        """The number now; the last one known where it can be had no more (a thread that ended)."""
+        """Returns the current number, or the last known one (after the thread ended)."""
         if self._fd is not None:
             try:
                 text = os.pread(self._fd, 4096, 0).decode("ascii", "replace")
@@ -43,37 +43,37 @@ class _Reading:
         return self._last
 
     def close(self) -> None:
-        """Closes it."""
+        """Closes the file."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 class OwnWatch:
-    """Waits for a CPU of some of this process's threads, and its control group's throttling."""
+    """Run-queue waits of some threads of this process, and throttling of its cgroup."""
 
     def __init__(self) -> None:
         self._waits: list[_Reading] = []
         self._group = _Reading(host.cpu_stat_path(), procfs.throttled_ns)
         self._mono_ns: list[int] = []
         self._waited_ns: list[tuple[int, ...]] = []
-        """One for each thread watched at the time."""
+        """One per watched thread."""
         self._throttled_ns: list[int] = []
 
     def watch_this_thread(self) -> None:
-        """The calling thread's waits count from now on."""
+        """Starts watching the calling thread."""
         # Opened from within: the numbers of threads that /proc shows may be another namespace's.
         self._waits.append(_Reading("/proc/thread-self/schedstat", procfs.run_queue_wait_ns))
         self.note()
 
     def note(self) -> None:
-        """Takes one reading of each."""
+        """Takes one reading of each counter."""
         self._mono_ns.append(time.monotonic_ns())
         self._waited_ns.append(tuple(reading.value() for reading in self._waits))
         self._throttled_ns.append(self._group.value())
 
     def thin(self) -> None:
-        """Drops all readings but the first and the last: for whom only totals count."""
+        """Drops all readings except the first and the last, if only totals matter."""
         del self._mono_ns[1:-1], self._waited_ns[1:-1], self._throttled_ns[1:-1]
 
     def totals(self) -> tuple[int, int, int]:
@@ -110,7 +110,7 @@ def _longest_wait(before: tuple[int, ...], now: tuple[int, ...]) -> int:
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """Datagrams the kernel threw away before a program could see them, since some moment."""
+    """Datagrams dropped by the kernel before any program saw them."""
 
     checksum: int
     """Wrong UDP checksum (InCsumErrors), of the whole network namespace."""
@@ -118,12 +118,12 @@ class Unread(msgspec.Struct, frozen=True):
     """No room in a receive buffer (RcvbufErrors), of the whole network namespace."""
 
     def since(self, before: "Unread") -> "Unread":
-        """What came on top of an earlier reading."""
+        """Returns the difference to an earlier reading."""
         return Unread(self.checksum - before.checksum, self.buffer - before.buffer)
 
 
 def unread() -> Unread:
-    """Both counters now, IPv4 and IPv6 together."""
+    """Reads both counters, IPv4 plus IPv6."""
     four = procfs.snmp(_file("snmp"))
     six = procfs.snmp6(_file("snmp6"))
     names = ("InCsumErrors", "RcvbufErrors")
@@ -139,7 +139,7 @@ def _file(name: str) -> str:
 
 
 def buffer_drops(socket_drops: int, counted: Unread) -> int:
-    """Of the datagrams a socket refused (SO_MEMINFO), those its full buffer refused.
+    """Returns how many of a socket's drops (SO_MEMINFO) came from a full buffer.
 
     The kernel counts a wrong checksum among a socket's drops too. The namespace's counters are of
     all its sockets, so they bound the socket's own from both sides.

@@ -1,4 +1,4 @@
-"""The instrument on a path whose both ends are here: what it shows there is its own floor.
+"""Self-test: measures a local path, where the result is the instrument's own floor.
 
 Starts a reflector and a prober as an agent does, measures once, ends both. Used by
 `bench doctor --instrument`.
@@ -25,7 +25,7 @@ Not another thread: a process ends with the thread that started it (PR_SET_PDEAT
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch."""
+    """One measurement."""
 
     rows: Table
     sender_cpu_us: float

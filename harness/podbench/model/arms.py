@@ -1,4 +1,4 @@
-"""What is compared: modes, paths and arms. The words are those of docs/architecture.md."""
+"""Modes, paths and arms: the units of comparison (glossary: docs/architecture.md)."""
 
 from enum import StrEnum
 
@@ -15,11 +15,11 @@ class Mode(StrEnum):
     NATIVE = "native"
     GENEVE = "geneve"
     AS_FOUND = "as-found"
-    """Whatever the cluster does, where that is not known beforehand or differs between pairs."""
+    """The cluster's configured mode, if it is unknown beforehand or differs between pairs."""
 
 
 class Path(StrEnum):
-    """What a probe crosses."""
+    """The path that a probe crosses."""
 
     POD = "pod"
     HOST = "host"
@@ -27,7 +27,7 @@ class Path(StrEnum):
 
 
 class Arm(msgspec.Struct, frozen=True, order=True):
-    """One thing that is compared. `repeat` 2 is the same arm once more: the A/A check."""
+    """One unit of comparison. `repeat` 2 measures the same arm a second time: the A/A check."""
 
     mode: Mode
     path: Path = Path.POD
@@ -49,7 +49,7 @@ class Arm(msgspec.Struct, frozen=True, order=True):
 
 
 def parse_arm(name: str) -> Arm:
-    """Reads an arm's name back.
+    """Parses the name of an arm.
 
     Raises:
         ValueError: The text is not `<mode>/<path>` or `<mode>/<path>#<n>`.
@@ -71,9 +71,9 @@ OVERHEAD_BYTES: dict[Mode, int] = {
     # RFC 8926: as VXLAN's, without options.
     Mode.GENEVE: 50,
 }
-"""`as-found` is not in it: nobody knows what it adds."""
+"""Without `as-found`: its overhead is unknown."""
 
 
 def is_stand_in(implementation: str | None) -> bool:
-    """Whether a mode is made by something else than what a cluster has: eBPF for IPIP's device."""
+    """Reports whether a mode uses a substitute for a cluster's implementation: eBPF for IPIP."""
     return implementation is not None and "eBPF" in implementation

@@ -1,6 +1,6 @@
-"""Every error podbench raises on purpose, in one tree.
+"""All errors that podbench raises on purpose, in one tree.
 
-Each foreign exception is translated where its library is imported. `exit_code` is what the command
+Foreign exceptions are translated where their library is imported. `exit_code` is what the command
 line returns (docs/contract: 1 failed, 2 usage, configuration or missing prerequisite).
 
     PodbenchError                 exit 1
@@ -21,7 +21,7 @@ line returns (docs/contract: 1 failed, 2 usage, configuration or missing prerequ
 
 
 class PodbenchError(Exception):
-    """Something podbench can explain; `advice` says what to do next."""
+    """An error with an explanation; `advice` is the next step."""
 
     exit_code = 1
 
@@ -31,13 +31,13 @@ class PodbenchError(Exception):
 
 
 class ConfigError(PodbenchError):
-    """An option, a configuration file or a value in it cannot be used."""
+    """An option, a configuration file or a value in it is invalid."""
 
     exit_code = 2
 
 
 class PrerequisiteError(PodbenchError):
-    """This machine or cluster lacks something; `advice` says how to get it."""
+    """This machine or cluster lacks a prerequisite; `advice` says how to install it."""
 
     exit_code = 2
 
@@ -47,37 +47,37 @@ class LabError(PodbenchError):
 
 
 class ClusterError(PodbenchError):
-    """The cluster's API cannot be reached, refuses, or holds something unexpected."""
+    """The cluster's API is unreachable, refuses, or returns something unexpected."""
 
 
 class InterferenceError(ClusterError):
-    """Somebody else changed what this run had made; it was not written over."""
+    """Somebody else changed an object of this run; podbench did not overwrite it."""
 
     exit_code = 3
 
 
 class TransportError(PodbenchError):
-    """The broker or an agent cannot be reached, or did not answer in time."""
+    """The broker or an agent is unreachable or did not answer in time."""
 
 
 class ProtocolError(PodbenchError):
-    """Bytes or a message that break their protocol."""
+    """Bytes or a message that violate their protocol."""
 
 
 class LocalProtocolError(ProtocolError):
-    """This side was about to send something illegal."""
+    """The local side was about to violate the protocol."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side sent something illegal."""
+    """The remote side violated the protocol."""
 
 
 class ProbeError(PodbenchError):
-    """A measurement could not be taken."""
+    """A measurement failed."""
 
 
 class AnswerError(ProbeError, RemoteProtocolError):
-    """An agent's answer is not one to what it was asked: that agent's failed measurement."""
+    """An agent's answer does not match its command: a failed measurement of that agent."""
 
 
 class StoreError(PodbenchError):

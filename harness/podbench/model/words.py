@@ -1,4 +1,4 @@
-"""Checking a word the user typed against those that are valid."""
+"""Checks a word from the user against the valid words."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from podbench.model.errors import ConfigError
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'vxlan'?` when a valid word is close, else nothing."""
+    """Returns `; did you mean 'vxlan'?` if a valid word is close, else an empty text."""
     found = difflib.get_close_matches(word.lower(), list(valid), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
 

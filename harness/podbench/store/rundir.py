@@ -1,7 +1,7 @@
-"""One run's directory: where each file lives, and how it is written so that it is whole or absent.
+"""Run directory: the path of each file, and atomic writing.
 
-Every file is written beside its place, synced and renamed. A full disk or a lost permission becomes
-a `StoreError` that names the file; what was written before stays whole. How files are opened, and
+Every file is written to a temporary name, synced and renamed. A full disk or a lost permission
+raises a `StoreError` that names the file; earlier files stay intact. How files are opened, and
 what is refused, is `guarded`'s matter.
 """
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees all of it or none, even after a crash.
+    """Writes a file atomically, even across a crash.
 
     Raises:
         StoreError: The disk is full or the place cannot be written.
@@ -46,17 +46,17 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def store_error(path: Path, error: OSError) -> StoreError:
-    """Says in one sentence why a file could not be written."""
+    """Returns the error for a failed write, in one sentence."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StoreError(
-            f"{path}: no space left; everything before it is whole and kept",
-            advice="free some space, then `bench resume RUN` goes on after the last whole round",
+            f"{path}: no space left; all earlier files are intact",
+            advice="free some space; `bench resume RUN` continues after the last complete round",
         )
-    return StoreError(f"{path}: cannot be written: {error.strerror or error}")
+    return StoreError(f"cannot write {path}: {error.strerror or error}")
 
 
 class RunDir:
-    """A run directory that exists."""
+    """An existing run directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,12 +68,12 @@ class RunDir:
 
     @property
     def plan_json(self) -> Path:
-        """Blocks, visits and rounds as planned."""
+        """Planned blocks, visits and rounds."""
         return self.path / "plan.json"
 
     @property
     def journal(self) -> Path:
-        """What was done, line by line."""
+        """Completed steps, one per line."""
         return self.path / "journal.jsonl"
 
     @property
@@ -83,7 +83,7 @@ class RunDir:
 
     @property
     def report_html(self) -> Path:
-        """The page."""
+        """The report."""
         return self.path / "report.html"
 
     def samples(self, probe: str, block: int, arm: Arm, number: int) -> Path:
@@ -102,11 +102,11 @@ class RunDir:
 
     @property
     def cluster_json(self) -> Path:
-        """What was told of a cluster's network and nodes."""
+        """Facts about a cluster's network and nodes."""
         return self.path / "evidence" / "cluster.json"
 
     def raw(self, block: int, arm: Arm, name: str) -> Path:
-        """A program's own output, compressed as it stands (`iperf3`'s JSON of both ends)."""
+        """The unmodified output of a program, compressed (`iperf3` JSON of both ends)."""
         return self.path / "raw" / f"block-{block:03d}" / arm.slug / f"{name}.json.gz"
 
     def write_json(self, path: Path, record: object) -> None:
@@ -118,7 +118,7 @@ class RunDir:
         write_whole(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
 
     def write_raw(self, path: Path, text: str) -> None:
-        """Keeps a program's output.
+        """Stores a program's output.
 
         Raises:
             StoreError: It cannot be written.
@@ -142,7 +142,7 @@ class RunDir:
 
 
 class _Formatted(msgspec.Struct):
-    """Enough of any record to know whether this version can read the rest."""
+    """The part of a record that tells whether this version can read it."""
 
     format: int | None = None
 
@@ -163,7 +163,7 @@ def _check_format(path: Path, data: bytes, kind: type[object]) -> None:
 
 
 def create(path: Path, option: str = "--out") -> RunDir:
-    """Makes a new run directory.
+    """Creates a run directory.
 
     Raises:
         ConfigError: It exists with something in it, or cannot be made or written; names the option.
@@ -171,7 +171,7 @@ def create(path: Path, option: str = "--out") -> RunDir:
     try:
         if path.exists() and (not path.is_dir() or _is_used(path)):
             raise ConfigError(
-                f"{option}: {path} exists already",
+                f"{option}: {path} already exists",
                 advice="name a new directory, or `bench resume` that run",
             )
         path.mkdir(parents=True, exist_ok=True)
@@ -180,8 +180,8 @@ def create(path: Path, option: str = "--out") -> RunDir:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"{option}: {path} cannot be written: {error.strerror or error}",
-            advice=f"name a directory you may write to with {option} DIR",
+            f"{option}: cannot write {path}: {error.strerror or error}",
+            advice=f"choose a writable directory with {option} DIR",
         ) from error
     return RunDir(path)
 

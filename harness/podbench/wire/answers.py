@@ -1,4 +1,4 @@
-"""The one place where an agent's answer is held against what it was asked; pure.
+"""The only place that checks an agent's answer against its command; pure functions.
 
 An agent may lie about what it measured; it must not be able to do more than that. What comes out of
 `checked` has the type, the tables, the columns, the lengths and the ranges that its command can
@@ -34,10 +34,10 @@ INTEGER = 2**63 - 1
 def checked(
     command: messages.Command, answer: messages.Answer, tables: Tables
 ) -> tuple[messages.Answer, Tables]:
-    """The answer, its text made fit to show and unknown columns left out.
+    """Returns the answer with safe text and without unknown columns.
 
     Raises:
-        RemoteProtocolError: No agent of ours answers this command so; says what is wrong.
+        RemoteProtocolError: The answer does not fit the command; the message says why.
     """
     if isinstance(answer, messages.Failed):
         reason = plain.line(answer.reason) or "the agent gives no reason"
@@ -58,7 +58,7 @@ _WANTED: Mapping[type, tuple[type, ...]] = {
     messages.WatchPath: (messages.Watched,),
     messages.CollectCapture: (messages.Captured,),
 }
-"""What a command is answered by; `Done` where nothing stands here, `Failed` always."""
+"""The answer type of each command; default `Done`; `Failed` is always valid."""
 
 
 def _done(command: messages.Command, answer: messages.Done) -> messages.Answer:
@@ -150,10 +150,10 @@ _CHECKS: Mapping[type, Callable[..., messages.Answer]] = {
 
 
 def check_status(status: messages.AgentStatus) -> None:
-    """Holds what an agent announces to what it can be.
+    """Checks an agent's announcement.
 
     Raises:
-        RemoteProtocolError: It cannot be; says what is wrong.
+        RemoteProtocolError: The announcement is invalid; the message says why.
     """
     _text(status.agent, "agent", MOST_NAME_CHARS + 16)
     _text(status.version, "version", 64)
@@ -168,7 +168,7 @@ def check_status(status: messages.AgentStatus) -> None:
 
 
 def _walk(value: object, what: str, depth: int = 0) -> None:
-    """Every text plain, every number finite, every list bounded."""
+    """Checks that texts are plain, numbers finite and lists bounded."""
     if isinstance(value, msgspec.Struct) and depth < 8:
         for name in value.__struct_fields__:
             _walk(getattr(value, name), f"{what}.{name}", depth + 1)

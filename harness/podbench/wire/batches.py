@@ -1,8 +1,8 @@
-"""An answer cut into numbered parts, and the parts put together again.
+"""Splits an answer into numbered parts and reassembles them.
 
-Bytes in, bytes out: the packed tables are cut without regard to rows, so that no part is larger
-than a broker likes. Parts may arrive twice (QoS 1), which is harmless; a missing one is noticed.
-What parts may add up to is bounded as they come: nothing is kept of an answer that breaks that.
+Bytes in, bytes out: packed tables are split regardless of rows, so that no part exceeds the
+broker's packet limit. Duplicate parts (QoS 1) are harmless; a missing part is detected. The total
+size is bounded as parts arrive: an answer that exceeds it is dropped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,14 @@ from podbench.model.errors import RemoteProtocolError
 from podbench.wire import columns, messages
 
 PART_BYTES = 256 * 1024
-"""One part's table bytes at most: below any broker's packet limit, few parts per round."""
+"""Maximum table bytes of one part: below any broker's packet limit, few parts per round."""
 
 MOST_PARTS = 1024
 MOST_BYTES = 64 << 20
-"""One answer's packed tables: far more than any round has, far less than a machine's memory."""
+"""Maximum size of an answer's tables: far above any round, far below a machine's memory."""
 MOST_TABLES = 256
 MOST_UNPACKED_BYTES = 256 << 20
-"""All of an answer's tables, as arrays."""
+"""Maximum size of all tables of an answer, as arrays."""
 
 
 def _pieces(tables: Mapping[str, columns.Table]) -> Iterator[tuple[str, bytes]]:
@@ -33,7 +33,7 @@ def _pieces(tables: Mapping[str, columns.Table]) -> Iterator[tuple[str, bytes]]:
 def cut(
     request_id: int, answer: messages.Answer, tables: Mapping[str, columns.Table]
 ) -> list[messages.Response]:
-    """The parts of one answer, in order; small tables share a part."""
+    """Returns the parts of one answer, in order; small tables share a part."""
     loads: list[dict[str, bytes]] = [{}]
     for name, piece in _pieces(tables):
         held = sum(len(data) for data in loads[-1].values())
@@ -54,7 +54,7 @@ def cut(
 
 
 class Assembly:
-    """Collects the parts of one answer, whatever their order."""
+    """Collects the parts of one answer, in any order."""
 
     def __init__(self) -> None:
         self._parts: dict[int, messages.Response] = {}
@@ -62,7 +62,7 @@ class Assembly:
         self._bytes = 0
 
     def add(self, part: messages.Response) -> bool:
-        """Takes one part; true once all are there.
+        """Adds one part; returns true once all are present.
 
         A failure is whole by itself: of an answer of which parts came, the others cannot be had.
 
@@ -82,7 +82,7 @@ class Assembly:
         return self._last is not None and len(self._parts) == self._last + 1
 
     def _check(self, part: messages.Response) -> None:
-        """Refuses a part before it is kept."""
+        """Rejects an invalid part before storing it."""
         size = sum(len(data) for data in part.tables.values())
         if not 0 <= part.number < MOST_PARTS:
             raise RemoteProtocolError(f"a part with the number {part.number}")
@@ -98,11 +98,11 @@ class Assembly:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The parts that are there, in order."""
+        """Returns the present parts, in order."""
         return tuple(sorted(self._parts))
 
     def whole(self) -> tuple[messages.Answer, dict[str, columns.Table]]:
-        """The answer and its tables.
+        """Returns the answer and its tables.
 
         Raises:
             RemoteProtocolError: Parts or the answer are missing, or a table is damaged or too

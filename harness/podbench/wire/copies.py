@@ -1,4 +1,4 @@
-"""Copies, order and counters of one session's replies: what several replies say together.
+"""Duplicates, order and counters over the replies of one session.
 
 wire/replies.py reads each reply, this module compares them. Pure functions on arrays.
 
@@ -31,7 +31,7 @@ def reordering(arrived_seq: Ints) -> tuple[Bools, Ints]:
 
 
 def reordered_by(seq: Ints, time: Ints) -> tuple[Bools, Ints]:
-    """Which of these are reordered, and their extent, where `time` says in which order they came.
+    """Returns the reordered rows and their extent; `time` gives the order of arrival.
 
     Args:
         seq: (m,) ascending.
@@ -44,7 +44,7 @@ def reordered_by(seq: Ints, time: Ints) -> tuple[Bools, Ints]:
 
 
 def duplicates(rows: int, row: Ints, r: Ints, t2: Ints) -> tuple[Ints, Ints]:
-    """Copies beyond the first per row: all, and those the reflector received apart (forward)."""
+    """Counts duplicates per row: all, and those received separately by the reflector (forward)."""
     copies = np.bincount(row, minlength=rows)[:rows]
     apart = np.unique(np.stack([row, r, t2]), axis=1)[0] if len(row) else row
     answers = np.bincount(apart, minlength=rows)[:rows]
@@ -52,7 +52,7 @@ def duplicates(rows: int, row: Ints, r: Ints, t2: Ints) -> tuple[Ints, Ints]:
 
 
 def without_copies(row: Ints, r: Ints, t2: Ints) -> tuple[Ints, Ints]:
-    """One flow's reflector counter as it would be without the copies that were seen.
+    """Corrects one flow's reflector counter for duplicates.
 
     Each copy made on the way there raised the counter by one for everything after it. Left out are
     all reflections of a row but the one with the lowest number.
@@ -71,7 +71,7 @@ def without_copies(row: Ints, r: Ints, t2: Ints) -> tuple[Ints, Ints]:
 
 
 def one_clock(t1: Ints, t2: Ints, t3: Ints, t4: Ints) -> bool:
-    """Whether the reflector's clock ran without a step: its offset never jumps by a round trip.
+    """Reports whether the reflector's clock ran without a step: no offset jump by a round trip.
 
     Each round trip bounds the offset of the two clocks to +- half of itself (RFC 5905 section 8).
     """

@@ -1,7 +1,7 @@
 """The direction of each loss from the reflector's counter alone (RFC 8762 section 4.3).
 
-Used where nobody can fetch the reflector's log (`bench agent probe` against any reflector). Rather
-unknown than wrong: a direction is told only where the counter is shown to be this session's own.
+Used if the reflector's log is unavailable (`bench agent probe` against any reflector). Unknown is
+better than wrong: a direction is reported only if the counter provably belongs to this session.
 
 - A stateless reflector copies the sender's sequence number (RFC 8762 section 4.2): a loss then
   leaves the same trace whichever way it went. The counter is taken for one only if the reflector
@@ -22,7 +22,7 @@ OK, FORWARD, BACKWARD, UNKNOWN = range(4)
 
 
 class Flow:
-    """One 4-tuple: what it sent, what came back, and the reflector's numbers.
+    """One 4-tuple: probes sent, replies received, and the reflector's counter.
 
     Args:
         sent: Probes sent, sequence numbers 0 to sent - 1.
@@ -73,7 +73,7 @@ def _clean(counter: Ints, *, ended: bool) -> Bools:
 
 
 def of_session(flows: Sequence[Flow], *, stateful: bool) -> list[npt.NDArray[np.int8]]:
-    """Fates of every flow's probes, in the flows' order.
+    """Returns the fates of the probes of each flow, in flow order.
 
     Args:
         flows: All flows of one session: they share a reflector.

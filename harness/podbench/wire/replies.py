@@ -1,4 +1,4 @@
-"""A sender's raw notes made into one row per probe: what was sent, and what came back to each.
+"""Turns a sender's raw records into one row per probe: the request and its reply.
 
 The sender's loop stores replies unread; this module reads them all at once, afterwards. Its
 result, the sender table, is what agents hand over and wire/fates.py resolves. Pure functions.
@@ -35,7 +35,7 @@ from podbench.wire.copies import Bools, Ints
 _TLV_BYTES = stamp_tlv.FOLLOW_UP_BYTES + stamp_tlv.OWN_DROPS_BYTES
 OPEN_STORED_BYTES = stamp.BASE_BYTES + _TLV_BYTES
 AUTH_STORED_BYTES = stamp.AUTH_BYTES + _TLV_BYTES + stamp_tlv.HEADER_BYTES + stamp.HMAC_BYTES
-"""Octets kept of each reply: all that is read of it, not its padding."""
+"""Octets stored of each reply: all parsed fields, without padding."""
 
 STAMP_SOURCES = ("kernel", "sched", "user")
 """Meaning of `stamp_code`, best first: driver, scheduler (queueing), clock read in user space."""
@@ -101,7 +101,7 @@ _AUTH = _layout(
 
 
 class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
-    """Replies of one session as they came in, unread; all arrays (m,), in order of arrival."""
+    """Unparsed replies of one session; all arrays (m,), in order of arrival."""
 
     flow: Ints
     """Which source port of the session, from 0."""
@@ -109,7 +109,7 @@ class Arrivals(msgspec.Struct, frozen=True, kw_only=True):
     """(m, OPEN_STORED_BYTES or AUTH_STORED_BYTES): the beginning of each reply."""
     length: Ints
     t4_ns: Ints
-    """Kernel receive stamp, 0 where the kernel gave none."""
+    """Kernel receive timestamp, 0 if missing."""
     received_mono_ns: Ints
 
 
@@ -124,10 +124,10 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """(ports,) UDP source ports."""
     intended_mono_ns: Ints
     sent_mono_ns: Ints
-    """0 where the probe never left (the send call failed)."""
+    """0 if the send call failed."""
     sent_wall_ns: Ints
     t1_ns: Ints
-    """Kernel transmit stamp, 0 where missing."""
+    """Kernel transmit timestamp, 0 if missing."""
     clock_step: Bools
     waited: Bools
     throttled: Bools

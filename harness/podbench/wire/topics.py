@@ -1,4 +1,4 @@
-"""The MQTT topics of a run, defined once: one subtree per run, one branch per agent.
+"""MQTT topics of a run: one subtree per run, one branch per agent.
 
     podbench/<run>/agent/<agent>/status     retained AgentStatus; the last will sets it offline
     podbench/<run>/agent/<agent>/command    Request, from the orchestrator
@@ -20,7 +20,7 @@ _FORBIDDEN = frozenset("/+#\0 ")
 
 
 class Place(msgspec.Struct, frozen=True):
-    """What a topic says: whose message it is and of which kind."""
+    """A parsed topic: agent and kind of message."""
 
     run_id: str
     agent: AgentId
@@ -38,7 +38,7 @@ def _topic(run_id: str, agent: str, kind: str) -> str:
 
 
 def status(run_id: str, agent: AgentId) -> str:
-    """Where this agent's retained status is.
+    """Returns the topic of this agent's retained status.
 
     Raises:
         LocalProtocolError: The run id or the agent's name cannot be a topic level.
@@ -47,7 +47,7 @@ def status(run_id: str, agent: AgentId) -> str:
 
 
 def command(run_id: str, agent: AgentId) -> str:
-    """Where this agent takes commands.
+    """Returns the topic of commands to this agent.
 
     Raises:
         LocalProtocolError: The run id or the agent's name cannot be a topic level.
@@ -56,7 +56,7 @@ def command(run_id: str, agent: AgentId) -> str:
 
 
 def answer(run_id: str, agent: AgentId) -> str:
-    """Where this agent's answers go.
+    """Returns the topic of this agent's answers.
 
     Raises:
         LocalProtocolError: The run id or the agent's name cannot be a topic level.
@@ -65,7 +65,7 @@ def answer(run_id: str, agent: AgentId) -> str:
 
 
 def all_statuses(run_id: str) -> str:
-    """Filter for every agent's status in a run.
+    """Returns the filter for the status of all agents in a run.
 
     Raises:
         LocalProtocolError: The run id cannot be a topic level.
@@ -74,7 +74,7 @@ def all_statuses(run_id: str) -> str:
 
 
 def all_answers(run_id: str) -> str:
-    """Filter for every agent's answers in a run.
+    """Returns the filter for the answers of all agents in a run.
 
     Raises:
         LocalProtocolError: The run id cannot be a topic level.
@@ -83,7 +83,7 @@ def all_answers(run_id: str) -> str:
 
 
 def parse(topic: str, of_run: str | None = None) -> Place:
-    """Reads a topic back.
+    """Parses a topic.
 
     Raises:
         RemoteProtocolError: It is not one of ours, or of another run than `of_run`.
