@@ -62,7 +62,7 @@ def test_every_pod_reaches_every_other_side_by_side(nodes: int) -> None:
     assert set(found["vxlan"].values()) == set(found["bgp"].values()) == {PROBES}
     assert len(found["vxlan"]) == len(found["bgp"]) == nodes * (nodes - 1)
     for pair, route in found["routes"].items():
-        expected = ["vxlan.calico", 80, True] if pair.endswith("vxlan") else ["eth0", 12, False]
+        expected = ["vxlan.calico", 3, True] if pair.endswith("vxlan") else ["eth0", 12, False]
         assert route == expected, pair
 
 

@@ -76,6 +76,15 @@ def configure(name: str, settings: Mapping[str, str]) -> None:
         ) from error
 
 
+def offers(name: str, setting: str) -> bool:
+    """Whether the kernel has a setting there, by its path below /proc/sys/net.
+
+    Raises:
+        LabError: The namespace does not exist.
+    """
+    return inside(name, (SYSCTL / "net" / setting).exists)
+
+
 def spawn(
     name: str,
     arguments: Sequence[str],
