@@ -8,23 +8,27 @@
 # interpreter a virtual environment points to is the same one in both. All agents of a run use one image:
 # iperf3's versions must not differ. One image for both, so that one is to be mirrored. It stays under 80 MB
 # compressed: .github/workflows/release.yml refuses a larger one.
-ARG BASE_IMAGE=python:3.13-slim-bookworm
+#
+# By its digest: what is built tomorrow is what was looked at today. `docker buildx imagetools inspect
+# python:3.13-slim-bookworm` prints the newest one.
+ARG BASE_IMAGE=python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
-COPY scripts/constraints.txt scripts/
+COPY scripts/pins-agent.txt scripts/pins-build.txt scripts/
 COPY harness harness
 COPY agents agents
 COPY reports reports
-# The wheel is built from the pinned backend; the environment gets neither pip nor the backend, nor NumPy's own
-# tests, an eighth of it.
+# Every file that is installed is held to its hash. The wheel is built from the pinned backend; the environment gets
+# neither pip nor the backend, nor NumPy's own tests, an eighth of it.
 RUN python3 -m venv /build \
- && /build/bin/python -m pip install --no-cache-dir -c scripts/constraints.txt hatchling \
+ && /build/bin/python -m pip install --no-cache-dir --require-hashes -r scripts/pins-build.txt \
  && /build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python3 -m venv --without-pip /opt/podbench \
  && /build/bin/python -m pip --python /opt/podbench/bin/python install --no-cache-dir \
-      -c scripts/constraints.txt /wheels/*.whl \
+      --require-hashes --only-binary :all: -r scripts/pins-agent.txt \
+ && /build/bin/python -m pip --python /opt/podbench/bin/python install --no-cache-dir --no-deps /wheels/*.whl \
  && find /opt/podbench/lib -path '*/numpy/*' -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE_IMAGE}

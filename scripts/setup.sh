@@ -5,6 +5,7 @@
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.." && pwd -P)
 venv=$root/.venv
 constraints=scripts/constraints.txt
+pins=scripts/pins-
 # Debian gives ordinary users no sbin, where bird, mosquitto and nft live.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -210,7 +211,7 @@ ensure_packages() {
 
 # What a stamp must say for .venv to be up to date.
 venv_key() {
-    { cat "$root/pyproject.toml" "$root/$constraints" "$root/scripts/setup.sh" && printf '%s\n' "$root" &&
+    { cat "$root/pyproject.toml" "$root/$constraints" "$root/scripts/setup.sh" && cat "$root/$pins"*.txt && printf '%s\n' "$root" &&
         readlink -f "$venv/bin/python"; } | sha256sum | cut -c1-64
 }
 
@@ -231,14 +232,13 @@ make_venv() {
     "$1" -m venv "$venv" >&2 || fail "$1 could not make a virtual environment in $venv (see above)"
 }
 
-# Installs from the pins into .venv. Args: extras
+# Installs from the pins into .venv, each file by its hash. Args: extras
 pip_install() {
-    # shellcheck disable=SC2211 # an argument list, not a glob
-    local pip=("$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check
-        --progress-bar off -c "$constraints")
-    # The build backend comes from the same pins as the rest, so no isolated build that would fetch another.
-    (cd -- "$root" && PIP_USER=0 "${pip[@]}" hatchling >&2 &&
-        PIP_USER=0 "${pip[@]}" --no-build-isolation --editable ".[$1]" >&2)
+    local pip=("$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check --progress-bar off)
+    # The build backend comes from the same pins as the rest, so no isolated build that would fetch another. What is
+    # built here is this checkout alone; all that it needs is there by then.
+    (cd -- "$root" && PIP_USER=0 "${pip[@]}" --require-hashes --only-binary :all: -r "$pins${1##*,}.txt" >&2 &&
+        PIP_USER=0 "${pip[@]}" --no-deps --no-build-isolation --editable . >&2)
 }
 
 drop_unfinished() { [ ! -e "$venv/.podbench-unfinished" ] || rm -rf -- "$venv"; }

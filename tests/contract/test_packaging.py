@@ -103,6 +103,46 @@ def test_pins_name_no_place_of_their_own() -> None:
     assert not re.search(r"://| @ |^-", text, re.MULTILINE)
 
 
+SETS = ("agent", "build", "harness", "test")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_file_that_is_installed_is_held_to_its_hash(name: str) -> None:
+    """`pip install --require-hashes` takes each set; no index, no path, one version of each."""
+    text = (ROOT / f"scripts/pins-{name}.txt").read_text(encoding="utf-8")
+    assert not re.search(r"://| @ |^-", text, re.MULTILINE)
+    blocks = re.findall(
+        r"^(\S+)==(\S+)[^\n]*((?:\n    --hash=sha256:[0-9a-f]{64} ?\\?)+)", text, re.MULTILINE
+    )
+    found = {_normal(package): version for package, version, _ in blocks}
+    assert len(found) == len(re.findall(r"^[a-z0-9]\S*==", text, re.MULTILINE))
+    elsewhere = {"colorama", "win-inet-pton"}
+    pins = _pins()
+    assert all(
+        pins[package] == version for package, version in found.items() if package not in elsewhere
+    )
+    extras = PROJECT["optional-dependencies"]
+    asked = {
+        "agent": _names(PROJECT["dependencies"]),
+        "build": {"hatchling"},
+        "harness": _names([*PROJECT["dependencies"], *extras["harness"], "hatchling"]),
+        "test": _names(
+            [*PROJECT["dependencies"], *extras["harness"], *extras["test"], "hatchling"]
+        ),
+    }
+    assert not asked[name] - set(found)
+
+
+def test_what_installs_takes_the_hashes() -> None:
+    """Set-up, image and release; the image's base is named by its digest."""
+    for path in ("scripts/setup.sh", "Dockerfile", ".github/workflows/release.yml"):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        installs = [line for line in text.splitlines() if " install " in line and "pip" in line]
+        assert "--require-hashes" in text
+        assert not [line for line in installs if "constraints.txt" in line]
+    assert re.search(r"^ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", _stages()[0], re.MULTILINE)
+
+
 def test_every_dependency_says_what_it_is_for() -> None:
     """A row in docs/dependencies.md for each package of pyproject.toml."""
     text = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")

@@ -132,7 +132,9 @@ def test_a_symbolic_link_finds_the_checkout(checkout: Checkout, tmp_path: Path) 
     assert checkout.run(link, "version").stdout == "<version>"
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "scripts/constraints.txt"])
+@pytest.mark.parametrize(
+    "file", ["pyproject.toml", "scripts/constraints.txt", "scripts/pins-harness.txt"]
+)
 def test_a_changed_pin_makes_the_environment_stale(checkout: Checkout, file: str) -> None:
     """After `git pull` the new versions are installed; a failure says so and leaves no stamp."""
     checkout.venv()
