@@ -4,19 +4,22 @@
     .venv/bin/python tests/bench/fuzz --atheris NAME [libFuzzer's options]
 
 Half of the inputs go to the reflector as datagrams, half are shared by the other decoders
-(decoders.py): good inputs with octets changed, cut, doubled or joined, and random ones. A decoder
+(support/fuzz): good inputs with octets changed, cut, doubled or joined, and random ones. A decoder
 may refuse by podbench's own errors; anything else that escapes is printed with the input and the
 seed, and makes the exit code 1. With atheris installed, `--atheris NAME` searches by coverage.
 """
 
 import argparse
+import importlib
 import random
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-import decoders
-import reflector
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.fuzz import decoders, reflector
 
 from podbench.model.errors import PodbenchError
 
@@ -85,8 +88,8 @@ def fuzz(name: str, inputs: int, seed: int) -> int:
 
 def guided(name: str, arguments: Sequence[str]) -> None:
     """Searches by coverage, for ever or as libFuzzer's options say."""
-    import atheris  # type: ignore[import-not-found] # an option: it has no wheels for every Python
-
+    # No wheels for every Python, and no types: an option, looked for when it is asked for.
+    atheris = importlib.import_module("atheris")
     decode = decoders.TARGETS[name][0]
 
     def one(data: bytes) -> None:

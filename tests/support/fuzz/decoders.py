@@ -61,8 +61,8 @@ def _sender() -> columns.Table:
     table: columns.Table = {}
     for name, column in SENDER.items():
         kind = np.bool_ if column.kind == "b" else np.int64
-        values = np.zeros(n, kind)
-        table[name] = np.ma.MaskedArray(values, mask=values != 0) if column.gaps else values
+        values: columns.Column = np.zeros(n, kind)
+        table[name] = np.ma.MaskedArray(values, mask=False) if column.gaps else values
     table["session_id"] = np.repeat(np.int64(9), n)
     return table
 
