@@ -18,6 +18,7 @@ from support import rundirs, synthetic
 from support.commands import run
 
 from podbench.analysis.bundle import Bundle
+from podbench.analysis.findings import flagged
 from podbench.analysis.samples.inputs import Inputs
 from podbench.results import conclude as results
 from podbench.store.rundir import RunDir
@@ -166,7 +167,7 @@ def test_an_empty_arm_is_named_and_the_rest_compared(made: Inputs, tmp_path: Pat
     verdicts = {(c.metric, c.other): c.verdict for c in bundle.summary.comparisons}
     assert verdicts["rtt_kernel_ns.p50", "ipip/pod"] == "not measured"
     assert verdicts["rtt_kernel_ns.p50", "vxlan/pod"] == "different"
-    assert any("ipip/pod not measured" in flag for flag in results.flags(bundle))
+    assert any("ipip/pod not measured" in flag for flag in flagged.reasons(bundle))
 
 
 def _clock_set(rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 from support import needs
 from support.bench import BEGUN_S, bench, small_run, wait_for
 
+from podbench.analysis.findings import flagged
 from podbench.results import conclude
 from podbench.store import schemas
 from podbench.store.rundir import RunDir
@@ -214,7 +215,7 @@ def _concluded(run: Path) -> tuple[Any, list[str]]:
     """The results of a run directory, and its flags with the files it names."""
     bundle = conclude.conclude(RunDir(run))
     named = [f"{damage.file}: {damage.reason}" for damage in bundle.damages]
-    return bundle.summary, conclude.flags(bundle) + named
+    return bundle.summary, flagged.reasons(bundle) + named
 
 
 def _sent(summary: Any) -> int:

@@ -73,10 +73,12 @@ def see_through(rundir: RunDir, console: Console, options: Options) -> int:
 
 def conclude(rundir: RunDir, console: Console, options: Options) -> int:
     """Analyses the samples, writes summary.json and report.html; returns the exit code."""
+    from podbench.analysis.findings import flagged
+
     bundle = results.conclude(rundir, options.traffic)
     from podbench_report import build
 
-    flags = results.flags(bundle) + results.left_behind(rundir)
+    flags = flagged.reasons(bundle) + results.left_behind(rundir)
     if options.redact:
         from podbench.results import redact
 

@@ -17,10 +17,11 @@ from podbench.analysis.compare import side_by_side as compare
 from podbench.analysis.compare.bundle import Card, LeftOut, SideBySide
 from podbench.analysis.compare.standings import Campaign
 from podbench.analysis.figures.group_points import Groups
+from podbench.analysis.findings import flagged
 from podbench.campaign import record
 from podbench.model.errors import ConfigError, PodbenchError, StoreError
 from podbench.model.summary import FORMAT, Summary
-from podbench.results import conclude, gather, saved
+from podbench.results import gather, saved
 from podbench.store.rundir import RunDir
 
 FEWEST, MOST = 2, 12
@@ -165,6 +166,6 @@ def _campaign(one: _Read, label: str, pairs: Groups) -> Campaign:
         blocks=blocks or stated,
         damages=held.damages,
         note=note,
-        flags=tuple(w.message for w in one.summary.warnings if w.code in conclude.FLAGGED),
+        flags=tuple(w.message for w in one.summary.warnings if w.code in flagged.CODES),
     )
     return Campaign(card=card, points=held.points)

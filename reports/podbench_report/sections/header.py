@@ -2,6 +2,7 @@
 
 import msgspec
 
+from podbench.analysis.findings import flagged
 from podbench_report import names, numbers, wording
 from podbench_report.view import RunView
 
@@ -14,6 +15,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     lab: str | None
     faults: tuple[str, ...]
     status: str | None
+    quality: tuple[str, ...]
+    """What is wrong with the run: why its exit code was 3; empty for a sound one."""
     asked: str
     line: str
     """Time, place and size of the run, in one line."""
@@ -28,6 +31,7 @@ def build(view: RunView) -> Header:
         lab=wording.LAB_HEADING if view.on_lab else None,
         faults=view.bundle.faults_injected,
         status=_status(view),
+        quality=tuple(flagged.reasons(view.bundle)),
         asked=_asked(view),
         line=_line(view),
     )

@@ -357,3 +357,19 @@ def test_tables_of_quantiles_say_why_one_is_not_measured() -> None:
     """The plot of all blocks reaches further than the quantiles of each."""
     page = " ".join(build.render(make_bundle()).split())
     assert "A quantile needs at least ten samples beyond it in each block" in page
+
+
+def test_a_flagged_run_says_so_above_everything_else() -> None:
+    """The banner has the reasons of exit code 3; a sound run has none."""
+    sound = make_bundle(Case())
+    flagged = msgspec.structs.replace(
+        sound,
+        summary=msgspec.structs.replace(
+            sound.summary,
+            warnings=(Doubt(code="samples_invalid", message="96% of the samples are <invalid>"),),
+        ),
+    )
+    page = build.render(flagged)
+    banner = page.index("96% of the samples are &lt;invalid&gt;")
+    assert page.index("Before you use these figures") < banner < page.index('id="found"')
+    assert "Before you use these figures" not in build.render(sound)

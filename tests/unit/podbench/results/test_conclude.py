@@ -8,6 +8,7 @@ from support.specs import make_spec
 
 from podbench.analysis import summarise
 from podbench.analysis.bundle import Bundle
+from podbench.analysis.findings import flagged
 from podbench.analysis.samples.inputs import ArmLaid, Unmeasured
 from podbench.campaign import plan, record
 from podbench.campaign.spec import RunSpec
@@ -25,7 +26,7 @@ def _with(bundle: Bundle, **changes: object) -> Bundle:
 
 def test_a_sound_run_has_no_flags() -> None:
     """Every arm measured and proven, A/A passed: exit 0."""
-    assert conclude.flags(synthetic.bundle(nodes=2, blocks=5)) == []
+    assert flagged.reasons(synthetic.bundle(nodes=2, blocks=5)) == []
 
 
 def test_an_arm_not_measured_is_a_flag() -> None:
@@ -40,7 +41,7 @@ def test_an_arm_not_measured_is_a_flag() -> None:
             inputs, arms=(*arms, missing), latency=rest, throughput=None, host=None
         )
     )
-    assert any(f == "ipip/pod not measured: kernel has no IPIP" for f in conclude.flags(bundle))
+    assert any(f == "ipip/pod not measured: kernel has no IPIP" for f in flagged.reasons(bundle))
 
 
 def test_a_mode_that_fell_back_is_a_flag() -> None:
@@ -55,14 +56,14 @@ def test_a_mode_that_fell_back_is_a_flag() -> None:
         return msgspec.structs.replace(arm, proof=proof)
 
     changed = _with(bundle, arms=tuple(fallen(a) for a in bundle.summary.arms))
-    assert conclude.flags(changed) == ["bgp/pod: the packets' mode was fell back"]
+    assert flagged.reasons(changed) == ["bgp/pod: the packets' mode was fell back"]
 
 
 def test_a_failed_aa_check_is_a_flag() -> None:
     """The same mode twice came out different."""
     bundle = synthetic.bundle(nodes=2, blocks=5)
     failed = AaCheck(passed=False, comparisons=4, false_alarms=1)
-    assert "A/A" in conclude.flags(_with(bundle, aa_check=failed))[0]
+    assert "A/A" in flagged.reasons(_with(bundle, aa_check=failed))[0]
 
 
 def test_what_was_not_taken_is_told_once_per_reason() -> None:
@@ -106,7 +107,7 @@ def test_what_is_left_in_a_cluster_is_a_flag(tmp_path: Path) -> None:
     """With the command that takes it away; a lab, and a run that tidied up, leave nothing."""
     rundir = store.create(tmp_path / "r")
     begun = begun_with(make_spec())
-    for aftermath, flagged in (
+    for aftermath, left in (
         (None, False),
         (Aftermath(made=("IPPool p",), gone=("IPPool p",)), False),
         (Aftermath(made=("IPPool p",), left=("IPPool p: it is still there",)), True),
@@ -114,7 +115,7 @@ def test_what_is_left_in_a_cluster_is_a_flag(tmp_path: Path) -> None:
         changed = msgspec.structs.replace(begun, aftermath=aftermath)
         rundir.write_json(rundir.run_json, changed)
         found = conclude.left_behind(rundir)
-        assert bool(found) == flagged
+        assert bool(found) == left
     assert "IPPool p: it is still there" in found[0]
     assert f"bench restore {rundir.path}" in found[0]
 
