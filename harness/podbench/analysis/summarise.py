@@ -95,6 +95,7 @@ def _read(inputs: Inputs) -> _Measured:
             losses=held.losses,
             steps=_steps(held.cells),
             most_bps=inputs.most_bps,
+            cpu_bound=inputs.cpu_bound,
         ),
         rates=rates,
         ceilings=transfers.cells_of(transfers.intervals(inputs.ceiling)),
@@ -186,13 +187,17 @@ class _Compared(msgspec.Struct, frozen=True, kw_only=True):
 
     found: tuple[Comparison, ...]
     family: Family
+    paid: price.Priced
     controls: tuple[Control, ...]
     floors: dict[str, float]
     check: AaCheck
 
 
 def _comparisons(
-    arms: Sequence[ArmSummary], tables: comparisons.Tables, plan: PlanFacts
+    arms: Sequence[ArmSummary],
+    tables: comparisons.Tables,
+    plan: PlanFacts,
+    paid: price.Priced,
 ) -> _Compared:
     """Controls first, then modes against the base above their floor, then what was not measured."""
     present = [arm.arm for arm in arms if arm.status == "measured"]
@@ -203,7 +208,10 @@ def _comparisons(
     levels = (1.0 - alpha, 1.0 - alpha) if plan.decided_early else (0.95, 0.90)
     pods = tuple(arm for arm in present if parse_arm(arm).path is Path.POD)
     rule = comparisons.Rule(levels=levels, floors=floors, arms=pods)
-    between, held = first_screen.judge(comparisons.between_modes(tables, present, rule), alpha)
+    alone = comparisons.between_modes(tables, present, rule)
+    asked = price.family_of(paid)
+    between, held = first_screen.judge(alone, alpha, asked)
+    paid = price.in_family(paid, first_screen.prices(alone, asked, alpha), alpha)
     base = comparisons.base_of(present)
     absent = [
         one
@@ -215,6 +223,7 @@ def _comparisons(
     return _Compared(
         found=open_questions.timed(every, plan),
         family=held,
+        paid=paid,
         controls=controls.table({controls.AA: itself, controls.HOST_PATH: hosts}),
         floors=floors,
         check=aa.check([one.decision for one in itself]),
@@ -247,15 +256,16 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def _judge(inputs: Inputs, measured: _Measured) -> _Judged:
     arms = _arms(inputs, measured)
     names = tuple(arm.arm for arm in arms if arm.status == "measured")
-    compared = _comparisons(arms, measured.tables, inputs.plan)
+    modes = tuple(arm.mode for arm in arms if arm.path == "pod" and "#" not in arm.arm)
+    alone = price.prices(measured.steps, modes, _base_mode(names))
+    compared = _comparisons(arms, measured.tables, inputs.plan, alone)
+    paid = compared.paid
     moments = estimates.rate_moments(measured.rates)
     for arm, held in measured.probes.arms.items():
         moments |= {(arm, series): one for series, one in held.moments.items()}
     cells = measured.tables.cells
     figures, points = estimates.table(cells, moments, names, timeline.orders(inputs.visits))
     figures += estimates.of_loss(measured.tables.losses, names)
-    modes = tuple(arm.mode for arm in arms if arm.path == "pod" and "#" not in arm.arm)
-    paid = price.prices(measured.steps, modes, _base_mode(names))
     losses = {arm: loss_table.of_arm(measured.tables.losses, arm) for arm in names}
     curve = load_curve.curve(measured.steps, measured.probes.part.loads, figures, losses)
     return _Judged(

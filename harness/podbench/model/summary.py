@@ -436,6 +436,9 @@ class CpuPrice(msgspec.Struct, frozen=True, kw_only=True):
     busy_method: str | None
     reason: str | None
     p_value: float | None = None
+    p_adjusted: float | None = None
+    """In the family of the first screen."""
+    in_family: bool = False
     margin: float
     blocks: int = 0
     blocks_needed: int | None = None

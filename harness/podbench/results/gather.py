@@ -99,6 +99,8 @@ def inputs(rundir: RunDir, begun: record.RunRecord) -> Inputs:
         ladder=tables["ladder"],
         ceiling=tables["ceiling"],
         ceiling_bps=begun.spec.lab.rate_bps or plan.CEILING_BPS,
+        # Between namespaces nothing but CPUs limits a transfer, unless the lab was given a rate.
+        cpu_bound=begun.spec.cluster is None and begun.spec.lab.rate_bps is None,
         traffic=begun.spec.traffic,
     )
 

@@ -23,6 +23,11 @@ def of(summary: Summary) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
+def is_rate(unit: str) -> bool:
+    """Whether a figure is a transfer's rate."""
+    return unit in _BITS
+
+
 def reached(value: float | None, unit: str, most_bps: float | None) -> bool:
     """Whether a figure is the cap's own; false for what is no rate, and without a cap."""
     if value is None or most_bps is None or unit not in _BITS:

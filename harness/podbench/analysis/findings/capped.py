@@ -41,6 +41,23 @@ def judged(
     )
 
 
+def by_cpu(decision: Decision, unit: str) -> Decision:
+    """Returns the decision, `inconclusive` for a rate that CPUs limit: it measures the cores.
+
+    Flat out between namespaces a transfer's rate depends on which cores sender, receiver and
+    softirq share; it is often bimodal, and no number of blocks makes it the mode's own.
+    """
+    if not cap.is_rate(unit) or decision.verdict is Word.NOT_MEASURED:
+        return decision
+    return dataclasses.replace(
+        decision,
+        verdict=Word.INCONCLUSIVE,
+        reason="limited by the CPUs, not by a link: it shows what these cores move; "
+        "compare modes by cpu_price",
+        blocks_needed=None,
+    )
+
+
 def doubts(compared: tuple[Comparison, ...], most_bps: float | None) -> tuple[Doubt, ...]:
     """Returns one caveat if any comparison was withdrawn."""
     held = sorted({f"{c.other} against {c.base}" for c in compared if holds(c.reason)})

@@ -47,6 +47,8 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """By series, ns: the step of the clock that its samples show; absent: none shows."""
     most_bps: float | None = None
     """The most one transfer may send; null: no cap."""
+    cpu_bound: bool = False
+    """Whether CPUs, not a link, bound the transfers."""
 
     def has(self, arm: str, metric: Metric) -> bool:
         """Whether an arm has any samples of a metric."""
@@ -223,6 +225,8 @@ def compare(metric: Metric, arms: tuple[str, str], tables: Tables, rule: Rule = 
     step = tables.steps.get(metric.series)
     decision = resolved(decision, metric, series.value(arms[0]), step)
     decision = capped.judged(decision, cap.values(series), metric.unit, tables.most_bps)
+    if tables.cpu_bound:
+        decision = capped.by_cpu(decision, metric.unit)
     return Compared(
         comparison=_comparison(
             metric,

@@ -8,7 +8,8 @@ A run that ended at an early look is judged at that look's level, because the lo
 stop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -29,19 +30,49 @@ MEMBERS: tuple[str, ...] = (
 """Questions to each mode. Adding one costs all of them certainty."""
 
 
+def _places(
+    tested: Sequence[Compared], prices: Mapping[str, float], alpha: float
+) -> list[family.Held]:
+    """Every member's place: of the comparisons, then of the prices."""
+    p_values = [one.decision.p_value or 0.0 for one in tested]
+    return family.holm([*p_values, *prices.values()], alpha)
+
+
+def _tested(found: Sequence[Compared]) -> list[Compared]:
+    inside = [one for one in found if one.comparison.metric in MEMBERS]
+    return [one for one in inside if one.decision.p_value is not None]
+
+
+def prices(
+    found: Sequence[Compared], asked: Mapping[str, float], alpha: float = family.ALPHA
+) -> dict[str, family.Held]:
+    """The CPU prices' places in the same family, by name.
+
+    Args:
+        found: the comparisons of the run.
+        asked: p of no difference by name, `cpu_price.bulk/vxlan`.
+        alpha: as in `judge`.
+    """
+    tested = _tested(found)
+    return dict(zip(asked, _places(tested, asked, alpha)[len(tested) :], strict=True))
+
+
 def judge(
-    found: Sequence[Compared], alpha: float = family.ALPHA
+    found: Sequence[Compared],
+    alpha: float = family.ALPHA,
+    priced: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[tuple[Comparison, ...], Family]:
     """All comparisons between modes, judged as a family and as exploration.
 
     Args:
         found: what each says alone.
         alpha: chance of one false `different` or more in the family.
+        priced: members that are no comparison: p of no difference by name (`prices`).
     """
     inside = [one for one in found if one.comparison.metric in MEMBERS]
-    tested = [one for one in inside if one.decision.p_value is not None]
-    held = family.holm([one.decision.p_value or 0.0 for one in tested], alpha)
-    by_id = {id(one): place for one, place in zip(tested, held, strict=True)}
+    tested = _tested(found)
+    held = _places(tested, priced, alpha)
+    by_id = {id(one): place for one, place in zip(tested, held[: len(tested)], strict=True)}
     outside = [
         one
         for one in found
@@ -52,13 +83,13 @@ def judge(
     judged = []
     for one in found:
         if one.comparison.metric in MEMBERS:
-            judged.append(_member(one, by_id.get(id(one)), alpha, len(tested)))
+            judged.append(_member(one, by_id.get(id(one)), alpha, len(held)))
         else:
             judged.append(_explored(one, explored.get(id(one)), alpha))
     return tuple(judged), Family(
         control="holm",
         alpha=alpha,
-        members=tuple(f"{one.comparison.metric}/{one.comparison.other}" for one in inside),
+        members=(*(f"{c.comparison.metric}/{c.comparison.other}" for c in inside), *priced),
         first_screen=tuple(
             f"{one.metric}/{one.other}"
             for one in judged
@@ -145,4 +176,6 @@ def _settled(said: Comparison) -> bool:
     """Different, equivalent, or beyond the instrument: more blocks change nothing."""
     if said.verdict in {Word.DIFFERENT, Word.EQUIVALENT, Word.NOT_MEASURED}:
         return True
-    return (said.reason or "").startswith(("below resolution", "both are held by"))
+    return (said.reason or "").startswith(
+        ("below resolution", "both are limited by", "limited by the CPUs")
+    )

@@ -9,13 +9,13 @@ difference no larger than what the same mode measured twice differed by is `inco
 below three steps that count, none on a saturated machine: a reason instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from podbench.analysis.samples.ladder import BULK, KINDS, Step
-from podbench.analysis.stats import slopes
+from podbench.analysis.stats import family, slopes
 from podbench.analysis.stats.slopes import SlopeDifference, VisitSlope
 from podbench.analysis.stats.verdicts import Word
 from podbench.model.summary import CpuPrice, Interval
@@ -65,6 +65,36 @@ def prices(steps: Sequence[Step], modes: Sequence[str], base: str | None) -> Pri
             if difference is not None:
                 differences[mode, kind] = difference
     return Priced(prices=tuple(found), differences=differences)
+
+
+def family_of(found: Priced) -> dict[str, float]:
+    """The prices' questions to the family of the first screen: p of no difference by name."""
+    return {_name(p): p.p_value for p in found.prices if p.p_value is not None}
+
+
+def in_family(found: Priced, places: Mapping[str, family.Held], alpha: float) -> Priced:
+    """The prices with what the family says: `different` and `small` only where it holds."""
+    return msgspec.structs.replace(
+        found, prices=tuple(_placed(p, places.get(_name(p)), alpha) for p in found.prices)
+    )
+
+
+def _name(price: CpuPrice) -> str:
+    return f"cpu_price.{price.kind}/{price.mode}"
+
+
+def _placed(price: CpuPrice, place: family.Held | None, alpha: float) -> CpuPrice:
+    if place is None:
+        return price
+    placed = msgspec.structs.replace(price, p_adjusted=place.p_adjusted, in_family=True)
+    if place.rejected(alpha) or price.verdict not in {Word.DIFFERENT, Word.SMALL}:
+        return placed
+    return msgspec.structs.replace(
+        placed,
+        verdict=str(Word.INCONCLUSIVE),
+        reason="not clear among the comparisons of the first screen "
+        f"(adjusted p = {place.p_adjusted:.2g})",
+    )
 
 
 def _counting(steps: Sequence[Step], mode: str) -> list[Step]:

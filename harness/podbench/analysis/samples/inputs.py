@@ -120,5 +120,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Transfers on the lab's shaped segment, columns as in `throughput`; `block` is the turn."""
     ceiling_bps: float | None = None
     """The segment's rate."""
+    cpu_bound: bool = False
+    """Whether CPUs, not a link, limit transfers: then no verdict rests on them."""
     traffic: tuple[Traffic, ...] = ()
     """A node's own traffic, as the user asked for it."""

@@ -1,12 +1,15 @@
 """Rates that the run's own cap holds say nothing about the network."""
 
+import msgspec
 import numpy as np
 import pytest
+from support import synthetic
 
 from podbench.analysis.figures import cap, goodput
 from podbench.analysis.findings import capped, comparisons, open_questions
 from podbench.analysis.samples.blocks import Cells
 from podbench.analysis.samples.metrics import BY_NAME, METRICS
+from podbench.analysis.summarise import analyse
 from podbench.model.summary import ArmSummary
 
 CAP_BPS = 5e8
@@ -104,3 +107,18 @@ def test_a_share_of_a_capped_host_path_is_the_cap_s(
     assert found.measured_goodput_share == (
         None if share is None else pytest.approx(share, rel=5e-3)
     )
+
+
+def test_rates_that_cpus_bound_take_part_in_no_comparison() -> None:
+    """Between namespaces without a known rate a transfer measures cores: no verdict, and why."""
+    made = synthetic.run(3)
+    free, bound = (
+        analyse(msgspec.structs.replace(made, cpu_bound=flag)).summary for flag in (False, True)
+    )
+    rates = [c for c in bound.comparisons if "goodput" in c.metric]
+    assert rates
+    assert {c.verdict for c in rates} == {"inconclusive"}
+    assert all("limited by the CPUs" in (c.reason or "") for c in rates)
+    assert {c.verdict for c in free.comparisons if "goodput" in c.metric} != {"inconclusive"}
+    others = [c.verdict for c in bound.comparisons if "rtt" in c.metric]
+    assert set(others) != {"inconclusive"}

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from support import ladders
 
-from podbench.analysis.findings import price
+from podbench.analysis.findings import first_screen, price
 from podbench.analysis.findings.price import Priced
 from podbench.analysis.samples import ladder
-from podbench.analysis.stats import slopes
+from podbench.analysis.stats import family, slopes
 from podbench.campaign.ladder import design
 
 MODES = ("vxlan", "ipip", "bgp")
@@ -177,3 +177,19 @@ def test_slopes_of_a_line_are_exact() -> None:
     assert found.value == pytest.approx(0.06)
     assert found.df == 2
     assert slopes.difference(visits, "a", "c") is None
+
+
+def test_prices_are_members_of_the_first_screens_family() -> None:
+    """A clear price stays `different`; one that is clear only alone is withdrawn, with its p."""
+    found = priced(made())
+    asked = price.family_of(found)
+    assert set(asked) == {f"cpu_price.{k}/{m}" for k in ladders.PRICE for m in ("vxlan", "ipip")}
+    clear = price.in_family(found, first_screen.prices([], asked), family.ALPHA)
+    assert all(p.in_family for p in clear.prices if p.mode != "bgp")
+    unclear = price.in_family(
+        found, {name: family.Held(p_adjusted=0.3, level=0.99) for name in asked}, family.ALPHA
+    )
+    for one in unclear.prices:
+        assert one.verdict not in {"different", "small"}
+        if one.mode != "bgp":
+            assert one.p_adjusted == 0.3
