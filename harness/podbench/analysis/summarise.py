@@ -1,8 +1,9 @@
 """The one entry: `analyse(inputs)` turns the facts and tables of a run into a `Bundle`.
 
 Below it are the modules of this package, each one figure; above it whoever read the run directory
-(`podbench.run`). It only calls and assembles: every definition is elsewhere, and docs/statistics.md
-lists them. Whatever is missing (a table, an arm, blocks, every packet) leaves nulls and reasons.
+(`podbench.results`). It only calls and assembles: every definition is elsewhere, and
+docs/statistics.md lists them. Whatever is missing (a table, an arm, blocks, every packet) leaves
+nulls and reasons.
 """
 
 from collections.abc import Callable, Mapping, Sequence

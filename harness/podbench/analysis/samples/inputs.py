@@ -1,8 +1,8 @@
 """What analysis is given: the facts of a run, by whoever read its directory, and its tables.
 
-Nothing here is computed. `podbench.run` (or a test) fills an `Inputs`; `summarise.analyse` turns it
-into a `Bundle`. The tables have exactly the columns of `podbench.store.schemas`; a table that was
-not measured is None or empty.
+Nothing here is computed. `podbench.results` (or a test) fills an `Inputs`; `summarise.analyse`
+turns it into a `Bundle`. The tables have exactly the columns of `podbench.store.schemas`; a table
+that was not measured is None or empty.
 """
 
 from typing import Literal
