@@ -19,7 +19,7 @@ from podbench.model.summary import (
 from podbench_report import metrics, names, numbers, wording
 
 _OPEN = {"inconclusive", "not measured"}
-_METRICS = ("rtt_kernel_ns.p50", "goodput_bps.tcp.p50")
+_METRICS = ("rtt_app_ns.p50", "rtt_kernel_ns.p50", "goodput_bps.tcp.p50")
 
 
 def sentences(
@@ -94,8 +94,9 @@ def _open(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     how = implementations.get(names.mode_of(c.other))
     who = names.mode_label(names.mode_of(c.other))
     sure = f"{numbers.percent_change(c.ratio)}, no interval"
-    if c.ci95 is not None:
-        sure = f"95% CI {numbers.percent_change_interval(c.ci95)}"
+    bounds = c.family_ci or c.ci95
+    if bounds is not None:
+        sure = f"95% CI {numbers.percent_change_interval(bounds)}"
     stand_in = f"stand-in: {how}; " if is_stand_in(how) else ""
     return f"{who} ({stand_in}{sure})"
 
@@ -104,10 +105,11 @@ def _part(c: Comparison, implementations: Mapping[str, str | None]) -> str:
     how = implementations.get(names.mode_of(c.other))
     who = names.mode_label(names.mode_of(c.other))
     sure = "no interval"
-    if c.ci95 is not None:
-        one_side = c.ci95[0] > 1 or c.ci95[1] < 1
+    bounds = c.family_ci or c.ci95
+    if bounds is not None:
+        one_side = bounds[0] > 1 or bounds[1] < 1
         shown = numbers.percent_size_interval if one_side else numbers.percent_change_interval
-        sure = f"95% CI {shown(c.ci95)}"
+        sure = f"95% CI {shown(bounds)}"
     if is_stand_in(how):
         sure = f"stand-in: {how}; {sure}"
     if c.verdict == "equivalent":

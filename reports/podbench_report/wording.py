@@ -13,6 +13,7 @@ from podbench.model.summary import (
     AaCheck,
     Blame,
     Comparison,
+    Control,
     LossSummary,
     OverlayTax,
 )
@@ -244,6 +245,25 @@ def aa_check(check: AaCheck | None, floor: Mapping[str, float], alone: int = 0) 
         f"{_floor(floor)}; do not trust the verdicts of this run"
     )
     return Sentence(text=text, verdict="A/A check failed", theme="Noise floor")
+
+
+def host_controls(held: Sequence[Control]) -> Sentence:
+    """What the host paths, which have no CNI in them, say about the run."""
+    gone = [c for c in held if c.passed is False]
+    compared = numbers.plural(len(held), "comparison")
+    if not gone:
+        text = f"Host paths (no CNI in them) agree between the modes in {compared}"
+        return Sentence(text=text, verdict="controls passed", theme="Noise floor")
+    said = [
+        f"{metrics.metric_words(c.metric).short} {numbers.percent_change(c.ratio)} beside "
+        f"{names.mode_label(names.mode_of(c.other))}"
+        for c in gone
+    ]
+    text = (
+        f"Host paths (no CNI in them) differ in {len(gone)} of {compared} ({listed(said)}): the "
+        "machine moved between the modes"
+    )
+    return Sentence(text=text, verdict="control failed", theme="Noise floor")
 
 
 def _floor(floor: Mapping[str, float]) -> str:

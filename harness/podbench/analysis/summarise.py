@@ -309,6 +309,7 @@ def _warnings(inputs: Inputs, measured: _Measured, judged: _Judged) -> tuple[Dou
         *caveats.of_unmeasured(inputs),
         *end_caveats.of_ends(inputs),
         *caveats.of_design(inputs, judged.compared.check),
+        *controls.failed(judged.compared.controls),
         *open_questions.of_open(judged.compared.found),
         *capped.doubts(judged.compared.found, inputs.most_bps),
         *data_caveats.of_samples(measured.probes.part.quality),

@@ -19,11 +19,11 @@ DEFAULT = Path("compare.html")
 def compare(
     options: Options,
     runs: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="RUN...",
-            help="Two to twelve run directories; `latest` is the newest in runs/",
-            parser=flags.located,
+            metavar="[NAME=]RUN[,RUN...]...",
+            help="Two to twelve run directories, or places with several campaigns each: "
+            "A=RUN,RUN,RUN B=RUN,RUN,RUN; `latest` is the newest in runs/",
         ),
     ],
     out: Annotated[
@@ -44,7 +44,8 @@ def compare(
             f"--out: {out} exists and is not a page of podbench",
             advice="name another file with --out",
         )
-    page = side_by_side.side_by_side(runs, name)
+    paths, columns = _columns(runs)
+    page = side_by_side.side_by_side(paths, name, columns)
     if options.redact:
         from podbench.results import redact
 
@@ -63,6 +64,22 @@ def compare(
         browser.show(out)
 
 
+def _columns(given: list[str]) -> tuple[list[Path], list[tuple[str, int]]]:
+    """Run directories in order, and the columns they stand in where any was named."""
+    paths: list[Path] = []
+    columns: list[tuple[str, int]] = []
+    named = False
+    for text in given:
+        name, equals, rest = text.partition("=")
+        if not equals or "/" in name or Path(text).exists():
+            name, rest = "", text
+        own = [flags.located(one) for one in (rest.split(",") if name else [rest])]
+        named |= bool(name)
+        columns.append((name or own[0].name, len(own)))
+        paths += own
+    return paths, columns if named else []
+
+
 def _said(page: "SideBySide") -> list[str]:
     """What is comparable and what is not, for stderr."""
     said = [f"left out: {one.path}: {one.reason}" for one in page.left_out]
@@ -70,7 +87,7 @@ def _said(page: "SideBySide") -> list[str]:
         said += [f"note: {card.label}: {card.note}"] if card.note else []
         said += [f"damaged: {card.label}: {d.file}: {d.reason}" for d in card.damages]
     said += [
-        f"{'refused' if remark.refused else 'take care'}: {remark.message} ({remark.touches})"
+        f"{'refused' if remark.refused else 'caveat'}: {remark.message} ({remark.touches})"
         for remark in page.remarks
     ]
     return said
@@ -89,6 +106,8 @@ def _as_json(page: "SideBySide") -> str:
         "left_out": page.left_out,
         "remarks": page.remarks,
         "comparisons": [c for line in page.lines for c in line.contrasts],
+        "hosts": page.hosts,
+        "machines": page.machines,
         "groups": [c for line in page.group_lines for c in line.contrasts],
         "rankings": page.rankings,
     }

@@ -84,7 +84,7 @@ def _estimate(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
     if found is None:
         return Against(
             worse=None,
-            reason=f"descriptive: {len(base)} and {len(other)} blocks of this pair hold this "
+            reason=f"{len(base)} and {len(other)} blocks of this pair hold this "
             "figure, and an interval takes two of each",
         )
     decided = _decided(
@@ -139,6 +139,18 @@ def _counts(pair: Pair, run: Evidence) -> Counts:
     )
 
 
+def _after_none(base: Counts, other: Counts, counts: str) -> Against:
+    """No ratio starts at zero: more bursts than chance allows fail, none bounds nothing."""
+    (lost, sent), (_, sent_then) = other.total, base.total
+    p = exact_p((base.episodes, other.episodes), (sent_then, sent))
+    if lost and p < CHANCE:
+        return Against(worse=True, reason=f"{counts}: more than chance gives (p = {p:.2g})")
+    return Against(
+        worse=None,
+        reason=f"{counts}: a baseline without a loss makes no ratio; set `max` instead",
+    )
+
+
 def _loss(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
     base, other = _counts(pair, there), _counts(pair, here)
     if not len(base.sent) or not len(other.sent):
@@ -152,9 +164,11 @@ def _loss(slo: Slo, pair: Pair, here: Evidence, there: Evidence) -> Against:
             reason=f"{counts}: below {show_ratio(NEGLIGIBLE_RATIO)} "
             f"({confidence(slo.confidence)}), whatever the baseline lost",
         )
+    if not lost_then:
+        return _after_none(base, other, counts)
     found = welch(base.logs, other.logs)
     if found is None:
-        return Against(worse=None, reason=f"descriptive: {counts}, in too few blocks")
+        return Against(worse=None, reason=f"{counts}, in too few blocks for an interval")
     decided = _decided(
         slo, found.log_ratio, found.interval(slo.confidence), _floor(slo, here, there)
     )

@@ -13,6 +13,8 @@ import msgspec
 
 from podbench.analysis.figures import cap, dotted
 from podbench.analysis.figures.dotted import Kind, Reading
+from podbench.analysis.samples.metrics import LOSS
+from podbench.analysis.stats import bursts
 from podbench.gate import baseline
 from podbench.gate import pairs as gate_pairs
 from podbench.gate.baseline import Baseline
@@ -240,6 +242,12 @@ def _kept(slo: Slo, interval: Interval) -> bool | None:
 def _interval(
     slo: Slo, pair: Pair, reading: Reading, here: Evidence
 ) -> tuple[Interval | None, str]:
+    few = pair.loss is not None and 0 < pair.loss.sessions < bursts.MIN_SESSIONS
+    if slo.figure.name == LOSS.name and few and pair.loss is not None:
+        return None, (
+            f"no interval: {pair.loss.sessions} sessions do not show how losses cluster; "
+            f"it takes {bursts.MIN_SESSIONS}"
+        )
     if slo.confidence == STATED and reading.ci95 is not None:
         return reading.ci95, ""
     found = here.interval(pair, slo.figure, reading.value or 0.0, slo.confidence)

@@ -51,9 +51,10 @@ def side_by_side(
         ConfigError: Too few or too many, no run there, or one run twice.
         StoreError: Fewer than two of them can be read.
     """
-    if not FEWEST <= len(paths) <= MOST:
+    shown = len(columns) or len(paths)
+    if not FEWEST <= shown <= MOST:
         raise ConfigError(
-            f"bench compare: {len(paths)} run{'' if len(paths) == 1 else 's'} given",
+            f"bench compare: {shown} run{'' if shown == 1 else 's'} given",
             advice=f"name {FEWEST} to {MOST} run directories",
         )
     opened = [saved.open_run(path) for path in paths]

@@ -62,7 +62,7 @@ def build(view: RunView) -> Found:
     repeats = [c for c in view.summary.comparisons if names.is_repeat(c.other)]
     alone = sum(c.verdict == "different" for c in repeats)
     aa = wording.aa_check(view.summary.aa_check, view.summary.noise_floor, alone)
-    themes.append(Theme("Noise floor", (aa,)))
+    themes.append(Theme("Noise floor", (aa, *_controls(view))))
     return Found(
         decision=headline.decision(view.summary.recommendation, view.summary.at_traffic),
         headline=headline.sentences(
@@ -76,6 +76,12 @@ def build(view: RunView) -> Found:
         themes=tuple(theme for theme in themes if theme.sentences),
         comparisons=_comparison_table(view),
     )
+
+
+def _controls(view: RunView) -> tuple[wording.Sentence, ...]:
+    """The host paths: controls that must agree."""
+    held = [c for c in view.summary.controls if c.kind == "host_path" and c.passed is not None]
+    return (wording.host_controls(held),) if held else ()
 
 
 def _headline_comparisons(view: RunView) -> list[Comparison]:
@@ -142,7 +148,7 @@ def _limits(view: RunView, c: Comparison) -> str:
     floor = view.summary.noise_floor.get(c.metric)
     noise = "noise floor unknown"
     if floor is not None:
-        noise = f"A/A noise floor {wording.floor_percent(floor)}"
+        noise = f"noise floor {wording.floor_percent(floor)}"
     return f"margin {numbers.margin(c.margin)}, {noise}"
 
 
@@ -172,7 +178,7 @@ def _comparison_row(c: Comparison, axis: strips.Axis, group: str) -> tables.Row:
     )
     seen = c.smallest_detectable_ratio
     return tables.row(
-        tables.Cell(who),
+        tables.Cell(who if c.in_family or repeat else f"{who} (exploratory)"),
         _difference(c),
         tables.Cell(numbers.percent_change(c.ratio, c.ci95), sort=c.ratio),
         tables.Cell(

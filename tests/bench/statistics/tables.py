@@ -36,7 +36,7 @@ class Table:
 
     def head(self) -> None:
         """The first line."""
-        print(f"{'claim':<21}{'setting':<46}{'nominal':>15}{'reached':>9}{'runs':>6}  before")
+        print(f"{'claim':<23}{'setting':<58}{'nominal':>15}{'reached':>9}{'runs':>6}  before")
 
     def add(self, row: Row) -> None:
         """One more row."""
@@ -44,7 +44,7 @@ class Table:
         promise = "" if row.nominal is None else f"{row.side} {100 * row.nominal:.3g}%"
         mark = "" if row.kept else "  BROKEN"
         print(
-            f"{row.claim:<21}{row.setting:<46}{promise:>15}{100 * row.reached:>8.1f}%"
+            f"{row.claim:<23}{row.setting:<58}{promise:>15}{100 * row.reached:>8.1f}%"
             f"{row.runs:>6}  {row.before}{mark}",
             flush=True,
         )

@@ -307,8 +307,7 @@ def test_blame_names_who_how_much_and_why() -> None:
     )
 
     assert plain(wording.blame(found, {"n2": "two"})) == (
-        "Node two: median kernel RTT is 40.0% above the others (robust z = 9.30): outlier. "
-        "Evidence: E."
+        "Node two: median kernel RTT is 40.0% above the others (z = 9.30): outlier. Evidence: E."
     )
     pair = msgspec.structs.replace(found, kind="pair", subject="n2 > n3", effect_ratio=0.5)
     assert plain(wording.blame(pair, {"n2": "two"})).startswith("Pair two to n3: median")

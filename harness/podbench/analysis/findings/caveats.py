@@ -28,6 +28,7 @@ class Code(StrEnum):
     PROOF_WARNING = "proof_warning"
     AA_FAILED = "aa_failed"
     AA_MISSING = "aa_missing"
+    CONTROL_FAILED = "control_failed"
     FEW_BLOCKS = "few_blocks"
     BLOCKS_MISSING = "blocks_missing"
     SAMPLES_INVALID = "samples_invalid"

@@ -7,9 +7,10 @@ controls of the run. The noise floor of a figure is the worst of its controls: a
 modes inside it is not resolved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from podbench.analysis.findings import aa
+from podbench.analysis.findings.caveats import Code
 from podbench.analysis.findings.comparisons import (
     HEADLINES,
     Compared,
@@ -22,7 +23,7 @@ from podbench.analysis.findings.comparisons import (
 from podbench.analysis.stats import multiple
 from podbench.analysis.stats.verdicts import Word
 from podbench.model.arms import Path, parse_arm
-from podbench.model.summary import Control, Kind
+from podbench.model.summary import Control, Doubt, Kind
 
 AA: Kind = "aa"
 HOST_PATH: Kind = "host_path"
@@ -105,3 +106,19 @@ def _control(kind: Kind, one: Compared, p_adjusted: float | None) -> Control:
         p_adjusted=p_adjusted,
         passed=passed,
     )
+
+
+def failed(found: Sequence[Control]) -> Iterable[Doubt]:
+    """One caveat for all host paths that differ; the A/A check has one of its own."""
+    gone = [one for one in found if one.kind == HOST_PATH and one.passed is False]
+    if gone:
+        yield Doubt(
+            code=Code.CONTROL_FAILED,
+            message="a control failed: host paths, which have no CNI in them, differ between modes",
+            advice="measure again on a quieter machine; believe only differences well above this",
+            evidence="; ".join(
+                f"{one.metric} of {one.other} against {one.base}: "
+                + ("counts differ" if one.ratio is None else f"{100 * (one.ratio - 1):+.3g}%")
+                for one in gone
+            ),
+        )

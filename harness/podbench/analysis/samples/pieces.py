@@ -6,7 +6,6 @@ stream lies in one piece. Round trips are carried on, four octets each, until th
 """
 
 import msgspec
-import numpy as np
 
 from podbench.analysis.samples import loss, loss_table, seconds, variation
 from podbench.analysis.samples.compact import Small, small
@@ -101,7 +100,7 @@ def _gaps(streams: Streams) -> list[Gap]:
 
 def _carried(streams: Streams) -> list[Carried]:
     """Streams of the phases that have figures."""
-    arrival = streams.mono_ns + np.nan_to_num(streams.late_ns) + np.nan_to_num(streams.app_ns)
+    arrival = streams.mono_ns + streams.late_ns + streams.app_ns
     jitter = variation.rfc3550_jitter_ns(streams.kernel_ns, arrival, streams.starts)
     kernel, app = small(streams.kernel_ns), small(streams.app_ns)
     starts = streams.starts.tolist()

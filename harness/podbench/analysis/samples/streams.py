@@ -108,8 +108,9 @@ class Streams(Rtts, frozen=True, kw_only=True, eq=False):
     valid: BoolArray
     """As the rows say: only these tell what programs feel."""
     on_path: BoolArray
-    """Rows that tell the path's latency and loss: the valid ones, and those that only their ends'
-    machines harmed (`fates.HOST_REASONS`): late probes keep their kernel path latency."""
+    """Rows that tell the path's loss: the valid ones, and those that only their ends' machines
+    harmed (`fates.HOST_REASONS`). Their kernel round trips count too, but for late probes, which
+    meet a path that another probe has just woken: those count for loss alone."""
     stamps: dict[str, int] = {}
     """Rows by source of their time stamps."""
     reasons: dict[str, int] = {}
@@ -229,22 +230,34 @@ def _columns(
     felt, carried = (status == 0) & valid, (status == 0) & on_path
     kernel, app = (_taken(rows.number(name), order) for name in ("rtt_kernel_ns", "rtt_app_ns"))
     rtts, impossible = _possible(kernel, app, carried, felt)
+    late_ns = _taken(rows.number("late_ns"), order)
+    late = _late(_taken(rows.whole("intended_mono_ns"), order), late_ns, starts)
     return Streams(
         keys=keys,
         starts=starts,
         mono_ns=_taken(rows.whole("intended_mono_ns"), order),
         wall_ns=_taken(rows.number("sent_wall_ns"), order),
-        kernel_ns=rtts[0],
-        app_ns=rtts[1],
+        kernel_ns=np.where(late, np.nan, rtts[0]),
+        app_ns=np.where(late, np.nan, rtts[1]),
         reflector_ns=np.where(carried, _taken(rows.number("reflector_ns"), order), np.nan),
         host_ns=np.where(felt, _taken(rows.number("host_ns"), order), np.nan),
-        late_ns=_taken(rows.number("late_ns"), order),
+        late_ns=late_ns,
         status=status,
         valid=valid,
         on_path=on_path,
         stamps=rows.counts("stamp_source"),
         impossible=impossible,
     )
+
+
+def _late(mono_ns: IntArray, late_ns: FloatArray, starts: IntArray) -> BoolArray:
+    """(rows,) sent more than half a period after they were due, by each stream's own period."""
+    late = np.zeros(len(mono_ns), dtype=np.bool_)
+    for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        if last - first > 1:
+            period = float(np.median(np.diff(mono_ns[first:last])))
+            late[first:last] = late_ns[first:last] > period / 2.0
+    return late
 
 
 def _possible(

@@ -65,7 +65,7 @@ def rfc3550_jitter_ns(
     streams = len(starts) - 1
     here = np.flatnonzero(np.isfinite(delay_ns))
     stream = np.repeat(np.arange(streams), np.diff(starts))[here]
-    arrival, delay = arrival_ns[here], delay_ns[here]
+    arrival, delay, owners = arrival_ns[here], delay_ns[here], stream
     if bool(((arrival[1:] < arrival[:-1]) & (stream[1:] == stream[:-1])).any()):
         order = np.lexsort((arrival, stream))
         stream, delay = stream[order], delay[order]
@@ -76,4 +76,6 @@ def rfc3550_jitter_ns(
     later = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(owner))
     weight = _FADED[np.minimum(later, len(_FADED) - 1)]
     state = np.bincount(owner, weights=weight * step, minlength=streams)
-    return np.where(counts > 0, state, np.nan)
+    unknown = np.isnan(np.asarray(arrival, dtype=np.float64))
+    lost_order = np.bincount(owners, weights=unknown, minlength=streams) > 0.0
+    return np.where((counts > 0) & ~lost_order, state, np.nan)
