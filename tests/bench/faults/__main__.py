@@ -23,7 +23,7 @@ from pathlib import Path
 BENCH = [sys.executable, "-m", "podbench.cli"]
 SMALL = ("--target", "lab", "--nodes", "2", "--blocks", "1", "--modes", "vxlan,bgp")
 LONGEST_S = 45.0
-"""A small run takes about so long: instants are drawn from it."""
+"""Once it has its plan, a small run takes about so long: instants are drawn from it."""
 
 
 def family(root: int) -> dict[int, str]:
@@ -70,6 +70,13 @@ def rounds(out: Path) -> list[str]:
     return [line for line in lines if '"event":"round"' in line and line.endswith("}")]
 
 
+def _wait_for(path: Path) -> None:
+    """Until a run has begun, or should have."""
+    deadline = time.monotonic() + 120.0
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
 def strike(out: Path, rng: random.Random) -> tuple[str, int]:
     """One run and one strike; what was struck, and how many processes were left."""
     command = [*BENCH, "run", *SMALL, "--probes", "latency", "--quiet", "--out", str(out)]
@@ -77,9 +84,12 @@ def strike(out: Path, rng: random.Random) -> tuple[str, int]:
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
     ) as run:
-        time.sleep(rng.uniform(0.2, LONGEST_S))
+        _wait_for(out / "plan.json")
+        time.sleep(rng.uniform(0.0, LONGEST_S))
         held = family(run.pid)
-        target = rng.choice(list(held))
+        kinds = {kind(line, pid, run.pid) for pid, line in held.items()}
+        wanted = rng.choice(sorted(kinds))
+        target = rng.choice([p for p, line in held.items() if kind(line, p, run.pid) == wanted])
         number = rng.choice((signal.SIGKILL, signal.SIGSTOP))
         what = f"{kind(held[target], target, run.pid)} {number.name}"
         if run.poll() is None:
