@@ -143,7 +143,7 @@ def test_without_samples_there_are_no_histograms(
     [
         (["--format", "xml"], 2, "--format: unknown 'xml'"),
         (["--format", "prom"], 2, "did you mean 'prometheus'"),
-        (["--format", "csv", "--out", "/proc/none/x"], 1, "cannot be written"),
+        (["--format", "csv", "--out", "/proc/none/x"], 1, "cannot write"),
     ],
 )
 def test_usage(

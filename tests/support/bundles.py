@@ -151,7 +151,7 @@ def _summary(case: Case, rng: random.Random) -> Summary:
         load_curve=() if lost else bundle_load.curve(case),
         load_held=() if lost else bundle_load.held(case),
         at_traffic=() if lost else bundle_load.traffic(case),
-        recommendation=None if lost else bundle_load.DECISION,
+        recommendation=None if lost or len(case.measured) < 2 else bundle_load.DECISION,
         warnings=(DOUBT,) if case.all_lost or case.blocks < 2 else (DOUBT, MORE),
         discoveries=tuple(_discoveries(case)),
         shifts=tuple(_shifts(case)),

@@ -145,7 +145,8 @@ def test_a_void_run_makes_no_claim_at_its_head() -> None:
     """Where the same mode twice came out different, that is all the leading sentence says."""
     bundle = make_bundle(Case())
     failed = AaCheck(passed=False, comparisons=8, false_alarms=2)
-    summary = msgspec.structs.replace(bundle.summary, aa_check=failed)
+    # A failed check leaves no recommendation (findings/recommendation).
+    summary = msgspec.structs.replace(bundle.summary, aa_check=failed, recommendation=None)
     page = build.render(msgspec.structs.replace(bundle, summary=summary))
     ledes = re.findall(r'<p class="lede">(.*?)</p>', page)
 
