@@ -294,7 +294,7 @@ def test_modes_that_took_turns_are_confounded_with_the_cluster_s_state() -> None
         for d in analyse(msgspec.structs.replace(there, cni=flannel)).summary.warnings
         if d.code == "cluster_state_confounded"
     )
-    assert "do not support" in told
+    assert "does not support" in told
     here = msgspec.structs.replace(made, method="switch")
     assert "cluster_state_confounded" not in {d.code for d in analyse(here).summary.warnings}
 
