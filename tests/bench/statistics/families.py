@@ -143,7 +143,9 @@ def table(into: Table, runs: int, seed: int) -> None:
                         side="at most",
                         reached=count / runs,
                         runs=runs,
-                        before=(before or "31-36% (2 modes, 9 figures)") if count is alarms else "",
+                        before=(before or "31-36% (2 modes, 9 figures)")
+                        if what == "equal arms"
+                        else "",
                     )
                 )
     _power(into, runs, seed)
