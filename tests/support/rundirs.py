@@ -75,8 +75,10 @@ def finished(path: Path, inputs: Inputs) -> RunDir:
         held = pa.Table.from_pandas(
             inputs.host, schema=schemas.HOST, preserve_index=False, safe=False
         )
-        (path / "host").mkdir()
-        pq.write_table(held, path / "host" / "ticks.parquet")
+        first = drawn.visits[0]
+        where = rundir.host(first.block, first.arm, 1)
+        where.parent.mkdir(parents=True)
+        pq.write_table(held, where)
     return rundir
 
 
@@ -85,7 +87,9 @@ def _samples(rundir: RunDir, probe: str, table: pd.DataFrame) -> None:
     for (block, arm), rows in table.groupby(["block", "arm"]):
         where = rundir.samples(probe, int(str(block)), parse_arm(str(arm)), 1)
         where.parent.mkdir(parents=True, exist_ok=True)
-        held = pa.Table.from_pandas(rows, schema=schema, preserve_index=False, safe=False)
+        # One file a visit, which then holds all its rounds as its first.
+        placed = rows.assign(round=1)
+        held = pa.Table.from_pandas(placed, schema=schema, preserve_index=False, safe=False)
         pq.write_table(held, where)
 
 
