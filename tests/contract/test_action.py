@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import rundirs
+from support import rundirs, synthetic
 
 ACTION = Path(__file__).resolve().parents[2] / ".github" / "actions" / "gate"
 PASSES = "slos: [{metric: rtt_kernel_ns.p50, path: pod, max: 10s}]\n"
@@ -17,7 +17,8 @@ FAILS = "slos: [{metric: rtt_kernel_ns.p50, path: pod, max: 1ns}]\n"
 @pytest.mark.parametrize(("slo", "code"), [(PASSES, 0), (FAILS, 4), ("slos: 3\n", 2)])
 def test_the_script_reports_as_the_gate_does(tmp_path: Path, slo: str, code: int) -> None:
     """Exit code and Markdown reach the runner's files; bad limits leave no comment."""
-    rundirs.made_up(tmp_path / "run")
+    shape = synthetic.Shape(nodes=2, blocks=10, modes=("vxlan",), repeat=None, host=False)
+    rundirs.made_up(tmp_path / "run", shape=shape)
     (tmp_path / "slo.yaml").write_text(slo)
     bench = tmp_path / "bench"
     bench.write_text(f'#!/bin/sh\nexec {sys.executable} -m podbench.cli "$@"\n')

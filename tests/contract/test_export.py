@@ -23,7 +23,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
     """A run of three blocks with loss, its samples and its results."""
     folder = tmp_path_factory.mktemp("export") / "r"
-    shape = synthetic.Shape(nodes=2, blocks=3, modes=("vxlan", "bgp"), host=False)
+    shape = synthetic.Shape(nodes=2, blocks=9, modes=("vxlan", "bgp"), host=False)
     truth = synthetic.Truth(loss_forward={"vxlan/pod": 0.01})
     return folder, rundirs.made_up(folder, 5, shape=shape, truth=truth)
 

@@ -119,7 +119,7 @@ def test_another_format_is_named(saved: Path, capsys: pytest.CaptureFixture[str]
 def _measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three made-up runs with samples: `a`, `b` alike, `slow` with 40 % longer round trips."""
     folder = tmp_path_factory.mktemp("runs")
-    shape = synthetic.Shape(nodes=2, blocks=8, modes=("vxlan",), repeat=None, host=False)
+    shape = synthetic.Shape(nodes=2, blocks=16, modes=("vxlan",), repeat=None, host=False)
     rundirs.made_up(folder / "a", 1, shape=shape)
     rundirs.made_up(folder / "b", 2, shape=shape)
     slow = synthetic.Truth(rtt_ns={"vxlan": 21_000.0})
@@ -151,7 +151,7 @@ def test_intervals_from_the_samples(measured: Path, capsys: pytest.CaptureFixtur
         "metric: rtt_kernel_ns.p50, path: pod, max: 50us, confidence: 99.9%",
         "metric: rtt_kernel_ns.p50, path: pod, max: 50us",
         "metric: pdv_p99_ns, path: pod, max: 1ms",
-        "metric: loss.ratio, path: pod, max: 2%, confidence: 99%",
+        "metric: loss.ratio, path: pod, max: 5%, confidence: 99%",
     )
     code, out, _ = run(capsys, "gate", str(measured / "a"), "--slo", path, "--json")
     assert code == 0
@@ -165,7 +165,7 @@ def test_damaged_samples_are_no_ground_to_pass(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What would need a damaged file cannot be told; what summary.json holds still can."""
-    shape = synthetic.Shape(nodes=2, blocks=4, modes=("vxlan",), repeat=None, host=False)
+    shape = synthetic.Shape(nodes=2, blocks=10, modes=("vxlan",), repeat=None, host=False)
     rundirs.made_up(tmp_path / "r", 1, shape=shape)
     victim = next((RunDir(tmp_path / "r").path / "samples" / "latency").rglob("*.parquet"))
     victim.write_bytes(victim.read_bytes()[:200])

@@ -75,10 +75,10 @@ def _summary(shape: synthetic.Shape, truth: synthetic.Truth | None = None) -> di
 
 @pytest.fixture(name="full", scope="module")
 def _full() -> dict[str, object]:
-    """Four nodes, one of them slow, transfers of every kind: each record occurs."""
+    """Five nodes, one of them slow, transfers of every kind: each record occurs."""
     shape = synthetic.Shape(
-        nodes=4,
-        blocks=3,
+        nodes=5,
+        blocks=5,
         kinds=(("tcp", 1), ("tcp", 8), ("udp", 64)),
         not_measured={"ipip": "kernel has no IPIP"},
         modes=("vxlan", "bgp"),
