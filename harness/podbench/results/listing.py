@@ -46,7 +46,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def runs(folder: Path) -> tuple[Listed, ...]:
-    """The runs below a folder, newest first; the campaigns of `--repeat` lie one level deeper.
+    """The runs below a folder, newest first; folders of runs are looked into one level deep.
 
     Raises:
         ConfigError: There is no such folder.

@@ -20,7 +20,7 @@ FEW = 4
 """Up to this many runs get sentences and full names; beyond, only tables."""
 CAVEAT = (
     "One campaign each: a difference between two runs may come from the place or from the day. "
-    "Three campaigns of each place, interleaved in time, separate the two (`bench run --repeat`)."
+    "Three campaigns of each place, interleaved in time, separate the two."
 )
 
 
