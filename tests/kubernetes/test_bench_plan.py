@@ -80,7 +80,10 @@ def test_felix_restarts_are_announced(tmp_path: Path) -> None:
 
 def test_a_plan_as_json(tmp_path: Path) -> None:
     """One document, with figures as numbers."""
-    asked = ("plan", "--context", "stand-in", "--json", "--max-bandwidth", "80Mbit/s")
+    asked = (
+        *("plan", "--context", "stand-in", "--json", "--max-bandwidth", "80Mbit/s"),
+        *("--probes", "latency,throughput"),
+    )
     seen = beside(tmp_path, *asked)
     found = json.loads(seen.finished.out)
     assert (found["context"], found["method"]) == ("stand-in", "pools")

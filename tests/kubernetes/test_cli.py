@@ -68,7 +68,7 @@ def test_a_kubeconfig_alone_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_context_that_leads_elsewhere_now_is_not_the_run_s(tmp_path: Path) -> None:
-    """Many clusters' contexts have one name: the server has to be the run's as well."""
+    """Contexts of many clusters share a name: a run's directory is held to the server it names."""
     run = tmp_path / "run"
     run.mkdir()
     there = {"context": "stand-in", "server": "https://192.0.2.1:6443"}
@@ -79,7 +79,8 @@ def test_a_context_that_leads_elsewhere_now_is_not_the_run_s(tmp_path: Path) -> 
     assert remains
     assert "the run began at https://192.0.2.1:6443" in errors
     code, _, errors, remains = bench_beside(tmp_path, "restore", str(run), "--context", "stand-in")
-    assert (code, remains) == (0, False), errors
+    assert (code, remains) == (2, True)
+    assert "`bench clean` removes what any run left" in errors
 
 
 def test_restore_of_a_run_knows_its_context(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from podbench.wire import batches, messages
 pytestmark = needs.programs("mosquitto")
 
 AGENT = AgentId("n1-vxlan")
+ASKED = messages.RunProbe(name="samples", part="run", columns=("mono_ns",))
+"""A command that is answered with a table of one column."""
 NOISE = np.random.default_rng(1).integers(0, 2**62, 400_000)
 """3.2 MB that no compression makes less."""
 
@@ -67,7 +69,7 @@ async def _collect(folder: Path, socket: Path, cuts: list[int]) -> tuple[Reply, 
     async def handler(command: messages.Command) -> Reply:
         nonlocal carried_out
         carried_out += 1
-        return Reply(messages.Done(), {"host": {"mono_ns": NOISE}})
+        return Reply(messages.Done(), {ASKED.name: {"mono_ns": NOISE}})
 
     stop = asyncio.Event()
     status = messages.AgentStatus(agent=AGENT, online=True, pid=1)
@@ -88,7 +90,7 @@ async def _collect(folder: Path, socket: Path, cuts: list[int]) -> tuple[Reply, 
             mqtt.MqttFleet(f"mqtt://127.0.0.1:{port}", run_id="r") as fleet,
         ):
             await fleet.wait_ready([AGENT], 10)
-            reply = await fleet.ask(AGENT, messages.CollectCounters(), 40)
+            reply = await fleet.ask(AGENT, ASKED, 40)
         down = server.faults.forwarded_bytes
     stop.set()
     await serving
@@ -104,7 +106,7 @@ def test_a_broken_forward_goes_on_where_it_broke(tmp_path: Path, short_dir: Path
 
     reply, carried_out, connections, down = asyncio.run(asyncio.wait_for(scene(), 60))
 
-    np.testing.assert_array_equal(reply.tables["host"]["mono_ns"], NOISE)
+    np.testing.assert_array_equal(reply.tables[ASKED.name]["mono_ns"], NOISE)
     assert (carried_out, connections) == (1, 3)
     # What was on its way when it broke comes twice: less than the broker had in flight.
     assert NOISE.nbytes < down < NOISE.nbytes + 2 * 20 * batches.PART_BYTES

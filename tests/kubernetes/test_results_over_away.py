@@ -27,6 +27,8 @@ AWAY_S = 4.0
 PATIENCE_S = 20.0
 LIMIT_S = 3.0
 """Of what is asked: less than the server is away, as a round's is less than half a minute."""
+ASKED = messages.RunProbe(name="samples", part="run", columns=("rtt_ns",))
+"""A command that is answered with a table of one column."""
 ROWS = 200_000
 """Some megabytes: an answer of many parts."""
 
@@ -65,7 +67,7 @@ class Agent:
         """Measures for as long as it takes."""
         self.asked += 1
         await self.done.wait()
-        return Reply(messages.Done(), {"samples": {"rtt_ns": np.arange(ROWS)}})
+        return Reply(messages.Done(), {ASKED.name: {"rtt_ns": np.arange(ROWS)}})
 
 
 async def lose_the_way(server: ApiServer, node: Node) -> None:
@@ -87,7 +89,7 @@ def test_results_arrive_once_the_server_is_back(tmp_path: Path, when: str) -> No
             MqttFleet(f"mqtt://127.0.0.1:{port}", run_id=RUN, away_s=PATIENCE_S) as fleet,
         ):
             await fleet.wait_ready([N1], 10)
-            asking = asyncio.create_task(fleet.ask(N1, messages.CollectCounters(), LIMIT_S))
+            asking = asyncio.create_task(fleet.ask(N1, ASKED, LIMIT_S))
             await until(lambda: agent.asked > 0)
             if when == "while results travel":
                 agent.done.set()
@@ -119,7 +121,7 @@ def test_results_arrive_once_the_server_is_back(tmp_path: Path, when: str) -> No
     reply, asked = asyncio.run(asyncio.wait_for(run(), 60))
     assert asked == 1
     assert isinstance(reply.answer, messages.Done)
-    np.testing.assert_array_equal(reply.tables["samples"]["rtt_ns"], np.arange(ROWS))
+    np.testing.assert_array_equal(reply.tables[ASKED.name]["rtt_ns"], np.arange(ROWS))
 
 
 async def serve(broker: Path, agent: Agent, stop: asyncio.Event) -> None:

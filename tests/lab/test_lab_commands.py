@@ -138,4 +138,4 @@ def test_the_faults_asked_for_are_told(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     assert "network namespaces on one machine, not your cluster" in done.stdout
     assert "every link is limited to 200 Mbit/s" in done.stdout
-    assert "1 % of packets from n1 to n2 are lost" in done.stdout
+    assert "1% of packets from n1 to n2 are lost" in done.stdout
