@@ -46,8 +46,8 @@ def test_all_is_lost_one_way_in_every_mode_and_nothing_the_other() -> None:
         one, two, three = world.nodes
         found: dict[str, Any] = {}
         for mode in (Mode.VXLAN, Mode.BGP):
-            found[f"{mode} n1>n2"] = await echo(one.pod(mode), two.pod(mode), 4)
-            found[f"{mode} n1>n3"] = await echo(one.pod(mode), three.pod(mode), 4)
+            found[f"{mode} n1>n2"] = (await echo(one.pod(mode), two.pod(mode), 4)).answered
+            found[f"{mode} n1>n3"] = (await echo(one.pod(mode), three.pod(mode), 4)).answered
         found["dropped"] = await asyncio.to_thread(_lost, "n2")
         # Never answered, but they arrive: the way back is the lossless one.
         found["n2>n1"] = await asyncio.to_thread(_received, world, "n2", "n1")
