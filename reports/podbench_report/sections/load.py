@@ -67,7 +67,7 @@ def _prices(view: RunView, kind: str) -> tables.Table:
             tables.Column("Mode"),
             tables.Column("Price", "number"),
             tables.Column(f"More than {base}", "number"),
-            tables.Column("", "strip", header=strips.axis_row(axis)),
+            tables.Column("Difference", "strip", header=strips.axis_row(axis)),
             tables.Column("Steps", "number"),
         ),
         rows=tuple(_price_row(p, axis) for p in sorted(found, key=lambda p: order.index(p.mode))),
