@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from podbench.analysis.stats.verdicts import Word
+from podbench.analysis.stats.verdicts import HOPELESS_BLOCKS, Word
 from podbench.model.arms import is_stand_in, parse_arm
 from podbench.model.summary import (
     AaCheck,
@@ -246,7 +246,8 @@ def _confidence(
 def _more_blocks(found: Sequence[Found]) -> str:
     """The blocks that would settle what is open, as a command."""
     needed = [f.blocks_needed for f in found if f.blocks_needed is not None]
-    if not needed:
+    if not needed or max(needed) > HOPELESS_BLOCKS:
+        # So many blocks are no way out: the machine has to be quieter first.
         return f"measure longer on an idle machine: bench run --blocks {USUAL_BLOCKS}"
     return f"bench run --blocks {max(needed)}"
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from podbench.analysis.findings.recommendation import recommend
+from podbench.analysis.findings.recommendation import Found, _more_blocks, recommend
+from podbench.analysis.stats.verdicts import Word
 from podbench.model.summary import (
     AaCheck,
     ArmSummary,
@@ -183,3 +184,24 @@ def test_it_is_kept_in_summary_json() -> None:
     found = decide("different", "different")
     names = set(msgspec.to_builtins(found))
     assert {"mode", "because", "unless", "confidence", "next_step"} <= names
+
+
+def test_blocks_that_nobody_can_measure_are_not_the_next_step() -> None:
+    """A machine this noisy has to be quieter first; a command for 887 blocks is no advice."""
+    within, beyond = (
+        _more_blocks(
+            [
+                Found(
+                    figure="rtt",
+                    mode="vxlan",
+                    verdict=Word.INCONCLUSIVE,
+                    worse=None,
+                    change="",
+                    blocks_needed=needed,
+                )
+            ]
+        )
+        for needed in (500, 887)
+    )
+    assert within == "bench run --blocks 500"
+    assert beyond == "measure longer on an idle machine: bench run --blocks 14"
